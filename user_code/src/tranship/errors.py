@@ -1,0 +1,141 @@
+"""The errors a user meets. Each says what happened, to which table or column, and what to do.
+
+Nothing here knows Dagster; `tranship.failures` turns these into `dagster.Failure` at the edge.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+
+class TranshipError(Exception):
+    """Base of every error raised on purpose by this library.
+
+    Args:
+        what: What happened, and to which table, column or partition.
+        remedy: What the reader can do about it, as one or two sentences.
+        details: Facts worth showing apart from the sentence (column, row, value, ids). Never secrets.
+
+    Example:
+        >>> str(TranshipError("No such table: dbo.Dimproduct.", "Check the spelling."))
+        'No such table: dbo.Dimproduct. Check the spelling.'
+    """
+
+    #: Whether the same call may succeed if it is simply made again.
+    transient = False
+
+    def __init__(self, what: str, remedy: str = "", *, details: Mapping[str, object] | None = None):
+        super().__init__(f"{what} {remedy}".strip())
+        self.what = what
+        self.remedy = remedy
+        self.details: dict[str, object] = dict(details or {})
+
+
+class ConfigurationError(TranshipError):
+    """A setting is missing, contradicts another one, or cannot be used as it stands."""
+
+
+class ConnectionFailedError(TranshipError):
+    """A system refused the connection: credentials, database, certificate, or address."""
+
+
+class TransientError(TranshipError):
+    """A fault that passes: a lost connection, throttling, a deadlock. The whole call may be repeated."""
+
+    transient = True
+
+
+class UnreachableError(ConnectionFailedError, TransientError):
+    """A system did not answer at its address. It may be starting, so the call may be repeated."""
+
+    transient = True
+
+
+class TableNotFoundError(TranshipError):
+    """A table that was named does not exist, or may not be seen with these credentials."""
+
+
+class ColumnNotFoundError(TranshipError):
+    """A column that was named is not in the table or in the frame."""
+
+
+class UnsupportedTypeError(TranshipError):
+    """A column's type cannot be moved as it is."""
+
+
+class ValueDoesNotFitError(TranshipError):
+    """A value is outside what the target column can hold."""
+
+
+class BatchDoesNotFitError(TranshipError):
+    """A later batch of a stream has another schema than the first one."""
+
+
+class RowsOutsideSliceError(TranshipError):
+    """Rows do not belong to the partition or key range that is being replaced."""
+
+
+class WriteFailedError(TranshipError):
+    """The target refused the write. The old rows are untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDrift:
+    """One difference between incoming rows and the table that is there.
+
+    Args:
+        column: The column's name.
+        incoming: Its type in the incoming rows; `None` where the rows lack it.
+        existing: Its type in the table; `None` where the table lacks it.
+    """
+
+    column: str
+    incoming: str | None
+    existing: str | None
+
+    def __str__(self) -> str:
+        if self.existing is None:
+            return f'"{self.column}" ({self.incoming}) is new: the table has no such column'
+        if self.incoming is None:
+            return f'"{self.column}" ({self.existing}) is missing from the incoming rows'
+        return f'"{self.column}" is {self.incoming} in the incoming rows and {self.existing} in the table'
+
+
+class SchemaDriftError(TranshipError):
+    """The incoming rows do not have the columns or types of the table that is there.
+
+    Example:
+        >>> error = SchemaDriftError("public.stg_a", [ColumnDrift("Size", "text", "integer")], "...")
+        >>> error.drifts[0].column
+        'Size'
+    """
+
+    def __init__(self, table: object, drifts: Sequence[ColumnDrift], remedy: str):
+        listed = "; ".join(str(drift) for drift in drifts)
+        super().__init__(
+            f"The schema of {table} has drifted: {listed}.",
+            remedy,
+            details={f"drift: {drift.column}": str(drift) for drift in drifts},
+        )
+        self.drifts = tuple(drifts)
+
+
+def redact(text: str, secrets: Iterable[str | None]) -> str:
+    """Replace every secret that occurs in a text by asterisks.
+
+    Drivers repeat connection strings in their messages; no message leaves this library unredacted.
+
+    Args:
+        text: A message that a driver or server gave.
+        secrets: The secrets in use; `None` and empty ones are passed over.
+
+    Returns:
+        The text without them.
+
+    Example:
+        >>> redact("PWD=hunter2; login failed", ["hunter2"])
+        'PWD=***; login failed'
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text

@@ -1,0 +1,314 @@
+"""pandas, polars, pyarrow and iterators of them, as one stream of record batches; and back.
+
+Data is never a whole frame on its way. Frames exist at the two ends, where a user's function asks
+for them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
+
+import pyarrow as pa
+
+from tranship.errors import BatchDoesNotFitError, ConfigurationError
+from tranship.tables import TableSchema
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+ROWS_PER_BATCH = 65_536
+"""Rows per record batch where we cut them ourselves: 15 MB of a 26-column fact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Record batches of one fixed schema, opened as often as their origin allows.
+
+    A frame in memory, or a table in a database, can be opened again, so a write that failed for a
+    passing reason is repeated from its first row. A generator can be opened once.
+
+    Args:
+        schema: The schema of every batch.
+        open: Starts one pass over the batches.
+        replayable: Whether `open` may be called more than once.
+
+    Example:
+        >>> batches = Batches.of(pa.table({"id": [1, 2, 3]}))
+        >>> batches.to_table().num_rows, batches.replayable
+        (3, True)
+    """
+
+    schema: pa.Schema
+    open: Callable[[], Iterator[pa.RecordBatch]]
+    replayable: bool = True
+
+    @classmethod
+    def of(cls, value: Any, *, schema: pa.Schema | None = None) -> Self:
+        """One stream from whatever a function returned.
+
+        Args:
+            value: A pandas or polars frame, a pyarrow Table, RecordBatch or RecordBatchReader, any
+                object with the Arrow stream protocol, `Batches`, or an iterable of any of these.
+            schema: The schema to hold every batch to; by default that of the first batch.
+
+        Raises:
+            ConfigurationError: The value is none of these, is an empty iterable without a schema,
+                or a frame's column names are not distinct texts.
+            BatchDoesNotFitError: While iterating: a batch has another schema.
+        """
+        if isinstance(value, Batches):
+            opened, found, replayable = value.open, value.schema, value.replayable
+        elif _is_frame(value):
+            found = schema_of(value)
+            opened, replayable = (
+                (lambda: _batches_of(value)),
+                not isinstance(value, pa.RecordBatchReader),
+            )
+        elif isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
+            frames = iter(value)
+            first = next(frames, None)
+            found = schema if first is None else schema_of(first)
+            if found is None:
+                raise ConfigurationError(
+                    "The iterator gave no frame, so its columns are unknown.",
+                    "Yield at least one (empty) frame, or return an empty frame, or None to skip the write.",
+                )
+            present = chain([] if first is None else [first], frames)
+            opened, replayable = (
+                (lambda: chain.from_iterable(_batches_of(frame) for frame in present)),
+                False,
+            )
+        else:
+            raise ConfigurationError(
+                f"A {type(value).__module__}.{type(value).__qualname__} is not a table.",
+                "Return a pandas, polars or pyarrow frame, or an iterator of them.",
+            )
+        fixed = schema if schema is not None else found
+        return cls(fixed, lambda: _hold_to(fixed, opened()), replayable)
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self.open()
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """One pass, as pyarrow's own reader."""
+        return pa.RecordBatchReader.from_batches(self.schema, self.open())
+
+    def to_table(self) -> pa.Table:
+        """All rows in memory, as a pyarrow Table."""
+        return pa.Table.from_batches(list(self.open()), schema=self.schema)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """All rows in memory, as a pandas frame on Arrow types.
+
+        NumPy types would turn nullable integers into floats and decimals into Python objects:
+        Arrow's keep every value as it is.
+        """
+        import pandas as pd
+
+        return self.to_table().to_pandas(types_mapper=pd.ArrowDtype)
+
+    def to_polars(self) -> "pl.DataFrame":
+        """All rows in memory, as a polars frame."""
+        import polars as pl
+
+        frame = pl.from_arrow(self.to_table())
+        if not isinstance(frame, pl.DataFrame):
+            raise ConfigurationError(
+                "polars made no frame of the table.", "Ask for a pyarrow Table instead."
+            )
+        return frame
+
+    def to(self, annotation: Any) -> Any:
+        """The rows as the type a function's parameter asks for.
+
+        Args:
+            annotation: `pandas.DataFrame`, `polars.DataFrame`, `polars.LazyFrame`, `pyarrow.Table`,
+                `pyarrow.RecordBatchReader`, `Batches`, or `Iterator[pyarrow.RecordBatch]`.
+
+        Raises:
+            ConfigurationError: It is none of these.
+
+        Example:
+            >>> Batches.of(pa.table({"id": [1]})).to(pa.Table).num_columns
+            1
+        """
+        if annotation is Batches:
+            return self
+        if annotation is pa.Table:
+            return self.to_table()
+        if annotation is pa.RecordBatchReader:
+            return self.to_reader()
+        if _is_batch_iterator(annotation):
+            return self.open()
+        name = (
+            getattr(annotation, "__module__", "").split(".")[0],
+            getattr(annotation, "__name__", ""),
+        )
+        if name == ("pandas", "DataFrame"):
+            return self.to_pandas()
+        if name == ("polars", "DataFrame"):
+            return self.to_polars()
+        if name == ("polars", "LazyFrame"):
+            return self.to_polars().lazy()
+        raise ConfigurationError(
+            f"A table cannot be loaded as {annotation!r}.",
+            "Annotate the parameter as pandas.DataFrame, polars.DataFrame, polars.LazyFrame, "
+            "pyarrow.Table, pyarrow.RecordBatchReader, Iterator[pyarrow.RecordBatch] or Batches.",
+        )
+
+
+def schema_of(frame: Any) -> pa.Schema:
+    """The Arrow schema of one frame, without converting its rows where that can be avoided.
+
+    Raises:
+        ConfigurationError: The value is not a frame, or its column names are not distinct texts.
+    """
+    if isinstance(frame, pa.Table | pa.RecordBatch | pa.RecordBatchReader | Batches):
+        schema = frame.schema
+    elif _library(frame) == "polars":
+        collected = (
+            frame.collect_schema().to_frame()
+            if type(frame).__name__ == "LazyFrame"
+            else frame.clear()
+        )
+        schema = collected.to_arrow().schema
+    elif _library(frame) == "pandas":
+        _check_names(list(frame.columns))
+        schema = pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
+    elif hasattr(frame, "__arrow_c_schema__"):
+        schema = pa.schema(frame)
+    else:
+        raise ConfigurationError(
+            f"A {type(frame).__module__}.{type(frame).__qualname__} is not a table.",
+            "Yield pandas, polars or pyarrow frames.",
+        )
+    _check_names(schema.names)
+    return schema
+
+
+def _batches_of(frame: Any) -> Iterator[pa.RecordBatch]:
+    if isinstance(frame, pa.RecordBatch):
+        yield from pa.Table.from_batches([frame]).to_batches(max_chunksize=ROWS_PER_BATCH)
+    elif isinstance(frame, pa.RecordBatchReader | Batches):
+        yield from frame
+    elif isinstance(frame, pa.Table):
+        yield from frame.to_batches(max_chunksize=ROWS_PER_BATCH)
+    elif _library(frame) == "polars":
+        eager = frame.collect() if type(frame).__name__ == "LazyFrame" else frame
+        # Slices share memory with the frame; only one slice at a time is converted.
+        for part in eager.iter_slices(ROWS_PER_BATCH):
+            yield from part.to_arrow().to_batches()
+    elif _library(frame) == "pandas":
+        schema = schema_of(frame)
+        for start in range(0, len(frame), ROWS_PER_BATCH):
+            part = frame.iloc[start : start + ROWS_PER_BATCH]
+            yield pa.RecordBatch.from_pandas(part, schema=schema, preserve_index=False)
+    elif hasattr(frame, "__arrow_c_stream__"):
+        yield from pa.RecordBatchReader.from_stream(frame)
+    else:
+        schema_of(frame)  # raises: what it is, and what it should be
+
+
+def _hold_to(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for number, batch in enumerate(batches, start=1):
+        yield _fit(batch, schema, number)
+
+
+def _fit(batch: pa.RecordBatch, schema: pa.Schema, number: int) -> pa.RecordBatch:
+    if batch.schema.equals(schema):
+        return (
+            batch.replace_schema_metadata(schema.metadata)
+            if batch.schema.metadata != schema.metadata
+            else batch
+        )
+    missing = [name for name in schema.names if name not in batch.schema.names]
+    extra = [name for name in batch.schema.names if name not in schema.names]
+    if missing or extra:
+        listed = [f'"{name}" is missing' for name in missing] + [
+            f'"{name}" is new' for name in extra
+        ]
+        raise BatchDoesNotFitError(
+            f"Batch {number} does not have the columns of the first one: {', '.join(listed)}.",
+            "Give every batch the same columns.",
+        )
+    return pa.RecordBatch.from_arrays(
+        [_cast(batch.column(field.name), field, number) for field in schema], schema=schema
+    )
+
+
+def _cast(array: pa.Array, field: pa.Field, number: int) -> pa.Array:
+    """The same values as the first batch's type, where that loses nothing."""
+    if array.null_count and not field.nullable:
+        raise BatchDoesNotFitError(
+            f'Batch {number} has {array.null_count} null(s) in "{field.name}", which is declared not null.',
+            "Fill them, or declare the column nullable.",
+        )
+    if array.type == field.type:
+        return array
+    if pa.types.is_null(field.type):
+        raise BatchDoesNotFitError(
+            f'"{field.name}" was all null in the first batch and is {array.type} in batch {number}.',
+            "Declare the types: give the first frame's column a type, or pass a schema.",
+        )
+    try:
+        return array.cast(field.type, safe=True)
+    except pa.ArrowException as error:
+        raise BatchDoesNotFitError(
+            f'"{field.name}" is {field.type} in the first batch and {array.type} in batch {number}, '
+            f"and its values do not fit: {error}.",
+            "Give every batch the same types.",
+        ) from error
+
+
+def _check_names(names: list[Any]) -> None:
+    wrong = [name for name in names if not isinstance(name, str) or not name]
+    if wrong:
+        raise ConfigurationError(
+            f"Column names must be texts, but these are not: {wrong!r}.",
+            'Name the columns: frame.columns = ["id", "name"].',
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(
+            f"The frame has several columns of the same name: {twice}.", "Rename them."
+        )
+
+
+def _is_frame(value: Any) -> bool:
+    return (
+        isinstance(value, pa.Table | pa.RecordBatch | pa.RecordBatchReader)
+        or (
+            _library(value) in {"pandas", "polars"}
+            and type(value).__name__ in {"DataFrame", "LazyFrame"}
+        )
+        or hasattr(value, "__arrow_c_stream__")
+    )
+
+
+def _library(value: Any) -> str:
+    """The top package of a value's type, so that pandas and polars are never imported for nothing."""
+    return type(value).__module__.split(".")[0]
+
+
+def _is_batch_iterator(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    return (
+        isinstance(origin, type)
+        and issubclass(origin, Iterable)
+        and get_args(annotation) == (pa.RecordBatch,)
+    )
+
+
+def describe(schema: pa.Schema) -> str:
+    """A schema on one line, for logs.
+
+    Example:
+        >>> describe(pa.schema([("id", pa.int32())]))
+        'id int32'
+    """
+    return ", ".join(
+        f"{column.name} {column.source_type or column.type}"
+        for column in TableSchema.from_arrow(schema).columns
+    )

@@ -1,0 +1,398 @@
+"""Which rows of a table are read or replaced: all, a partition, several, or a key range.
+
+A slice is rendered as a SQLAlchemy expression, so every dialect quotes its identifiers and binds its
+values itself, and as a mask over a record batch, so a writer can tell rows that do not belong.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, tzinfo
+from functools import reduce
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
+from typing_extensions import override
+
+from tranship.errors import ConfigurationError
+from tranship.tables import TableSchema
+
+Value = str | int | float | bool | date | datetime | None
+Predicate = sa.ColumnElement[bool]
+
+
+class Slice:
+    """A part of a table. Use one of the subclasses.
+
+    Example:
+        >>> from tranship.tables import Column
+        >>> schema = TableSchema((Column("Region", pa.string()),))
+        >>> str(Values("Region", ("north",)).predicate(schema))
+        '"Region" IN (__[POSTCOMPILE_Region_1])'
+    """
+
+    __slots__ = ()
+
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        """The SQL condition that rows of this slice meet; `None` where every row does.
+
+        Args:
+            schema: The columns of the table, whose types decide how values are bound.
+
+        Raises:
+            ColumnNotFoundError: The slice names a column that the table lacks.
+            ConfigurationError: The column's type cannot be compared with the slice's values.
+        """
+        raise NotImplementedError
+
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        """Which rows of a batch belong to this slice; `None` where every row does.
+
+        Rows whose slice column is null do not belong: SQL's comparison would not find them again.
+
+        Raises:
+            ColumnNotFoundError: The slice names a column that the batch lacks.
+        """
+        raise NotImplementedError
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns the slice looks at."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTable(Slice):
+    """Every row."""
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        return None
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        return None
+
+    def __str__(self) -> str:
+        return "the whole table"
+
+
+@dataclass(frozen=True, slots=True)
+class Values(Slice):
+    """Rows whose column equals one of a few values: static and dynamic partitions.
+
+    Partition keys are texts; they are turned into the column's own type first, so that a key `"7"`
+    finds the integer 7 and an index on the column is used.
+
+    Args:
+        column: The column's exact name.
+        values: The values; at least one.
+    """
+
+    column: str
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ConfigurationError(
+                f'The slice on "{self.column}" has no values.', "Name at least one."
+            )
+
+    @property
+    @override
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def _typed(self, type_: pa.DataType) -> list[Any]:
+        return [_as_type(value, self.column, type_) for value in self.values]
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        typed = self._typed(schema.column(self.column).type)
+        return _column(self.column).in_(typed)
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        array = _array(batch, self.column)
+        wanted = pa.array(self._typed(array.type), type=array.type)
+        return pc.is_in(array, value_set=wanted, skip_nulls=True)
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(value) for value in self.values)
+        return f'"{self.column}" in ({shown})'
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange(Slice):
+    """Rows with `low <= column < high`; a bound that is `None` is open.
+
+    Args:
+        column: The column's exact name.
+        low: The first value that belongs, or `None`.
+        high: The first value that no longer belongs, or `None`.
+    """
+
+    column: str
+    low: Value = None
+    high: Value = None
+
+    def __post_init__(self) -> None:
+        if self.low is None and self.high is None:
+            raise ConfigurationError(
+                f'The key range on "{self.column}" has no bounds.',
+                "Give low, high, or both; or use WholeTable.",
+            )
+
+    @property
+    @override
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        type_ = schema.column(self.column).type
+        low, high = (_as_type(value, self.column, type_) for value in (self.low, self.high))
+        return _between(self.column, low, high)
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        array = _array(batch, self.column)
+        low, high = (_as_type(value, self.column, array.type) for value in (self.low, self.high))
+        return _mask_between(array, low, high)
+
+    def __str__(self) -> str:
+        low = "" if self.low is None else f"{self.low!r} <= "
+        high = "" if self.high is None else f" < {self.high!r}"
+        return f'{low}"{self.column}"{high}'
+
+
+@dataclass(frozen=True, slots=True)
+class TimeWindow(Slice):
+    """Rows of a span of time, `start <= column < end`, whatever zone the partitions are in.
+
+    A day in US/Central is not a day in UTC. How the window meets the column depends on its type:
+
+    - a timestamp with a zone is compared with the instants;
+    - a timestamp without one is a wall clock somewhere: `column_zone` says where (UTC by default);
+    - a date has no instant: it is compared with the window's own local dates.
+
+    Args:
+        column: The column's exact name.
+        start: First instant of the window; must carry a zone.
+        end: First instant after it; must carry a zone.
+        column_zone: The zone of the column's wall clock, where the column has none of its own.
+
+    Example:
+        >>> central = ZoneInfo("US/Central")
+        >>> window = TimeWindow("At", datetime(2024, 1, 1, tzinfo=central), datetime(2024, 1, 2, tzinfo=central))
+        >>> window.bounds(pa.timestamp("us"))[0]
+        datetime.datetime(2024, 1, 1, 6, 0)
+        >>> window.bounds(pa.date32())[0]
+        datetime.date(2024, 1, 1)
+    """
+
+    column: str
+    start: datetime
+    end: datetime
+    column_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ConfigurationError(
+                f'The time window on "{self.column}" has no time zone.',
+                "Give start and end a tzinfo; a wall clock alone names no instant.",
+            )
+        _zone(self.column_zone)
+
+    @property
+    @override
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    def bounds(self, type_: pa.DataType) -> tuple[date | datetime, date | datetime]:
+        """The window's start and end as values of a column of this type.
+
+        Raises:
+            ConfigurationError: The type holds no dates or times, or the window cuts through a day
+                and the column holds whole days.
+        """
+        if pa.types.is_timestamp(type_):
+            if type_.tz is not None:
+                return self.start.astimezone(UTC), self.end.astimezone(UTC)
+            zone = _zone(self.column_zone)
+            return (
+                self.start.astimezone(zone).replace(tzinfo=None),
+                self.end.astimezone(zone).replace(tzinfo=None),
+            )
+        if pa.types.is_date(type_):
+            for bound in (self.start, self.end):
+                if (bound.hour, bound.minute, bound.second, bound.microsecond) != (0, 0, 0, 0):
+                    raise ConfigurationError(
+                        f'The time window {self} cuts through a day, but "{self.column}" holds dates.',
+                        "Use daily or coarser partitions for a date column.",
+                    )
+            return self.start.date(), self.end.date()
+        raise ConfigurationError(
+            f'"{self.column}" is {type_}, which cannot be compared with a time window.',
+            "Set partition_expr to a date or timestamp column, or use key-range or static partitions.",
+        )
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        start, end = self.bounds(schema.column(self.column).type)
+        return _between(self.column, start, end)
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        array = _array(batch, self.column)
+        start, end = self.bounds(array.type)
+        return _mask_between(array, start, end)
+
+    def __str__(self) -> str:
+        return f'{self.start.isoformat()} <= "{self.column}" < {self.end.isoformat()}'
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf(Slice):
+    """Rows that belong to each of several slices: one key of a multi-partition."""
+
+    slices: tuple[Slice, ...]
+
+    def __post_init__(self) -> None:
+        if not self.slices:
+            raise ConfigurationError("AllOf was given no slices.", "Use WholeTable for every row.")
+
+    @property
+    @override
+    def columns(self) -> tuple[str, ...]:
+        return _columns_of(self.slices)
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        parts = [part for one in self.slices if (part := one.predicate(schema)) is not None]
+        return sa.and_(*parts) if parts else None
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        parts = [part for one in self.slices if (part := one.mask(batch)) is not None]
+        return reduce(pc.and_, parts) if parts else None
+
+    def __str__(self) -> str:
+        return " and ".join(f"({one})" for one in self.slices)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf(Slice):
+    """Rows that belong to any of several slices: a set of partitions with gaps."""
+
+    slices: tuple[Slice, ...]
+
+    def __post_init__(self) -> None:
+        if not self.slices:
+            raise ConfigurationError("AnyOf was given no slices.", "Name at least one.")
+
+    @property
+    @override
+    def columns(self) -> tuple[str, ...]:
+        return _columns_of(self.slices)
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        parts = [one.predicate(schema) for one in self.slices]
+        present = [part for part in parts if part is not None]
+        return sa.or_(*present) if len(present) == len(parts) else None
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        parts = [one.mask(batch) for one in self.slices]
+        present = [part for part in parts if part is not None]
+        return reduce(pc.or_, present) if len(present) == len(parts) else None
+
+    def __str__(self) -> str:
+        return " or ".join(f"({one})" for one in self.slices)
+
+
+def sql_column(name: str) -> sa.ColumnClause[Any]:
+    """A column that every dialect quotes, so that case, spaces and reserved words survive.
+
+    A percent sign stays a percent sign: SQLAlchemy doubles it itself where the driver's parameter
+    style needs that.
+    """
+    return sa.column(quoted_name(name, quote=True))
+
+
+_column = sql_column
+
+
+def _columns_of(slices: Sequence[Slice]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for one in slices for name in one.columns))
+
+
+def _between(column: str, low: Any, high: Any) -> Predicate:
+    bounds: list[Predicate] = []
+    if low is not None:
+        bounds.append(_column(column) >= low)
+    if high is not None:
+        bounds.append(_column(column) < high)
+    return sa.and_(*bounds)
+
+
+def _mask_between(array: pa.Array, low: Any, high: Any) -> pa.BooleanArray:
+    parts: list[pa.BooleanArray] = []
+    if low is not None:
+        parts.append(pc.greater_equal(array, pa.scalar(low, type=array.type)))
+    if high is not None:
+        parts.append(pc.less(array, pa.scalar(high, type=array.type)))
+    return pc.fill_null(reduce(pc.and_, parts), pa.scalar(False))
+
+
+def _array(batch: pa.RecordBatch, column: str) -> pa.Array:
+    TableSchema.from_arrow(batch.schema).column(column)  # raises with the list of columns
+    array = batch.column(column)
+    return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+
+
+def _as_type(value: Value, column: str, type_: pa.DataType) -> Any:
+    """A slice's value as the Python value that the column's own type gives."""
+    if value is None:
+        return None
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    try:
+        if isinstance(value, str) and not _is_text(type_):
+            return pa.scalar(value).cast(type_).as_py()
+        if (
+            isinstance(value, datetime)
+            and pa.types.is_timestamp(type_)
+            and type_.tz is None
+            and value.tzinfo
+        ):
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return pa.scalar(value, type=type_).as_py()
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f'The slice value {value!r} is not a value of "{column}", which is {type_}.',
+            "Set partition_expr to the column that holds the partition keys.",
+        ) from error
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return (
+        pa.types.is_string(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_string_view(type_)
+    )
+
+
+def _zone(name: str) -> tzinfo:
+    if name.upper() == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"{name!r} is not a time zone.", "Use a name such as US/Central."
+        ) from error

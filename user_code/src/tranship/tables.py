@@ -1,0 +1,245 @@
+"""What a table is, in Arrow terms: its name, its columns with their source types, its key.
+
+Readers describe a source with these values and writers create targets from them; a schema travels
+with its record batches as Arrow metadata, so nothing is guessed from the data.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import pyarrow as pa
+
+from tranship.errors import ColumnNotFoundError, ConfigurationError
+
+SOURCE_TYPE_KEY = b"tranship.source_type"
+COMMENT_KEY = b"tranship.comment"
+PRIMARY_KEY_KEY = b"tranship.primary_key"
+
+_NAME_PART = re.compile(r'\[((?:[^\]]|\]\])+)\]|"((?:[^"]|"")+)"|([^.\[\]"]+)')
+_TYPE = re.compile(
+    r"^\s*([a-z_][a-z0-9_ ]*?)\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*$", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TableName:
+    """A table's schema and name, exactly as the system spells them.
+
+    Example:
+        >>> TableName.parse("[dbo].[Order Details]", default_schema="public")
+        TableName(schema='dbo', name='Order Details')
+        >>> str(TableName("public", "stg_DimProduct"))
+        'public.stg_DimProduct'
+    """
+
+    schema: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str, *, default_schema: str) -> Self:
+        """Read `name` or `schema.name`, each part plain, `[bracketed]` or `"quoted"`.
+
+        Args:
+            text: The name as a person writes it.
+            default_schema: The schema of a name without one.
+
+        Raises:
+            ConfigurationError: The text is not one or two name parts.
+        """
+        parts: list[str] = []
+        position = 0
+        while (match := _NAME_PART.match(text, position)) is not None:
+            bracketed, quoted, plain = match.groups()
+            if bracketed is not None:
+                parts.append(bracketed.replace("]]", "]"))
+            elif quoted is not None:
+                parts.append(quoted.replace('""', '"'))
+            else:
+                parts.append(plain.strip())
+            position = match.end()
+            if position == len(text) or text[position] != ".":
+                break
+            position += 1
+        if position != len(text) or not 1 <= len(parts) <= 2 or not all(parts):
+            raise ConfigurationError(
+                f"{text!r} is not a table name.",
+                "Write schema.table; put a part that has dots or brackets in [square brackets].",
+            )
+        return cls(*parts) if len(parts) == 2 else cls(default_schema, parts[0])
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceType:
+    """A column's declared type in the system it comes from.
+
+    Args:
+        name: The type's name in lower case, such as `nvarchar` or `datetimeoffset`.
+        length: Declared length: characters for n-types, bytes for the others; `None` where the
+            type has none, and for `max`.
+        precision: Total digits of a decimal, or fractional digits of a time type.
+        scale: Digits after the decimal point.
+
+    Example:
+        >>> SourceType.parse("decimal(19, 4)")
+        SourceType(name='decimal', length=None, precision=19, scale=4)
+        >>> str(SourceType.parse("nvarchar(50)"))
+        'nvarchar(50)'
+    """
+
+    name: str
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a type as it stands in DDL.
+
+        Raises:
+            ConfigurationError: The text is not a type declaration.
+        """
+        match = _TYPE.match(text)
+        if match is None:
+            raise ConfigurationError(
+                f"{text!r} is not a column type.", "Write it as in DDL: nvarchar(50)."
+            )
+        name, first, second = match[1].lower(), match[2], match[3]
+        if first is None or first.lower() == "max":
+            return cls(name)
+        if second is not None:
+            return cls(name, precision=int(first), scale=int(second))
+        if "char" in name or "binary" in name:
+            return cls(name, length=int(first))
+        if name in {"decimal", "numeric"}:
+            return cls(name, precision=int(first), scale=0)
+        return cls(name, precision=int(first))
+
+    def __str__(self) -> str:
+        if self.length is not None:
+            return f"{self.name}({self.length})"
+        if self.scale is not None:
+            return f"{self.name}({self.precision},{self.scale})"
+        if self.precision is not None:
+            return f"{self.name}({self.precision})"
+        return (
+            f"{self.name}(max)" if self.name in {"varchar", "nvarchar", "varbinary"} else self.name
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, Arrow type, and what its source says about it.
+
+    Example:
+        >>> column = Column("Size", pa.large_string(), source_type=SourceType.parse("nvarchar(50)"))
+        >>> Column.from_field(column.to_field()) == column
+        True
+    """
+
+    name: str
+    type: pa.DataType
+    nullable: bool = True
+    source_type: SourceType | None = None
+    comment: str | None = None
+
+    @classmethod
+    def from_field(cls, arrow_field: pa.Field) -> Self:
+        """Read a column from an Arrow field and its metadata."""
+        metadata = arrow_field.metadata or {}
+        source_type = metadata.get(SOURCE_TYPE_KEY)
+        comment = metadata.get(COMMENT_KEY)
+        return cls(
+            name=arrow_field.name,
+            type=arrow_field.type,
+            nullable=arrow_field.nullable,
+            source_type=SourceType.parse(source_type.decode()) if source_type else None,
+            comment=comment.decode() if comment else None,
+        )
+
+    def to_field(self) -> pa.Field:
+        """The Arrow field that carries this column through a stream."""
+        metadata: dict[bytes | str, bytes | str] = {}
+        if self.source_type is not None:
+            metadata[SOURCE_TYPE_KEY] = str(self.source_type).encode()
+        if self.comment:
+            metadata[COMMENT_KEY] = self.comment.encode()
+        return pa.field(self.name, self.type, self.nullable, metadata or None)
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """A table's columns in order, its primary key, and its comment.
+
+    Example:
+        >>> schema = TableSchema((Column("id", pa.int32(), nullable=False),), primary_key=("id",))
+        >>> TableSchema.from_arrow(schema.to_arrow()) == schema
+        True
+    """
+
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...] = field(default=())
+    comment: str | None = None
+
+    @classmethod
+    def from_arrow(cls, schema: pa.Schema) -> Self:
+        """Read a table's schema from an Arrow schema and its metadata."""
+        metadata = schema.metadata or {}
+        key = metadata.get(PRIMARY_KEY_KEY)
+        comment = metadata.get(COMMENT_KEY)
+        return cls(
+            columns=tuple(Column.from_field(arrow_field) for arrow_field in schema),
+            primary_key=tuple(json.loads(key)) if key else (),
+            comment=comment.decode() if comment else None,
+        )
+
+    def to_arrow(self) -> pa.Schema:
+        """The Arrow schema that carries this one through a stream."""
+        metadata: dict[bytes | str, bytes | str] = {}
+        if self.primary_key:
+            metadata[PRIMARY_KEY_KEY] = json.dumps(self.primary_key).encode()
+        if self.comment:
+            metadata[COMMENT_KEY] = self.comment.encode()
+        return pa.schema([column.to_field() for column in self.columns], metadata or None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column names in order."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column of that exact name.
+
+        Raises:
+            ColumnNotFoundError: There is none; the message lists those there are.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise column_not_found([name], self.names)
+
+    def select(self, names: Sequence[str]) -> Self:
+        """The same schema with only these columns, in this order.
+
+        The primary key is kept only where all of it is selected.
+
+        Raises:
+            ColumnNotFoundError: One of the names is not a column.
+        """
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise column_not_found(missing, self.names)
+        kept = self.primary_key if set(self.primary_key) <= set(names) else ()
+        return replace(self, columns=tuple(self.column(name) for name in names), primary_key=kept)
+
+
+def column_not_found(missing: Iterable[str], present: Iterable[str]) -> ColumnNotFoundError:
+    """The error for names that are not columns of a table, listing those that are."""
+    wanted = ", ".join(f'"{name}"' for name in missing)
+    there = ", ".join(f'"{name}"' for name in present)
+    return ColumnNotFoundError(f"No such column: {wanted}.", f"The columns are {there}.")

@@ -1,0 +1,102 @@
+"""The vocabulary of the write contract, shared by every target.
+
+One write is one transaction: readers see the old rows or the new rows, and a write that is repeated
+gives the same table (except `append`, which adds its rows each time).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tranship.errors import ConfigurationError
+from tranship.slices import Slice, WholeTable
+from tranship.tables import TableName, TableSchema
+
+
+class WriteMode(StrEnum):
+    """What happens to the rows that are there."""
+
+    REPLACE = "replace"
+    """The slice's rows are replaced: the whole table, a partition, or a key range."""
+    APPEND = "append"
+    """The rows stay and the new ones are added."""
+    MERGE = "merge"
+    """Rows with an incoming key are updated, the others inserted; rows without one stay."""
+
+
+class OnSchemaChange(StrEnum):
+    """What happens when the incoming columns are not those of the table."""
+
+    ERROR = "error"
+    """Nothing is written; the error names each column."""
+    EVOLVE = "evolve"
+    """New columns are added and types are widened; anything else is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """What to write where, and how; the rows come separately as `tranship.frames.Batches`.
+
+    Args:
+        table: The target table. It and its schema are created where missing.
+        mode: What happens to the rows that are there.
+        slice: Which rows `replace` replaces.
+        key: The columns that identify a row, for `merge`.
+        on_schema_change: What happens when the columns differ from those of the table.
+        column_types: Target types to use instead of the derived ones, by column: `{"note": "jsonb"}`.
+
+    Raises:
+        ConfigurationError: The settings contradict each other.
+
+    Example:
+        >>> WriteRequest(TableName("public", "stg_a"), mode=WriteMode.MERGE, key=("id",)).key
+        ('id',)
+    """
+
+    table: TableName
+    mode: WriteMode = WriteMode.REPLACE
+    slice: Slice = field(default_factory=WholeTable)
+    key: tuple[str, ...] = ()
+    on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
+    column_types: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.mode is WriteMode.MERGE and not self.key:
+            raise ConfigurationError(
+                f"Merging into {self.table} needs to know what identifies a row.",
+                'Name the key columns: metadata={"mode": "merge", "key": ["id"]}.',
+            )
+
+    def __str__(self) -> str:
+        scope = "" if isinstance(self.slice, WholeTable) else f" where {self.slice}"
+        return f"{self.mode} of {self.table}{scope}"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What one write did.
+
+    Args:
+        table: The table that was written.
+        mode: How.
+        slice: Which part of it.
+        rows: Rows that arrived at the target.
+        bytes: Size of those rows as Arrow buffers, in bytes.
+        seconds: Wall-clock time from the first batch to the commit.
+        schema: The columns that were written.
+        details: What the target adds: encoder, transaction or query ids, staged files.
+    """
+
+    table: TableName
+    mode: WriteMode
+    slice: Slice
+    rows: int
+    bytes: int
+    seconds: float
+    schema: TableSchema
+    details: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows per second of wall-clock time; 0.0 for a write too short to time."""
+        return self.rows / self.seconds if self.seconds > 0 else 0.0
