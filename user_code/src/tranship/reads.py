@@ -1,0 +1,37 @@
+"""What to read from a target, in words that every target understands."""
+
+from dataclasses import dataclass, field
+
+from tranship.errors import ConfigurationError
+from tranship.slices import Slice, WholeTable
+from tranship.tables import TableName
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """Which columns of which rows of which table.
+
+    Args:
+        table: The table to read.
+        slice: Which of its rows.
+        columns: Which of its columns, in this order; all of them by default.
+
+    Example:
+        >>> str(ReadRequest(TableName("public", "stg_a"), columns=("id",)))
+        'public.stg_a (id)'
+    """
+
+    table: TableName
+    slice: Slice = field(default_factory=WholeTable)
+    columns: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.columns is not None and not self.columns:
+            raise ConfigurationError(
+                f"No columns of {self.table} were selected.", "Name at least one, or leave columns out."
+            )
+
+    def __str__(self) -> str:
+        columns = f" ({', '.join(self.columns)})" if self.columns else ""
+        scope = "" if isinstance(self.slice, WholeTable) else f" where {self.slice}"
+        return f"{self.table}{columns}{scope}"
