@@ -7,7 +7,7 @@ for them.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
@@ -125,7 +125,8 @@ class Batches:
 
         Args:
             annotation: `pandas.DataFrame`, `polars.DataFrame`, `polars.LazyFrame`, `pyarrow.Table`,
-                `pyarrow.RecordBatchReader`, `Batches`, or `Iterator[pyarrow.RecordBatch]`.
+                `pyarrow.RecordBatchReader`, or `Batches`. Dagster has no type for iterators; iterate
+                over `Batches` instead.
 
         Raises:
             ConfigurationError: It is none of these.
@@ -140,8 +141,6 @@ class Batches:
             return self.to_table()
         if annotation is pa.RecordBatchReader:
             return self.to_reader()
-        if _is_batch_iterator(annotation):
-            return self.open()
         name = (
             getattr(annotation, "__module__", "").split(".")[0],
             getattr(annotation, "__name__", ""),
@@ -155,7 +154,7 @@ class Batches:
         raise ConfigurationError(
             f"A table cannot be loaded as {annotation!r}.",
             "Annotate the parameter as pandas.DataFrame, polars.DataFrame, polars.LazyFrame, "
-            "pyarrow.Table, pyarrow.RecordBatchReader, Iterator[pyarrow.RecordBatch] or Batches.",
+            "pyarrow.Table, pyarrow.RecordBatchReader, or Batches to iterate over record batches.",
         )
 
 
@@ -290,15 +289,6 @@ def _is_frame(value: Any) -> bool:
 def _library(value: Any) -> str:
     """The top package of a value's type, so that pandas and polars are never imported for nothing."""
     return type(value).__module__.split(".")[0]
-
-
-def _is_batch_iterator(annotation: Any) -> bool:
-    origin = get_origin(annotation)
-    return (
-        isinstance(origin, type)
-        and issubclass(origin, Iterable)
-        and get_args(annotation) == (pa.RecordBatch,)
-    )
 
 
 def describe(schema: pa.Schema) -> str:

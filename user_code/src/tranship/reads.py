@@ -28,7 +28,8 @@ class ReadRequest:
     def __post_init__(self) -> None:
         if self.columns is not None and not self.columns:
             raise ConfigurationError(
-                f"No columns of {self.table} were selected.", "Name at least one, or leave columns out."
+                f"No columns of {self.table} were selected.",
+                "Name at least one, or leave columns out.",
             )
 
     def __str__(self) -> str:

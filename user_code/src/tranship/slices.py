@@ -81,6 +81,22 @@ class WholeTable(Slice):
 
 
 @dataclass(frozen=True, slots=True)
+class Nothing(Slice):
+    """No row: what a partition without upstream partitions reads."""
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        return sa.false()
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        return pa.array([False] * batch.num_rows, type=pa.bool_())
+
+    def __str__(self) -> str:
+        return "no rows"
+
+
+@dataclass(frozen=True, slots=True)
 class Values(Slice):
     """Rows whose column equals one of a few values: static and dynamic partitions.
 
@@ -340,7 +356,7 @@ def _between(column: str, low: Any, high: Any) -> Predicate:
     return sa.and_(*bounds)
 
 
-def _mask_between(array: pa.Array, low: Any, high: Any) -> pa.BooleanArray:
+def _mask_between(array: pa.Array, low: Any, high: Any) -> Any:
     parts: list[pa.BooleanArray] = []
     if low is not None:
         parts.append(pc.greater_equal(array, pa.scalar(low, type=array.type)))

@@ -1,0 +1,43 @@
+"""Turns this library's errors into `dagster.Failure`, at the edge where Dagster calls it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from tranship.errors import TranshipError
+
+
+@contextmanager
+def as_failures() -> Iterator[None]:
+    """Let errors leave a block as `dagster.Failure`.
+
+    The failure's description is what happened and what to do; its metadata holds the facts. A retry
+    policy on the step is honoured for faults that pass and left alone for all others, because a
+    wrong password does not become right by trying again.
+
+    Raises:
+        dagster.Failure: For every `TranshipError` raised inside.
+
+    Example:
+        >>> with as_failures():
+        ...     raise TranshipError("No such table: dbo.A.", "Check the spelling.")
+        Traceback (most recent call last):
+        dagster...Failure: No such table: dbo.A. Check the spelling.
+    """
+    try:
+        yield
+    except TranshipError as error:
+        raise as_failure(error) from error
+
+
+def as_failure(error: TranshipError) -> dg.Failure:
+    """The failure that tells Dagster, and so the user, what an error says."""
+    return dg.Failure(
+        description=str(error),
+        metadata={
+            "error": dg.MetadataValue.text(type(error).__name__),
+            **{name: dg.MetadataValue.text(str(value)) for name, value in error.details.items()},
+        },
+        allow_retries=error.transient,
+    )

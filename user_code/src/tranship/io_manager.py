@@ -1,0 +1,297 @@
+"""The Dagster edge that the Postgres and Redshift IO managers share.
+
+It reads what to write where from a Dagster context, and says afterwards what was done. How a target
+writes is the target's own business.
+"""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from pydantic import Field
+from typing_extensions import override
+
+from tranship.errors import ConfigurationError
+from tranship.failures import as_failures
+from tranship.frames import Batches
+from tranship.partitions import slice_of_partitions
+from tranship.reads import ReadRequest
+from tranship.slices import Slice, WholeTable
+from tranship.tables import TableName, TableSchema
+from tranship.writes import OnSchemaChange, WriteMode, WriteRequest, WriteResult
+
+WRITE_METADATA = (
+    "table",
+    "schema",
+    "mode",
+    "key",
+    "partition_expr",
+    "partition_column_zone",
+    "partition_key_ranges",
+    "on_schema_change",
+    "column_types",
+)
+"""Metadata of an asset or op output that says how it is written; README.md of the docs lists them."""
+
+
+class TableIOManager(dg.ConfigurableIOManager):
+    """Stores what assets and ops return as tables, and loads tables as what they ask for.
+
+    The table is the last part of the asset key, or the `table` metadata; its schema is the `schema`
+    metadata, or this IO manager's, or the asset key's part before the last, or `public`. Metadata
+    of the asset or output (see `WRITE_METADATA`) decides the rest.
+
+    Subclasses implement `write` and `read` for one target and set `default_load_type`.
+    """
+
+    schema_: str | None = Field(
+        default=None,
+        alias="schema",
+        description="Schema of tables that do not name one themselves.",
+    )
+    mode: WriteMode = Field(
+        default=WriteMode.REPLACE,
+        description="What a write does with the rows that are there: replace, append or merge. "
+        "Overridden by an asset's `mode` metadata.",
+    )
+    on_schema_change: OnSchemaChange = Field(
+        default=OnSchemaChange.ERROR,
+        description="What happens when columns differ from the table's: error, or evolve (add "
+        "columns and widen types). Overridden by an asset's `on_schema_change` metadata.",
+    )
+
+    @property
+    @abstractmethod
+    def default_load_type(self) -> Any:
+        """What an input without a type annotation is loaded as."""
+
+    @abstractmethod
+    def write(self, request: WriteRequest, batches: Batches, log: logging.Logger) -> WriteResult:
+        """Write one stream of batches to the target."""
+
+    @abstractmethod
+    def read(self, request: ReadRequest, log: logging.Logger) -> Batches:
+        """Start reading from the target."""
+
+    @override
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Write an output to its table and attach what was done as metadata.
+
+        Raises:
+            dagster.Failure: The write failed; the old rows are untouched.
+        """
+        if obj is None:
+            context.log.info(f"{_owner(context)} returned None: nothing is written.")
+            return
+        with as_failures():
+            request = self.write_request(context)
+            context.log.info(f"Starting {request}.")
+            result = self.write(request, Batches.of(obj), context.log)
+        context.add_output_metadata(write_metadata(result))
+        context.log.info(
+            f"Finished {request}: {result.rows:,} rows in {result.seconds:.2f} s "
+            f"({result.rows_per_second:,.0f} rows/s)."
+        )
+
+    @override
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Read a table, or the partitions of it that the step depends on.
+
+        Raises:
+            dagster.Failure: The table cannot be read, or not as the annotated type.
+        """
+        with as_failures():
+            request = self.read_request(context)
+            context.log.info(f"Reading {request}.")
+            batches = _raising_failures(self.read(request, context.log))
+            return batches.to(self._load_type(context))
+
+    def write_request(self, context: dg.OutputContext) -> WriteRequest:
+        """What a context asks to be written.
+
+        Raises:
+            ConfigurationError: The metadata is incomplete or contradicts itself.
+        """
+        metadata = context.definition_metadata or {}
+        return WriteRequest(
+            table=self._table(context, metadata),
+            mode=_choice(WriteMode, metadata, "mode", self.mode, context),
+            slice=_written_slice(context, metadata),
+            key=_names(metadata, "key", context),
+            on_schema_change=_choice(
+                OnSchemaChange, metadata, "on_schema_change", self.on_schema_change, context
+            ),
+            column_types=metadata.get("column_types") or {},
+        )
+
+    def read_request(self, context: dg.InputContext) -> ReadRequest:
+        """What a context asks to be read.
+
+        Raises:
+            ConfigurationError: The metadata is incomplete or contradicts itself.
+        """
+        upstream = context.upstream_output
+        metadata = (upstream.definition_metadata if upstream is not None else None) or {}
+        own = context.definition_metadata or {}
+        return ReadRequest(
+            table=self._table(
+                upstream if upstream is not None else context, {**metadata, **_table_only(own)}
+            ),
+            slice=_read_slice(context, metadata),
+            columns=_names(own, "columns", context) or None,
+        )
+
+    def _table(
+        self, context: dg.OutputContext | dg.InputContext, metadata: Mapping[str, Any]
+    ) -> TableName:
+        path = list(context.asset_key.path) if context.has_asset_key else [context.name]
+        schema = metadata.get("schema") or self.schema_ or (path[-2] if len(path) > 1 else "public")
+        named = metadata.get("table")
+        return (
+            TableName.parse(named, default_schema=schema) if named else TableName(schema, path[-1])
+        )
+
+    def _load_type(self, context: dg.InputContext) -> Any:
+        annotation = context.dagster_type.typing_type
+        # Without an annotation it is Any, which is a class since Python 3.11.
+        plain = isinstance(annotation, type) and annotation is not Any
+        return annotation if plain else self.default_load_type
+
+
+def write_metadata(result: WriteResult) -> dict[str, Any]:
+    """A write's result as Dagster metadata: plotted numbers, the column schema, the table's name.
+
+    The `dagster/` keys are those that Dagster's own pages read
+    (https://docs.dagster.io/guides/build/assets/metadata-and-tags/table-metadata).
+    """
+    whole = isinstance(result.slice, WholeTable)
+    rows_key = "dagster/row_count" if whole else "dagster/partition_row_count"
+    return {
+        "dagster/table_name": str(result.table),
+        "dagster/column_schema": column_schema(result.schema),
+        rows_key: result.rows,
+        "rows": result.rows,
+        "bytes": result.bytes,
+        "seconds": round(result.seconds, 3),
+        "rows_per_second": round(result.rows_per_second),
+        "mode": str(result.mode),
+        "slice": str(result.slice),
+        **result.details,
+    }
+
+
+def column_schema(schema: TableSchema) -> dg.TableSchema:
+    """A table's columns in the form that Dagster's pages show."""
+    key = set(schema.primary_key)
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=str(column.source_type or column.type),
+                description=column.comment,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable, other=["primary key"] if column.name in key else []
+                ),
+            )
+            for column in schema.columns
+        ]
+    )
+
+
+def _raising_failures(batches: Batches) -> Batches:
+    """The same batches; an error in the middle of reading is a failure too."""
+
+    def passed_on() -> Iterator[pa.RecordBatch]:
+        with as_failures():
+            yield from batches.open()
+
+    return Batches(batches.schema, passed_on, batches.replayable)
+
+
+def _written_slice(context: dg.OutputContext, metadata: Mapping[str, Any]) -> Slice:
+    if context.has_asset_partitions:
+        return _slice(
+            context.asset_partitions_def, context.asset_partition_keys, _owner(context), metadata
+        )
+    return WholeTable() if context.has_asset_key else _job_slice(context, _owner(context), metadata)
+
+
+def _read_slice(context: dg.InputContext, metadata: Mapping[str, Any]) -> Slice:
+    if context.has_asset_partitions:
+        return _slice(
+            context.asset_partitions_def, context.asset_partition_keys, _owner(context), metadata
+        )
+    upstream = context.upstream_output
+    if upstream is None or upstream.has_asset_key:
+        return WholeTable()
+    return _job_slice(context, _owner(upstream), metadata)
+
+
+def _job_slice(
+    context: dg.OutputContext | dg.InputContext, owner: str, metadata: Mapping[str, Any]
+) -> Slice:
+    """In a partitioned job of plain ops, an output is that partition's rows and no more."""
+    partitions_def = context.step_context.job_def.partitions_def
+    if partitions_def is None or not context.has_partition_key:
+        return WholeTable()
+    return _slice(partitions_def, [context.partition_key], owner, metadata)
+
+
+def _slice(
+    partitions_def: dg.PartitionsDefinition[Any],
+    keys: Sequence[str],
+    owner: str,
+    metadata: Mapping[str, Any],
+) -> Slice:
+    return slice_of_partitions(
+        partitions_def,
+        keys,
+        owner=owner,
+        partition_expr=metadata.get("partition_expr"),
+        column_zone=metadata.get("partition_column_zone") or "UTC",
+        key_ranges=metadata.get("partition_key_ranges"),
+    )
+
+
+def _owner(context: dg.OutputContext | dg.InputContext) -> str:
+    if context.has_asset_key:
+        return f"asset {context.asset_key.to_user_string()}"
+    return (
+        f'output "{context.name}" of op {context.op_def.name}'
+        if context.op_def
+        else f'"{context.name}"'
+    )
+
+
+def _table_only(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: metadata[name] for name in ("table", "schema") if name in metadata}
+
+
+def _choice(
+    choices: Any, metadata: Mapping[str, Any], name: str, default: Any, context: dg.OutputContext
+) -> Any:
+    value = metadata.get(name, default)
+    try:
+        return choices(value)
+    except ValueError as error:
+        allowed = ", ".join(str(choice) for choice in choices)
+        raise ConfigurationError(
+            f"The {_owner(context)} has {name} {value!r} in its metadata.",
+            f"It is one of {allowed}.",
+        ) from error
+
+
+def _names(
+    metadata: Mapping[str, Any], name: str, context: dg.OutputContext | dg.InputContext
+) -> tuple[str, ...]:
+    value = metadata.get(name) or ()
+    names = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(one, str) for one in names):
+        raise ConfigurationError(
+            f"The {_owner(context)} has {name} {value!r} in its metadata.",
+            f'Give column names: {{"{name}": ["id"]}}.',
+        )
+    return names
