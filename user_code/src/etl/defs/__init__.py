@@ -1,0 +1,1 @@
+"""The pipelines: one folder per purpose. Put your own beside them."""

@@ -1,0 +1,116 @@
+"""Ops that move tables one by one: find them, extract each, load each."""
+
+import re
+
+import dagster as dg
+from pydantic import Field
+
+from etl.retries import TRANSIENT_FAULTS
+from tranship.errors import ConfigurationError, TableNotFoundError
+from tranship.failures import as_failures
+from tranship.frames import Batches
+from tranship.io_manager import write_metadata
+from tranship.postgres.resource import PostgresResource
+from tranship.sqlserver.resource import SqlServerResource
+from tranship.tables import TableName
+from tranship.writes import WriteRequest
+
+TARGET_SCHEMA = "public"
+EXTRACTED = {
+    "df": dg.Out(Batches, description="The table's rows, spooled as an Arrow file."),
+    "tbl": dg.Out(str, description="What the target table is called, after `stg_`."),
+}
+
+
+class WantedTables(dg.Config):
+    """Which tables of the source are moved."""
+
+    tables: list[str] = Field(
+        default=["dbo.Dim*", "dbo.Fact*"],
+        description="Tables as schema.table; * and ? are wildcards.",
+    )
+    exclude: list[str] = Field(
+        default=[], description="Tables left out although a pattern names them."
+    )
+
+
+@dg.op(out=dg.DynamicOut(str), retry_policy=TRANSIENT_FAULTS)
+def wanted_tables(
+    context: dg.OpExecutionContext, config: WantedTables, sqlserver: SqlServerResource
+):
+    """Ask the source's catalogue for the tables that match the configuration, one output each."""
+    with as_failures():
+        found = sqlserver.tables(config.tables, exclude=config.exclude)
+        if not found:
+            raise TableNotFoundError(
+                f"No table of {sqlserver.database} matches {config.tables}.",
+                "Check the patterns in the launchpad, and that the user may see the tables.",
+            )
+        names = {target_name(table): table for table in found}
+        if len(names) < len(found):
+            raise ConfigurationError(
+                f"Several tables would be loaded as the same stg_ table: {', '.join(map(str, found))}.",
+                "Exclude all but one of them.",
+            )
+    context.log.info(f"{len(found)} tables to move: {', '.join(map(str, found))}.")
+    for table in found:
+        yield dg.DynamicOutput(str(table), mapping_key=re.sub(r"\W", "_", str(table)))
+
+
+@dg.op(out=EXTRACTED, retry_policy=TRANSIENT_FAULTS, tags={"kind": "sqlserver"})
+def extract_table(context: dg.OpExecutionContext, sqlserver: SqlServerResource, table: str):
+    """Read one table from SQL Server as a stream of record batches."""
+    return extract(context, sqlserver, TableName.parse(table, default_schema="dbo"))
+
+
+@dg.op(retry_policy=TRANSIENT_FAULTS, tags={"kind": "postgres"})
+def load_table(
+    context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str
+) -> int:
+    """Replace one `stg_` table in Postgres; returns how many rows it has now."""
+    return load(context, postgres, df, tbl)
+
+
+@dg.op(out=EXTRACTED, retry_policy=TRANSIENT_FAULTS, tags={"kind": "sqlserver"})
+def extract_dim_product_category(context: dg.OpExecutionContext, sqlserver: SqlServerResource):
+    """Read the product categories from SQL Server."""
+    return extract(context, sqlserver, TableName("dbo", "DimProductCategory"))
+
+
+@dg.op(retry_policy=TRANSIENT_FAULTS, tags={"kind": "postgres"})
+def load_dim_product_category(
+    context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str
+) -> int:
+    """Replace `stg_DimProductCategory` in Postgres; returns how many rows it has now."""
+    return load(context, postgres, df, tbl)
+
+
+def extract(
+    context: dg.OpExecutionContext, sqlserver: SqlServerResource, table: TableName
+) -> tuple[Batches, str]:
+    """Start reading a table; the rows flow when the spool asks for them."""
+    context.log.info(f"Extracting {table} from {sqlserver.database}.")
+    with as_failures():
+        return sqlserver.read(table, log=context.log), target_name(table)
+
+
+def load(context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str) -> int:
+    """Replace a `stg_` table and report it to Dagster as a materialization."""
+    table = TableName(TARGET_SCHEMA, f"stg_{tbl}")
+    with as_failures():
+        result = postgres.write(WriteRequest(table), df, log=context.log)
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=[table.schema, table.name], metadata=write_metadata(result)
+        )
+    )
+    context.log.info(
+        f"Loaded {result.rows:,} rows into {table} in {result.seconds:.2f} s "
+        f"({result.rows_per_second:,.0f} rows/s)."
+    )
+    return result.rows
+
+
+def target_name(table: TableName) -> str:
+    """What a source table is called after `stg_`; the schema is named unless it is `dbo`."""
+    return table.name if table.schema == "dbo" else f"{table.schema}_{table.name}"

@@ -1,0 +1,180 @@
+"""Hands tables from step to step as Arrow files, on a disk or in a bucket.
+
+A pickled DataFrame needs the whole table in memory twice. Here a table is written batch by batch and
+read back memory-mapped; it stays until it is pruned, so a failed load can be run again alone.
+"""
+
+import pickle
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import dagster as dg
+import pyarrow as pa
+from pyarrow import fs
+from pydantic import Field, PrivateAttr
+from typing_extensions import override
+
+from tranship.errors import ConfigurationError, TableNotFoundError
+from tranship.failures import as_failures
+from tranship.frames import Batches
+
+SECONDS_PER_DAY = 86_400
+
+
+class SpoolIOManager(dg.ConfigurableIOManager):
+    """Passes `Batches` and frames between ops as Arrow files; everything else is pickled.
+
+    A file appears under its name only when it is complete. Values are kept by run and step, so
+    re-execution from failure finds what the failed run had already extracted.
+
+    Example:
+        ```python
+        @dg.op(out={"df": dg.Out(Batches, io_manager_key="spool"), "tbl": dg.Out(str)})
+        def extract(source: SqlServerResource): ...
+
+        dg.Definitions(resources={"spool": SpoolIOManager(base_uri="file:///var/lib/tranship/spool")})
+        ```
+    """
+
+    base_uri: str = Field(
+        description="Where files are kept: an absolute path, file:///path, or s3://bucket/prefix.",
+    )
+    keep_days: float = Field(
+        default=7.0,
+        description="Files of runs older than this many days are removed by later runs; 0 keeps all.",
+    )
+
+    _pruned: bool = PrivateAttr(default=False)
+
+    @override
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Write one output.
+
+        Raises:
+            dagster.Failure: The place cannot be written, or the batches differ from each other.
+        """
+        filesystem, base = self._location()
+        self._prune(filesystem, base, context)
+        path = _path(base, context)
+        started = time.monotonic()
+        with as_failures():
+            if isinstance(obj, str | int | float | bool | dict | list | tuple | None):
+                _store(filesystem, f"{path}.pickle", pickle.dumps(obj))
+                return
+            rows, size = _store_batches(filesystem, f"{path}.arrow", Batches.of(obj))
+        seconds = time.monotonic() - started
+        context.add_output_metadata(
+            {"rows": rows, "bytes": size, "seconds": round(seconds, 3), "path": f"{path}.arrow"}
+        )
+        context.log.info(f"Spooled {rows:,} rows ({size:,} bytes) in {seconds:.2f} s.")
+
+    @override
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Read one input: a table as the annotated type (`Batches` by default), else the value.
+
+        Raises:
+            dagster.Failure: The upstream step's file is gone.
+        """
+        upstream = context.upstream_output
+        with as_failures():
+            if upstream is None:
+                raise ConfigurationError(
+                    f'The input "{context.name}" comes from no step.',
+                    "Connect it to an op's output.",
+                )
+            filesystem, base = self._location()
+            path = _path(base, upstream)
+            if _exists(filesystem, f"{path}.pickle"):
+                with filesystem.open_input_stream(f"{path}.pickle") as stream:
+                    return pickle.loads(stream.read())
+            if not _exists(filesystem, f"{path}.arrow"):
+                raise TableNotFoundError(
+                    f'What step {upstream.step_key} gave as "{upstream.name}" is no longer in {base}.',
+                    "Run the whole job again, or raise keep_days; in containers, give every run the "
+                    "same volume or an s3:// base_uri.",
+                )
+            annotation = context.dagster_type.typing_type
+            plain = isinstance(annotation, type) and annotation is not Any
+            return _stored_batches(filesystem, f"{path}.arrow").to(annotation if plain else Batches)
+
+    def _location(self) -> tuple[fs.FileSystem, str]:
+        try:
+            return fs.FileSystem.from_uri(self.base_uri)
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigurationError(
+                f"base_uri {self.base_uri!r} of the spool cannot be used: {error}.",
+                "Give an absolute path, file:///path, or s3://bucket/prefix.",
+            ) from error
+
+    def _prune(self, filesystem: fs.FileSystem, base: str, context: dg.OutputContext) -> None:
+        """Remove what runs of long ago left, once per process; another process may be first."""
+        if self._pruned or not self.keep_days:
+            return
+        self._pruned = True
+        oldest_kept = time.time() - self.keep_days * SECONDS_PER_DAY
+        for run in filesystem.get_file_info(fs.FileSelector(base, allow_not_found=True)):
+            if run.type != fs.FileType.Directory:
+                continue
+            files = filesystem.get_file_info(
+                fs.FileSelector(run.path, recursive=True, allow_not_found=True)
+            )
+            newest = max(
+                (one.mtime.timestamp() for one in (run, *files) if one.mtime), default=None
+            )
+            if newest is not None and newest < oldest_kept:
+                try:
+                    filesystem.delete_dir(run.path)
+                except OSError as error:
+                    context.log.warning(f"Could not remove the old spool {run.path}: {error}")
+                else:
+                    context.log.info(f"Removed the spool of an old run, {run.path}.")
+
+
+def _path(base: str, context: dg.OutputContext) -> str:
+    parts = [quote(part, safe="") for part in context.get_identifier()]
+    return "/".join([base.rstrip("/"), *parts])
+
+
+def _exists(filesystem: fs.FileSystem, path: str) -> bool:
+    return filesystem.get_file_info(path).type == fs.FileType.File
+
+
+def _store(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
+    filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
+    with filesystem.open_output_stream(f"{path}.part") as stream:
+        stream.write(content)
+    filesystem.move(f"{path}.part", path)
+
+
+def _store_batches(filesystem: fs.FileSystem, path: str, batches: Batches) -> tuple[int, int]:
+    filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
+    rows = size = 0
+    # No compression: the file is read once, soon, from the page cache.
+    with (
+        filesystem.open_output_stream(f"{path}.part") as stream,
+        pa.ipc.new_file(stream, batches.schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+            size += batch.nbytes
+    filesystem.move(f"{path}.part", path)
+    return rows, size
+
+
+def _stored_batches(filesystem: fs.FileSystem, path: str) -> Batches:
+    def source() -> pa.NativeFile:
+        if isinstance(filesystem, fs.LocalFileSystem):
+            return pa.memory_map(path)
+        return filesystem.open_input_file(path)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with source() as file, pa.ipc.open_file(file) as reader:
+            for number in range(reader.num_record_batches):
+                yield reader.get_batch(number)
+
+    with source() as file, pa.ipc.open_file(file) as reader:
+        schema = reader.schema
+    return Batches(schema, batches)
