@@ -25,6 +25,7 @@ START_ATTEMPTS = 5
 INITDB_SECONDS = 60.0
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+MAX_LOG_BYTES = 10_000_000
 
 HOST_BASED_AUTHENTICATION = "host all all 127.0.0.1/32 scram-sha-256\n"
 
@@ -92,6 +93,7 @@ class EmbeddedPostgres:
         self._lock.acquire()
         try:
             self._remove_stale_pid_file()
+            self._limit_log()
             account = self._account()
             if not (self.data_directory / "PG_VERSION").exists():
                 self._make_data_directory(account)
@@ -196,6 +198,11 @@ class EmbeddedPostgres:
             return (self.data_directory / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return []
+
+    def _limit_log(self) -> None:
+        """Begin the log anew where earlier starts have made it long."""
+        if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
+            self.log.unlink()
 
     def _check_version(self) -> None:
         version = (self.data_directory / "PG_VERSION").read_text().strip()

@@ -94,11 +94,15 @@ class GuardedProcess:
         self._guard = guard
         assert guard.stdin is not None
         assert guard.stdout is not None
-        specification = {**self._specification, "parent": os.getpid()}
-        guard.stdin.write(json.dumps(specification).encode() + b"\n")
-        guard.stdin.flush()
-        self.pid = int(guard.stdout.readline() or 0)
-        guard.stdout.close()
+        try:
+            specification = {**self._specification, "parent": os.getpid()}
+            guard.stdin.write(json.dumps(specification).encode() + b"\n")
+            guard.stdin.flush()
+            self.pid = int(guard.stdout.readline() or 0)
+            guard.stdout.close()
+        except BaseException:  # Ctrl-C included
+            self.stop()
+            raise
         return self
 
     def exit_code(self) -> int | None:
@@ -116,9 +120,9 @@ class GuardedProcess:
         try:
             code = self._guard.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            self.stop()
             raise self.error(f"has not finished after {timeout_seconds:g} s") from None
-        self.stop()
+        finally:
+            self.stop()
         if code:
             raise self.error(f"ended with exit code {code}")
 

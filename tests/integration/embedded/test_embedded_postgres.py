@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,16 @@ with connection, connection.cursor() as cursor:
     cursor.execute("insert into kept values (1)")
 print(server._server.pid, flush=True)
 time.sleep(600)
+"""
+
+STARTER = """
+import os, sys
+from pathlib import Path
+from standins.embedded import EmbeddedPostgres
+
+print(os.getpid(), flush=True)
+with EmbeddedPostgres(Path(sys.argv[1])):
+    pass
 """
 
 
@@ -178,3 +189,18 @@ def test_a_directory_with_foreign_files_is_an_error_from_initdb(tmp_path: Path):
     (tmp_path / "data" / "letters.txt").write_text("dear all")
     with pytest.raises(EmbeddedError, match=r"(?s)initdb ended with exit code 1.*is not empty"):
         EmbeddedPostgres(tmp_path).start()
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.45])
+def test_an_interrupt_while_starting_leaves_no_process(
+    seconds: float,
+    tmp_path: Path,
+    start_owner: Callable[..., tuple[subprocess.Popen[str], list[int]]],
+):
+    owner, _ = start_owner(STARTER, str(tmp_path))
+    time.sleep(seconds)  # in the middle of initdb, setting the password, or starting
+    owner.send_signal(signal.SIGINT)
+    owner.wait(20)
+    listing = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True)
+    left = [line for line in listing.stdout.splitlines() if f"-D {tmp_path}" in line]
+    assert left == []

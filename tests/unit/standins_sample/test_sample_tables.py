@@ -141,11 +141,12 @@ def test_the_date_keys_are_the_dates(warehouse: Mapping[str, pa.Table]):
     fact = warehouse["FactInternetSales"]
     for name in ("OrderDate", "DueDate", "ShipDate"):
         keys = pc.strftime(fact[name], "%Y%m%d").cast(pa.int32())
-        assert keys.equals(fact[f"{name}Key"])
+        assert keys.to_pylist() == fact[f"{name}Key"].to_pylist()
 
 
 def test_sales_fall_in_every_month_of_several_years(warehouse: Mapping[str, pa.Table]):
-    months = pc.unique(pc.divide(warehouse["FactInternetSales"]["OrderDateKey"], 100)).to_pylist()
+    keys = warehouse["FactInternetSales"]["OrderDateKey"].to_numpy()
+    months = [int(month) for month in np.unique(keys // 100)]
     years = {2011: 12, 2012: 12, 2013: 12}
     assert {year: sum(month // 100 == year for month in months) for year in years} == years
     assert (min(months), max(months)) == (201012, 201401)
