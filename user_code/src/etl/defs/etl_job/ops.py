@@ -95,15 +95,32 @@ def extract(
 
 
 def load(context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str) -> int:
-    """Replace a `stg_` table and report it to Dagster as a materialization."""
+    """Replace a `stg_` table, count it, and report both to Dagster.
+
+    Raises:
+        dagster.Failure: The write failed, or the table has not as many rows as were extracted.
+    """
     table = TableName(TARGET_SCHEMA, f"stg_{tbl}")
+    asset_key = dg.AssetKey([table.schema, table.name])
     with as_failures():
         result = postgres.write(WriteRequest(table), df, log=context.log)
+        rows_in_table = postgres.row_count(table)
+    context.log_event(dg.AssetMaterialization(asset_key, metadata=write_metadata(result)))
+    complete = rows_in_table == result.rows
     context.log_event(
-        dg.AssetMaterialization(
-            asset_key=[table.schema, table.name], metadata=write_metadata(result)
+        dg.AssetCheckEvaluation(
+            asset_key=asset_key,
+            check_name="as_many_rows_as_extracted",
+            passed=complete,
+            metadata={"rows_extracted": result.rows, "rows_in_table": rows_in_table},
         )
     )
+    if not complete:
+        raise dg.Failure(
+            f"{table} has {rows_in_table:,} rows, but {result.rows:,} were extracted. "
+            "Something else writes to the table; give it a table of its own.",
+            allow_retries=False,
+        )
     context.log.info(
         f"Loaded {result.rows:,} rows into {table} in {result.seconds:.2f} s "
         f"({result.rows_per_second:,.0f} rows/s)."

@@ -1,0 +1,38 @@
+# The doors of the checkout; README.md says what each prints. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+PYTEST_WORKERS ?= 2
+
+.PHONY: help demo ui test lint bench up down clean
+help:
+	@echo 'make demo   move the sample warehouse from SQL Server (a stand-in) to Postgres, without Docker'
+	@echo 'make ui     the same systems, with the Dagster UI on http://127.0.0.1:3000'
+	@echo 'make test   every test this machine can run'
+	@echo 'make lint   ruff, basedpyright, shellcheck, dg check'
+	@echo 'make bench  measurements against peers (bench/README.md)'
+	@echo 'make clean  remove .venv and .demo'
+
+.venv/.complete: requirements/dev.lock requirements/uv.lock user_code/pyproject.toml localstack/pyproject.toml scripts/setup.sh
+	@PYTHON=$(PYTHON) scripts/setup.sh
+
+demo: .venv/.complete
+	@.venv/bin/python -m demo run $(DEMO_OPTIONS)
+
+ui: .venv/.complete
+	@.venv/bin/python -m demo ui $(DEMO_OPTIONS)
+
+test: .venv/.complete
+	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) $(PYTEST_OPTIONS)
+
+lint: .venv/.complete
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/basedpyright
+	.venv/bin/shellcheck scripts/*.sh .ci/run
+	cd user_code && ../.venv/bin/dg check defs
+
+bench: .venv/.complete
+	.venv/bin/python -m bench $(BENCH_OPTIONS)
+
+clean:
+	rm -rf .venv .demo

@@ -1,0 +1,149 @@
+"""`python -m demo run`: move the sample warehouse. `python -m demo ui`: keep it running, with the UI."""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from demo.report import show
+from demo.runs import FinishedRun, run_job
+from demo.systems import Systems, running_systems
+from standins.embedded import EmbeddedError, GuardedProcess
+
+JOBS = ("run_etl_job", "staging_job")
+UI_SECONDS = 60.0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo; returns the process exit code."""
+    options = _parser().parse_args(arguments)
+    console = Console()
+    # A supervisor's SIGTERM ends the demo like Ctrl-C does: every system is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with running_systems(options.directory, scale=options.scale, console=console) as systems:
+            os.environ.update(systems.environment)
+            if options.verb == "ui":
+                return _serve_ui(systems, options.directory, options.port, console)
+            return _run(systems, console)
+    except EmbeddedError as error:
+        console.print(f"[red]✗[/] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print(
+            "Stopped. Tables are as the last finished load left them; nothing keeps running."
+        )
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("verb", choices=("run", "ui"), help="run the jobs once, or serve the UI")
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=Path(".demo"),
+        help="where data and logs are kept (default: .demo)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="size of the sample; 1 is 60,398 sales (default: 1)",
+    )
+    parser.add_argument("--port", type=int, default=3000, help="the UI's port (default: 3000)")
+    return parser
+
+
+def _run(systems: Systems, console: Console) -> int:
+    started = time.monotonic()
+    with console.status("Loading the code location ..."):
+        # Here, not above: Dagster takes a second to import, and Ctrl-C should work before that.
+        import dagster as dg
+
+        from etl.definitions import defs
+
+        definitions = defs()
+        repository = definitions.get_repository_def()
+    console.print("[green]✓[/] Code location loaded")
+    with dg.DagsterInstance.get() as instance:
+        runs: list[FinishedRun] = [
+            run_job(repository.get_job(name), instance, console) for name in JOBS
+        ]
+    show(runs, console)
+    _next_steps(console)
+    moved = sum(table.rows for run in runs for table in run.tables)
+    console.print(
+        f"\n{moved:,} rows in {time.monotonic() - started:.1f} s, start of the systems not counted."
+    )
+    return 0 if all(run.success for run in runs) else 1
+
+
+def _next_steps(console: Console) -> None:
+    console.print(
+        "\nThe source is a stand-in for SQL Server, for demos and tests only; everything else is real.\n"
+        "Try next:\n"
+        "  make demo   again: the same tables, replaced in one short transaction each\n"
+        "  make ui     these runs, their logs and the assets in the browser\n"
+        "  README.md   'Your own SQL Server': the same with your tables",
+        highlight=False,
+    )
+
+
+def _serve_ui(systems: Systems, directory: Path, wanted_port: int, console: Console) -> int:
+    port = _free_port(wanted_port)
+    log = directory.resolve() / "ui.log"
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "etl.definitions"]
+    server = GuardedProcess(
+        "The Dagster UI",
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        log=log,
+        stop_signal=signal.SIGINT,
+    ).start()
+    try:
+        with console.status("Starting the Dagster UI ..."):
+            server.wait_until(lambda: _answers(port), UI_SECONDS)
+        console.print(f"[green]✓[/] Dagster UI on [bold]http://127.0.0.1:{port}[/] (log: {log})")
+        console.print(f"  The warehouse in psql: [bold]psql \"$(cat {_url_file(systems, directory)})\"[/]")
+        console.print("Ctrl-C ends everything.")
+        while server.exit_code() is None:
+            time.sleep(0.5)
+        raise server.error("ended by itself")
+    finally:
+        server.stop()
+
+
+def _url_file(systems: Systems, directory: Path) -> Path:
+    """A file that only we can read holds the address with its password; a terminal is scrolled back."""
+    file = directory / "warehouse-url"
+    file.touch(mode=0o600)
+    file.write_text(systems.postgres.url("warehouse").replace("+psycopg2", ""))
+    return file
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port, or another one if something listens there already."""
+    for port in (wanted, 0):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return listener.getsockname()[1]
+    raise EmbeddedError("No port is free on 127.0.0.1.")
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
