@@ -55,11 +55,11 @@ class SpoolIOManager(dg.ConfigurableIOManager):
         Raises:
             dagster.Failure: The place cannot be written, or the batches differ from each other.
         """
-        filesystem, base = self._location()
-        self._prune(filesystem, base, context)
-        path = _path(base, context)
         started = time.monotonic()
         with as_failures():
+            filesystem, base = self._location()
+            self._prune(filesystem, base, context)
+            path = _path(base, context)
             if isinstance(obj, str | int | float | bool | dict | list | tuple | None):
                 _store(filesystem, f"{path}.pickle", pickle.dumps(obj))
                 return
