@@ -63,7 +63,8 @@ class TableName:
             if position == len(text) or text[position] != ".":
                 break
             position += 1
-        if position != len(text) or not 1 <= len(parts) <= 2 or not all(parts):
+        dangling = text.endswith(".")
+        if position != len(text) or dangling or not 1 <= len(parts) <= 2 or not all(parts):
             raise ConfigurationError(
                 f"{text!r} is not a table name.",
                 "Write schema.table; put a part that has dots or brackets in [square brackets].",
