@@ -1,0 +1,82 @@
+"""The statements of the catalogue. Each answers for all tables at once.
+
+`sys` views may lower-case names (Babelfish does), so callers match them without case.
+"""
+
+import sqlalchemy as sa
+
+TABLES = sa.text("""
+    select TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE
+    from INFORMATION_SCHEMA.TABLES
+    order by TABLE_SCHEMA, TABLE_NAME
+""")
+
+_COLUMNS = """
+    select TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, IS_NULLABLE, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH,
+           NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION
+    from INFORMATION_SCHEMA.COLUMNS
+    where TABLE_SCHEMA in :schemas and TABLE_NAME in :tables
+    order by TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION
+"""
+
+_PRIMARY_KEYS = """
+    select k.TABLE_SCHEMA, k.TABLE_NAME, k.COLUMN_NAME
+    from INFORMATION_SCHEMA.TABLE_CONSTRAINTS as c
+    join INFORMATION_SCHEMA.KEY_COLUMN_USAGE as k
+      on k.CONSTRAINT_SCHEMA = c.CONSTRAINT_SCHEMA and k.CONSTRAINT_NAME = c.CONSTRAINT_NAME
+     and k.TABLE_SCHEMA = c.TABLE_SCHEMA and k.TABLE_NAME = c.TABLE_NAME
+    where c.CONSTRAINT_TYPE = 'PRIMARY KEY'
+      and k.TABLE_SCHEMA in :schemas and k.TABLE_NAME in :tables
+    order by k.TABLE_SCHEMA, k.TABLE_NAME, k.ORDINAL_POSITION
+"""
+
+# is_identity and is_computed are in no INFORMATION_SCHEMA view.
+_GENERATED = """
+    select s.name, o.name, c.name, c.is_identity, c.is_computed
+    from sys.columns as c
+    join sys.objects as o on o.object_id = c.object_id
+    join sys.schemas as s on s.schema_id = o.schema_id
+    where (c.is_identity = 1 or c.is_computed = 1) and s.name in :schemas and o.name in :tables
+    order by s.name, o.name, c.column_id
+"""
+
+# Index 0 is a heap, 1 a clustered index: each row once. sys.dm_db_partition_stats would say the same
+# but needs a permission that sys.partitions does not.
+_ESTIMATED_ROWS = """
+    select s.name, o.name, sum(p.rows)
+    from sys.partitions as p
+    join sys.objects as o on o.object_id = p.object_id
+    join sys.schemas as s on s.schema_id = o.schema_id
+    where p.index_id in (0, 1) and s.name in :schemas and o.name in :tables
+    group by s.name, o.name
+"""
+
+# Class 1 is an object or column; minor_id 0 is the table itself.
+_COMMENTS = """
+    select s.name, o.name, c.name, cast(e.value as nvarchar(4000))
+    from sys.extended_properties as e
+    join sys.objects as o on o.object_id = e.major_id
+    join sys.schemas as s on s.schema_id = o.schema_id
+    left join sys.columns as c on c.object_id = e.major_id and c.column_id = e.minor_id
+    where e.class = 1 and e.name = 'MS_Description' and s.name in :schemas and o.name in :tables
+"""
+
+# https://learn.microsoft.com/sql/t-sql/statements/set-transaction-isolation-level-transact-sql
+SNAPSHOT_STATE = sa.text("""
+    select snapshot_isolation_state, is_read_committed_snapshot_on
+    from sys.databases
+    where name = db_name()
+""")
+
+
+def _for_tables(sql: str) -> sa.TextClause:
+    return sa.text(sql).bindparams(
+        sa.bindparam("schemas", expanding=True), sa.bindparam("tables", expanding=True)
+    )
+
+
+COLUMNS = _for_tables(_COLUMNS)
+PRIMARY_KEYS = _for_tables(_PRIMARY_KEYS)
+GENERATED = _for_tables(_GENERATED)
+ESTIMATED_ROWS = _for_tables(_ESTIMATED_ROWS)
+COMMENTS = _for_tables(_COMMENTS)

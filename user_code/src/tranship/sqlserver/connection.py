@@ -1,0 +1,164 @@
+"""Connections to SQL Server through mssql-python; failures are quick, clear, and free of secrets."""
+
+import importlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from tranship.errors import ConfigurationError, UnreachableError
+from tranship.sqlserver.driver_errors import driver_errors
+from tranship.sqlserver.settings import SqlServerSettings
+
+SYSTEM_PACKAGES = ("libltdl7", "libkrb5-3", "libgssapi-krb5-2")
+"""Debian packages that Microsoft's ODBC driver links against and its wheel does not bring."""
+
+
+def driver() -> Any:
+    """The `mssql_python` module, imported on first use: it loads Microsoft's ODBC driver.
+
+    Raises:
+        ConfigurationError: A system library is missing; the message has the command that adds it.
+    """
+    try:
+        return importlib.import_module("mssql_python")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise ConfigurationError(
+            f"Microsoft's SQL Server driver cannot be loaded: {error}.",
+            "It needs system libraries. On Debian or Ubuntu: "
+            f"sudo apt-get install --no-install-recommends {' '.join(SYSTEM_PACKAGES)}",
+        ) from error
+
+
+@contextmanager
+def connect(settings: SqlServerSettings, *, doing: str = "connecting") -> Iterator[Any]:
+    """A connection that is closed when the block ends; what the driver raises in it is translated.
+
+    Every statement is its own transaction (autocommit), which is what a reader needs: a single
+    SELECT sees one moment under snapshot isolation, and no lock outlives a statement.
+
+    Args:
+        settings: Where to connect.
+        doing: What the block does, for error messages: "reading dbo.DimProduct".
+
+    Yields:
+        An `mssql_python.Connection`.
+
+    Raises:
+        UnreachableError: Nothing answers at host and port.
+        ConnectionFailedError: The server refused the login, the database, or TLS failed.
+        TransientError: The connection was lost, or the server asked to try again.
+        TranshipError: The server refused a statement in the block.
+
+    Example:
+        >>> with connect(settings) as connection:  # doctest: +SKIP
+        ...     connection.cursor().execute("select 1").fetchone()
+    """
+    module = driver()
+    with driver_errors(module, settings, doing, driver_calls_only=False):
+        connection = open_connection(settings)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def open_connection(settings: SqlServerSettings) -> Any:
+    """A new connection that the caller closes. Prefer `connect`.
+
+    Raises:
+        UnreachableError: Nothing answers at host and port.
+        ConnectionFailedError: The server refused the login, the database, or TLS failed.
+    """
+    module = driver()
+    check_reachable(settings)
+    # A pool would keep connections open, and a session's isolation level with them.
+    module.pooling(enabled=False)
+    with driver_errors(module, settings, "connecting"):
+        connection = module.connect(
+            connection_string(settings),
+            autocommit=True,
+            timeout=settings.connect_timeout_seconds,
+        )
+        connection.timeout = settings.query_timeout_seconds
+        return connection
+
+
+def check_reachable(settings: SqlServerSettings) -> None:
+    """Open and close a TCP connection: the ODBC driver keeps trying a closed port until its timeout.
+
+    Raises:
+        UnreachableError: The name does not resolve, the port is closed, or nothing answers.
+    """
+    try:
+        socket.create_connection(
+            (settings.host, settings.port), timeout=settings.connect_timeout_seconds
+        ).close()
+    except socket.gaierror as error:
+        raise UnreachableError(
+            f'The host "{settings.host}" is unknown: {error.strerror}.',
+            "Check the host name, and the name server of this machine.",
+        ) from error
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"{settings.address} did not answer within {settings.connect_timeout_seconds} s.",
+            "Check host, port and firewall.",
+        ) from error
+    except OSError as error:
+        raise UnreachableError(
+            f"{settings.address} cannot be reached: {error.strerror or error}.",
+            "Check host and port, and that the server is up.",
+        ) from error
+
+
+def connection_string(settings: SqlServerSettings) -> str:
+    """The ODBC connection string. It holds the password: never log it."""
+    parts = {
+        "Server": f"{settings.host},{settings.port}",
+        "Database": settings.database,
+        "UID": settings.user,
+        "PWD": settings.password,
+        **settings.keywords(),
+    }
+    return ";".join(f"{key}={_quoted(value)}" for key, value in parts.items())
+
+
+def _quoted(value: str) -> str:
+    """A value in braces, in which only the closing brace needs doubling ([MS-ODBCSTR] 2.1.2)."""
+    return "{" + value.replace("}", "}}") + "}"
+
+
+def engine(settings: SqlServerSettings) -> sa.Engine:
+    """A SQLAlchemy engine without a pool, for reflection and for statements of your own.
+
+    Example:
+        >>> sa.inspect(engine(settings)).get_table_names(schema="dbo")  # doctest: +SKIP
+    """
+    driver()
+    return sa.create_engine(
+        settings.url(),
+        poolclass=sa.NullPool,
+        creator=lambda: open_transactional(settings),
+        hide_parameters=True,
+    )
+
+
+def open_transactional(settings: SqlServerSettings) -> Any:
+    """A connection in which statements run in transactions, as SQLAlchemy expects it."""
+    connection = open_connection(settings)
+    connection.autocommit = False
+    return connection
+
+
+def cancel(cursor: Any) -> None:
+    """Ask the server to stop the statement of a cursor that another thread is waiting for.
+
+    SQLCancel is the one ODBC call that may come from another thread. The driver makes it only when
+    an Arrow reader is closed, which is too late for a statement that has not returned yet.
+    https://learn.microsoft.com/sql/odbc/reference/syntax/sqlcancel-function
+    """
+    stop = getattr(cursor.hstmt, "_cancel", None)
+    if stop is not None:
+        stop()

@@ -1,0 +1,66 @@
+"""Exact answers about a table that the server works out by reading it: its row count, its fingerprint."""
+
+import sqlalchemy as sa
+
+from tranship.reads import ReadRequest
+from tranship.slices import sql_column
+from tranship.sqlserver.catalogue import describe
+from tranship.sqlserver.connection import connect
+from tranship.sqlserver.options import ReadOptions
+from tranship.sqlserver.query import row_predicate
+from tranship.sqlserver.settings import SqlServerSettings
+from tranship.sqlserver.statements import rows, sql_table
+from tranship.tables import TableName, TableSchema
+
+_ROWS = sa.func.count_big(sa.literal_column("*"))
+
+
+def row_count(settings: SqlServerSettings, request: ReadRequest) -> int:
+    """How many rows a table, or a slice of it, has now.
+
+    Raises:
+        TableNotFoundError: There is no such table.
+        ColumnNotFoundError: The slice names a column that the table lacks.
+
+    Example:
+        >>> row_count(settings, ReadRequest(TableName("dbo", "DimProduct")))  # doctest: +SKIP
+        606
+    """
+    predicate = row_predicate(request, describe(settings, request.table), ReadOptions())
+    statement = sa.select(_ROWS).select_from(sql_table(request.table))
+    if predicate is not None:
+        statement = statement.where(predicate)
+    with connect(settings, doing=f"counting {request.table}") as connection:
+        return int(rows(connection, statement)[0][0])
+
+
+def fingerprint(
+    settings: SqlServerSettings, table: TableName, *, schema: TableSchema | None = None
+) -> str:
+    """A short text that changes when the table's rows do.
+
+    With a rowversion column it is the row count and the highest version, which misses nothing but a
+    deletion and an insertion undone in between. Without one it is the row count and a checksum over
+    all rows, of 32 bits, which a change may leave as it is in one case of four thousand million, or
+    where two changes cancel out: it tells when to look, not that nothing happened.
+    https://learn.microsoft.com/sql/t-sql/functions/checksum-agg-transact-sql
+
+    Raises:
+        TableNotFoundError: There is no such table.
+    """
+    described = schema if schema is not None else describe(settings, table)
+    versions = [
+        sql_column(column.name)
+        for column in described.columns
+        if column.source_type is not None and column.source_type.name == "rowversion"
+    ]
+    mark = (
+        sa.func.max(versions[0])
+        if versions
+        else sa.func.checksum_agg(sa.func.binary_checksum(sa.literal_column("*")))
+    )
+    statement = sa.select(_ROWS, mark).select_from(sql_table(table))
+    with connect(settings, doing=f"fingerprinting {table}") as connection:
+        count, value = rows(connection, statement)[0]
+    shown = value.hex() if isinstance(value, bytes | bytearray) else value
+    return f"{count}:{shown}"

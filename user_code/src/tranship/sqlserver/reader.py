@@ -1,0 +1,179 @@
+"""Reads a table of SQL Server as a stream of Arrow record batches of a declared schema.
+
+Batches are fetched in threads, ahead of the consumer and within a limit of bytes; a consumer that
+stops early cancels the queries. Nothing here knows the target.
+"""
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from tranship.frames import Batches
+from tranship.reads import ReadRequest
+from tranship.slices import Predicate
+from tranship.sqlserver.catalogue import describe
+from tranship.sqlserver.conform import conformer
+from tranship.sqlserver.connection import cancel, connect
+from tranship.sqlserver.consistency import Consistency, begin_consistent_read
+from tranship.sqlserver.options import ReadOptions
+from tranship.sqlserver.parts import part_column, part_predicates
+from tranship.sqlserver.query import Query, build_query
+from tranship.sqlserver.read_ahead import read_ahead
+from tranship.sqlserver.settings import SqlServerSettings
+from tranship.sqlserver.statements import run
+from tranship.sqlserver.types import is_large
+from tranship.tables import TableSchema
+
+_FIRST_ROWS = 8192
+_FIRST_ROWS_OF_LARGE_VALUES = 256
+_FEWEST_ROWS = 16
+_GROWTH = 4
+
+_log = logging.getLogger(__name__)
+
+
+def read(
+    settings: SqlServerSettings,
+    request: ReadRequest,
+    options: ReadOptions | None = None,
+    *,
+    schema: TableSchema | None = None,
+    log: logging.Logger | None = None,
+) -> Batches:
+    """The rows of a table, as batches that can be opened again and again.
+
+    The table is described at once; each `open()` makes its own connections and queries. One query
+    sees one moment where the database has snapshot isolation or read committed snapshot, and with
+    `parts` each part sees its own, a few milliseconds apart; the log says which it was.
+
+    Args:
+        settings: Where the table is.
+        request: The table, its columns and the slice of its rows.
+        options: Everything else; see `ReadOptions`.
+        schema: The table's schema where the caller has described it, which saves six queries.
+        log: Where it is said that a read may not see one moment; by default this module's logger.
+
+    Returns:
+        Batches whose fields carry the source types. An empty result has a schema and no batches.
+
+    Raises:
+        TableNotFoundError: There is no such table; the message has names that are close.
+        ColumnNotFoundError: A column that was named is not in the table.
+        UnsupportedTypeError: A column's type cannot be moved; the message says how to skip or cast it.
+        ConfigurationError: The options contradict each other or the table.
+        ConnectionFailedError: The server cannot be reached or refuses the login.
+        ValueDoesNotFitError: While iterating: a text holds U+0000.
+        TransientError: While iterating: a fault that passes, such as a lost connection.
+
+    Example:
+        >>> request = ReadRequest(TableName("dbo", "FactInternetSales"))  # doctest: +SKIP
+        >>> for batch in read(settings, request, ReadOptions(parts=4)):  # doctest: +SKIP
+        ...     print(batch.num_rows)
+    """
+    chosen = options or ReadOptions()
+    source = schema if schema is not None else describe(settings, request.table)
+    query = build_query(request, source, chosen)
+    column = part_column(query, chosen.part_column) if chosen.parts > 1 else None
+    opened = partial(_open, settings, query, chosen, column, log or _log)
+    return Batches(query.schema.to_arrow(), opened)
+
+
+def _open(
+    settings: SqlServerSettings,
+    query: Query,
+    options: ReadOptions,
+    column: str | None,
+    log: logging.Logger,
+) -> Iterator[pa.RecordBatch]:
+    predicates: list[Predicate | None] = [None]
+    if column is not None:
+        with connect(settings, doing=f"splitting {query.table}") as connection:
+            predicates = part_predicates(connection, query, column, options.parts)
+    parts = [_Part(settings, query, predicate, options) for predicate in predicates]
+    said = False
+    for batch in read_ahead(parts, max_bytes=options.queue_bytes):
+        if not said:
+            said = True
+            _say_what_it_sees(parts, log)
+        yield batch
+
+
+def _say_what_it_sees(parts: "Sequence[_Part]", log: logging.Logger) -> None:
+    seen = next((part.consistency for part in parts if part.consistency is not None), None)
+    note = seen.note(parts[0].query.table, len(parts)) if seen is not None else None
+    if note is not None:
+        log.info(note)
+
+
+@dataclass(slots=True)
+class _Part:
+    """One query on one connection: a whole read, or one range of it."""
+
+    settings: SqlServerSettings
+    query: Query
+    predicate: Predicate | None
+    options: ReadOptions
+    consistency: Consistency | None = None
+    _cursor: Any = None
+    _cancelled: bool = False
+    # Freeing a statement in one thread while another cancels it would be a use after free.
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The part's batches, of the declared schema."""
+        with connect(self.settings, doing=f"reading {self.query.table}") as connection:
+            self.consistency = begin_consistent_read(connection)
+            cursor = connection.cursor()
+            with self._lock:
+                self._cursor = cursor
+            try:
+                if not self._cancelled:
+                    run(cursor, self.query.select(self.predicate))
+                    yield from self._fetch(cursor)
+            finally:
+                with self._lock:
+                    self._cursor = None
+                cursor.close()
+
+    def cancel(self) -> None:
+        """Stop the query, wherever it is."""
+        with self._lock:
+            self._cancelled = True
+            if self._cursor is not None:
+                cancel(self._cursor)
+
+    def _fetch(self, cursor: Any) -> Iterator[pa.RecordBatch]:
+        """Batches of about the size that was asked for, however wide their rows turn out to be.
+
+        This is the loop of the driver's `arrow_reader`, except that the number of rows follows the
+        bytes of the last batch: rows with large values would otherwise come 65,536 at a time.
+        """
+        fit = conformer(
+            self.query.table, self.query.schema, cursor.arrow_batch(0).schema, self.options.on_nul
+        )
+        rows = min(self.options.batch_rows, self._first_rows())
+        fetched = 0
+        while not self._cancelled:
+            batch = cursor.arrow_batch(rows)
+            if not batch.num_rows:
+                return
+            rows = self._next_rows(batch)
+            yield fit.conform(batch, first_row=fetched + 1)
+            fetched += batch.num_rows
+
+    def _first_rows(self) -> int:
+        large = any(
+            column.source_type is not None and is_large(column.source_type)
+            for column in self.query.schema.columns
+        )
+        return _FIRST_ROWS_OF_LARGE_VALUES if large else _FIRST_ROWS
+
+    def _next_rows(self, batch: pa.RecordBatch) -> int:
+        fitting = self.options.batch_bytes * batch.num_rows // max(batch.nbytes, 1)
+        grown = min(fitting, batch.num_rows * _GROWTH)
+        return max(min(grown, self.options.batch_rows), min(_FEWEST_ROWS, self.options.batch_rows))

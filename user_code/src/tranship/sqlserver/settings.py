@@ -1,0 +1,174 @@
+"""Where a SQL Server is and how to log in to it: one immutable value that never shows its password."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
+
+from tranship.errors import ConfigurationError
+
+Encrypt = Literal["yes", "no", "strict"]
+ApplicationIntent = Literal["ReadWrite", "ReadOnly"]
+
+DEFAULT_PORT = 1433
+_OWN_KEYWORDS = {
+    "server", "address", "addr", "database", "uid", "pwd", "encrypt", "trustservercertificate",
+    "trust_server_certificate", "applicationintent", "driver", "app",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlServerSettings:
+    r"""A SQL Server, a database on it, and a login.
+
+    Args:
+        host: Host name or address. An instance is named by its port, not as `host\instance`.
+        database: The database to read.
+        user: SQL Server login.
+        password: Its password; it is in no message, representation or log.
+        port: TCP port.
+        encrypt: `yes` (TLS, the default), `strict` (TDS 8, SQL Server 2022), or `no`.
+        trust_server_certificate: Accept any certificate. For a server of your own on a network of
+            your own; the stock SQL Server container signs its certificate itself.
+        connect_timeout_seconds: How long to wait for the server to answer and log in.
+        query_timeout_seconds: How long one statement may take until its first row; 0 is no limit.
+        application_intent: `ReadOnly` lets an availability group send the connection to a replica.
+        driver_keywords: Further ODBC keywords, such as `{"MultiSubnetFailover": "yes"}`.
+
+    Raises:
+        ConfigurationError: A setting is missing or contradicts another one.
+
+    Example:
+        >>> SqlServerSettings(host="db", database="dw", user="etl", password="hunter2").address
+        'db:1433'
+    """
+
+    host: str
+    database: str
+    user: str
+    password: str = field(repr=False)
+    port: int = DEFAULT_PORT
+    encrypt: Encrypt = "yes"
+    trust_server_certificate: bool = False
+    connect_timeout_seconds: int = 10
+    query_timeout_seconds: int = 0
+    application_intent: ApplicationIntent = "ReadWrite"
+    driver_keywords: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("host", "database", "user", "password"):
+            if not getattr(self, name):
+                raise ConfigurationError(f"The SQL Server's {name} is empty.", f"Set {name}.")
+        if "\\" in self.host or "," in self.host:
+            raise ConfigurationError(
+                f"The SQL Server's host is {self.host!r}, which names an instance or a port too.",
+                "Give the host alone, and the instance's TCP port as port.",
+            )
+        if not 0 < self.port < 65536:
+            raise ConfigurationError(
+                f"The SQL Server's port is {self.port}.", "Give 1 to 65535; 1433 is usual."
+            )
+        if self.connect_timeout_seconds < 1 or self.query_timeout_seconds < 0:
+            raise ConfigurationError(
+                f"The SQL Server timeouts are {self.connect_timeout_seconds} s to connect and "
+                f"{self.query_timeout_seconds} s per query.",
+                "Give at least 1 s to connect, and 0 or more per query (0: no limit).",
+            )
+        doubled = sorted(key for key in self.driver_keywords if key.lower() in _OWN_KEYWORDS)
+        if doubled:
+            raise ConfigurationError(
+                f"driver_keywords repeats settings that have a name of their own: {', '.join(doubled)}.",
+                "Set host, port, database, user, password, encrypt, trust_server_certificate or "
+                "application_intent instead.",
+            )
+
+    @classmethod
+    def from_url(cls, url: str | sa.URL) -> Self:
+        """Read a SQLAlchemy URL: `mssql+mssqlpython://user:password@host:port/database?Encrypt=no`.
+
+        Raises:
+            ConfigurationError: The text is no URL, or a part is missing.
+        """
+        try:
+            parsed = sa.make_url(url)
+        except (ArgumentError, ValueError):
+            # Not chained and not shown: what failed to parse may hold the password.
+            raise ConfigurationError(
+                "The SQL Server's URL cannot be read.",
+                "Write mssql+mssqlpython://user:password@host:port/database and percent-encode "
+                "special characters of the password.",
+            ) from None
+        query = {
+            key.lower(): (key, value if isinstance(value, str) else value[-1])
+            for key, value in parsed.query.items()
+        }
+        _, encrypt = query.pop("encrypt", ("", "yes"))
+        _, trust = query.pop("trustservercertificate", ("", "no"))
+        _, intent = query.pop("applicationintent", ("", "ReadWrite"))
+        return cls(
+            host=parsed.host or "",
+            port=parsed.port or DEFAULT_PORT,
+            database=parsed.database or "",
+            user=parsed.username or "",
+            password=parsed.password or "",
+            encrypt=encrypt_of(encrypt),
+            trust_server_certificate=trust.lower() in {"yes", "true", "1"},
+            application_intent=intent_of(intent),
+            driver_keywords=dict(query.values()),
+        )
+
+    @property
+    def address(self) -> str:
+        """Host and port, for messages."""
+        return f"{self.host}:{self.port}"
+
+    def keywords(self) -> dict[str, str]:
+        """Everything but user and password, in the words of the ODBC driver."""
+        return {
+            "Encrypt": self.encrypt,
+            "TrustServerCertificate": "yes" if self.trust_server_certificate else "no",
+            "ApplicationIntent": self.application_intent,
+            **self.driver_keywords,
+        }
+
+    def url(self) -> sa.URL:
+        """The SQLAlchemy URL; it hides its password when printed."""
+        return sa.URL.create(
+            "mssql+mssqlpython",
+            username=self.user,
+            password=self.password,
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            query=self.keywords(),
+        )
+
+
+def encrypt_of(text: str) -> Encrypt:
+    """The setting for any of the words that the ODBC driver takes for it.
+
+    Raises:
+        ConfigurationError: The text is none of them.
+    """
+    words: dict[str, Encrypt] = {
+        "yes": "yes", "true": "yes", "mandatory": "yes",
+        "no": "no", "false": "no", "optional": "no",
+        "strict": "strict",
+    }  # fmt: skip
+    if (found := words.get(text.lower())) is None:
+        raise ConfigurationError(f"encrypt is {text!r}.", "Give one of yes, no, strict.")
+    return found
+
+
+def intent_of(text: str) -> ApplicationIntent:
+    """The setting for its word in any case.
+
+    Raises:
+        ConfigurationError: The text is neither `ReadWrite` nor `ReadOnly`.
+    """
+    words: dict[str, ApplicationIntent] = {"readwrite": "ReadWrite", "readonly": "ReadOnly"}
+    if (found := words.get(text.lower())) is None:
+        raise ConfigurationError(f"application_intent is {text!r}.", "Give ReadWrite or ReadOnly.")
+    return found
