@@ -1,0 +1,245 @@
+-- What Redshift has in pg_catalog and Postgres has not. Installed once per database by catalogue.py;
+-- its own tables are in the schema redshift_standin.
+create schema if not exists redshift_standin;
+grant usage on schema redshift_standin to public;
+grant create on schema public to public;
+
+create sequence if not exists redshift_standin.query_block;
+
+create table if not exists redshift_standin.table_attributes (
+    relid oid primary key,
+    diststyle text not null default 'AUTO(ALL)',
+    distkey text,
+    sortkeys text[] not null default '{}',
+    interleaved boolean not null default false,
+    backup boolean not null default true,
+    primary_key text[] not null default '{}',
+    created_at timestamp not null default (now() at time zone 'UTC')
+);
+create table if not exists redshift_standin.column_encodings (
+    relid oid, attnum smallint, encoding text not null, primary key (relid, attnum)
+);
+create table if not exists redshift_standin.load_errors (
+    user_name text, query_id bigint, transaction_id bigint, session_id int, table_id oid,
+    start_time timestamp, file_name text, line_number bigint, column_name text, column_type text,
+    column_length text, position int, raw_line text, raw_field_value text, error_code int,
+    error_message text
+);
+create table if not exists redshift_standin.queries (
+    user_name text, query_id bigint primary key, session_id int, query_type text, status text,
+    start_time timestamp, end_time timestamp, error_message text, returned_rows bigint,
+    query_text text
+);
+create table if not exists redshift_standin.loaded_files (
+    query_id bigint, table_id oid, file_name text, rows bigint, bytes bigint, loaded_at timestamp
+);
+grant select, insert, update, delete on redshift_standin.table_attributes, redshift_standin.column_encodings to public;
+grant select on redshift_standin.load_errors, redshift_standin.queries, redshift_standin.loaded_files to public;
+
+-- Redshift's writers take a lock on the whole table that lets readers through. The statement's
+-- snapshot is older than the lock, which is why a writer that waited may fail with 1023.
+create or replace function redshift_standin.lock_for_write(relation text) returns void
+language plpgsql security definer as $$
+declare target record;
+begin
+    select c.oid, c.relkind, n.nspname, c.relname into target
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    where c.oid = relation::oid;
+    if target.relkind in ('r', 'p') then
+        execute pg_catalog.format('lock table %I.%I in share row exclusive mode', target.nspname, target.relname);
+    end if;
+end $$;
+
+create or replace function redshift_standin.row_count(relation oid) returns bigint
+language plpgsql stable security definer as $$
+declare result bigint;
+begin
+    execute pg_catalog.format('select count(*) from %s', relation::regclass) into result;
+    return result;
+end $$;
+
+create or replace function redshift_standin.type_name(type oid, modifier int) returns text
+language sql immutable as $$
+    select case type
+        when 'jsonb'::regtype then 'super'
+        when 'bytea'::regtype then 'binary varying'
+        else pg_catalog.format_type(type, modifier) end
+$$;
+
+create or replace function redshift_standin.setting(name text, default_value bigint) returns bigint
+language sql stable as $$
+    select coalesce(nullif(pg_catalog.current_setting('redshift_standin.' || name, true), '')::bigint, default_value)
+$$;
+create or replace function pg_catalog.pg_last_copy_id() returns bigint
+    language sql stable as $$ select redshift_standin.setting('last_copy_id', -1) $$;
+create or replace function pg_catalog.pg_last_copy_count() returns bigint
+    language sql stable as $$ select redshift_standin.setting('last_copy_count', 0) $$;
+create or replace function pg_catalog.pg_last_unload_id() returns bigint
+    language sql stable as $$ select redshift_standin.setting('last_unload_id', -1) $$;
+create or replace function pg_catalog.pg_last_unload_count() returns bigint
+    language sql stable as $$ select redshift_standin.setting('last_unload_count', 0) $$;
+create or replace function pg_catalog.pg_last_query_id() returns bigint
+    language sql stable as $$ select redshift_standin.setting('last_query_id', -1) $$;
+create or replace function pg_catalog.redshift_version() returns text
+    language sql immutable as $$
+    select 'PostgreSQL 8.0.2 on x86_64-pc-linux-gnu, compiled by GCC, Redshift 1.0 (local stand-in, not Amazon Redshift)'::text
+$$;
+
+create or replace function pg_catalog.getdate() returns timestamp
+    language sql stable as $$ select pg_catalog.date_trunc('second', statement_timestamp() at time zone current_setting('timezone')) $$;
+create or replace function pg_catalog.len(value text) returns int
+    language sql immutable strict as $$ select pg_catalog.length(value) $$;
+create or replace function pg_catalog.json_parse(value text) returns jsonb
+    language sql immutable strict as $$ select value::jsonb $$;
+create or replace function pg_catalog.json_serialize(value jsonb) returns text
+    language sql immutable strict as $$ select value::text $$;
+create or replace function pg_catalog.is_valid_json(value text) returns boolean
+language plpgsql immutable strict as $$
+begin
+    return pg_catalog.jsonb_typeof(value::jsonb) = 'object';
+exception when invalid_text_representation then return false;
+end $$;
+create or replace function pg_catalog.can_json_parse(value text) returns boolean
+language plpgsql immutable strict as $$
+begin
+    return value::jsonb is not null;
+exception when invalid_text_representation then return false;
+end $$;
+create or replace function pg_catalog.dateadd(part text, amount bigint, value timestamp) returns timestamp
+    language sql immutable strict as $$
+    select value + amount * case lower(part)
+        when 'quarter' then interval '3 months' when 'qtr' then interval '3 months'
+        else ('1 ' || part)::interval end
+$$;
+create or replace function pg_catalog.datediff(part text, first timestamp, last timestamp) returns bigint
+    language sql immutable strict as $$
+    select case lower(part)
+        when 'year' then extract(year from last) - extract(year from first)
+        when 'quarter' then (extract(year from last) - extract(year from first)) * 4 + extract(quarter from last) - extract(quarter from first)
+        when 'month' then (extract(year from last) - extract(year from first)) * 12 + extract(month from last) - extract(month from first)
+        else extract(epoch from date_trunc(part, last) - date_trunc(part, first))
+            / extract(epoch from ('1 ' || part)::interval) end::bigint
+$$;
+
+create view pg_catalog.stl_load_errors as
+select r.oid::int as userid, 0 as slice, e.table_id::int as tbl, e.start_time as starttime,
+    e.session_id as session, e.query_id as query, e.file_name::char(256) as filename,
+    e.line_number, e.column_name::char(127) as colname, e.column_type::char(10) as type,
+    e.column_length::char(10) as col_length, e.position, e.raw_line::char(1024) as raw_line,
+    e.raw_field_value::char(1024) as raw_field_value, e.error_code as err_code,
+    e.error_message::char(100) as err_reason, 0 as is_partial, 0::bigint as start_offset,
+    (-1)::bigint as copy_job_id
+from redshift_standin.load_errors e left join pg_catalog.pg_roles r on r.rolname = e.user_name
+where e.user_name = current_user
+    or (select rolsuper from pg_catalog.pg_roles where rolname = current_user);
+
+create view pg_catalog.sys_load_error_detail as
+select r.oid::int as user_id, e.query_id, e.transaction_id, e.session_id,
+    current_database()::text as database_name, e.table_id::int as table_id,
+    e.start_time, e.file_name::char(256) as file_name, e.line_number,
+    e.column_name::char(127) as column_name, e.column_type::char(10) as column_type,
+    e.column_length::char(10) as column_length, e.position, e.error_code,
+    e.error_message::char(512) as error_message
+from redshift_standin.load_errors e left join pg_catalog.pg_roles r on r.rolname = e.user_name
+where e.user_name = current_user
+    or (select rolsuper from pg_catalog.pg_roles where rolname = current_user);
+
+create view pg_catalog.stl_load_commits as
+select q.query_id as query, 0 as slice, f.file_name::char(256) as filename, f.rows as lines_scanned,
+    q.session_id as session, f.loaded_at as curtime, 1 as status, f.bytes
+from redshift_standin.loaded_files f join redshift_standin.queries q using (query_id);
+
+create view pg_catalog.sys_query_history as
+select r.oid::int as user_id, q.query_id, 'default'::varchar as query_label, 0::bigint as transaction_id,
+    q.session_id, current_database()::text as database_name, q.query_type, q.status,
+    false as result_cache_hit, q.start_time, q.end_time,
+    (extract(epoch from coalesce(q.end_time, q.start_time) - q.start_time) * 1000000)::bigint as elapsed_time,
+    0::bigint as queue_time,
+    (extract(epoch from coalesce(q.end_time, q.start_time) - q.start_time) * 1000000)::bigint as execution_time,
+    q.error_message, q.returned_rows, q.query_text::varchar(4000) as query_text
+from redshift_standin.queries q left join pg_catalog.pg_roles r on r.rolname = q.user_name;
+
+create view pg_catalog.stv_inflight as
+select a.usesysid::int as userid, 0 as slice, a.pid::bigint as query, 'default'::char(320) as label,
+    0::bigint as xid, a.pid, a.query_start at time zone 'UTC' as starttime,
+    left(a.query, 100)::char(100) as text, 0 as suspended
+from pg_catalog.pg_stat_activity a
+where a.state = 'active' and a.datname = current_database() and a.pid <> pg_backend_pid();
+
+create view pg_catalog.svv_columns as
+select c.table_catalog::text, c.table_schema::text, c.table_name::text, c.column_name::text,
+    c.ordinal_position::int, c.column_default::text, c.is_nullable::text,
+    case c.data_type when 'jsonb' then 'super' when 'bytea' then 'binary varying' else c.data_type end::text as data_type,
+    c.character_maximum_length::int, c.numeric_precision::int, c.numeric_precision_radix::int,
+    c.numeric_scale::int, c.datetime_precision::int,
+    pg_catalog.col_description(pg_catalog.format('%I.%I', c.table_schema, c.table_name)::regclass, c.ordinal_position)::text as remarks
+from information_schema.columns c
+where c.table_schema not in ('redshift_standin', 'information_schema');
+
+create view pg_catalog.svv_all_columns as
+select table_catalog as database_name, table_schema as schema_name, table_name, column_name,
+    ordinal_position, column_default, is_nullable, data_type, character_maximum_length,
+    numeric_precision, numeric_scale, remarks
+from pg_catalog.svv_columns;
+
+create view pg_catalog.svv_tables as
+select table_catalog::text, table_schema::text, table_name::text, table_type::text,
+    pg_catalog.obj_description(pg_catalog.format('%I.%I', table_schema, table_name)::regclass, 'pg_class') as remarks
+from information_schema.tables where table_schema not in ('redshift_standin', 'information_schema');
+
+create view pg_catalog.svv_all_tables as
+select table_catalog as database_name, table_schema as schema_name, table_name, table_type, remarks
+from pg_catalog.svv_tables;
+
+create view pg_catalog.svv_all_schemas as
+select current_database()::text as database_name, nspname::text as schema_name,
+    nspowner::int as schema_owner, 'local'::text as schema_type
+from pg_catalog.pg_namespace where nspname <> 'redshift_standin';
+
+create view pg_catalog.svv_table_info as
+select current_database()::text as "database", n.nspname::text as "schema", c.oid::int as table_id,
+    c.relname::text as "table",
+    case when exists (select from redshift_standin.column_encodings e where e.relid = c.oid) then 'Y' else 'Y, AUTO(ENCODE)' end::text as encoded,
+    coalesce(a.diststyle, 'AUTO(ALL)') as diststyle,
+    case when cardinality(a.sortkeys) > 0
+        then case when a.interleaved then 'INTERLEAVED' else a.sortkeys[1] end else 'AUTO(SORTKEY)' end as sortkey1,
+    coalesce((select max(atttypmod - 4) from pg_catalog.pg_attribute v
+        where v.attrelid = c.oid and v.atttypid = 'varchar'::regtype and not v.attisdropped), 0) as max_varchar,
+    coalesce(cardinality(a.sortkeys), 0) as sortkey_num,
+    (pg_catalog.pg_total_relation_size(c.oid) / 1048576 + 1)::bigint as size,
+    0::numeric(10, 4) as pct_used, 0::bigint as empty, 0::numeric(5, 2) as unsorted,
+    0::numeric(5, 2) as stats_off, counted.rows::numeric(38, 0) as tbl_rows,
+    1::numeric(19, 2) as skew_sortkey1, 1::numeric(19, 2) as skew_rows,
+    counted.rows::numeric(38, 0) as estimated_visible_rows, a.created_at as create_time
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+left join redshift_standin.table_attributes a on a.relid = c.oid
+cross join lateral (select redshift_standin.row_count(c.oid) as rows) counted
+where c.relkind = 'r' and c.relpersistence = 'p' and counted.rows > 0
+    and n.nspname not in ('pg_catalog', 'information_schema', 'redshift_standin');
+
+create view pg_catalog.pg_table_def as
+select n.nspname::text as schemaname, c.relname::text as tablename, t.attname::text as "column",
+    redshift_standin.type_name(t.atttypid, t.atttypmod) as type,
+    coalesce(e.encoding, 'none')::text as encoding,
+    coalesce(a.distkey = t.attname, false) as distkey,
+    coalesce(array_position(a.sortkeys, t.attname::text), 0) as sortkey, t.attnotnull as "notnull"
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_attribute t on t.attrelid = c.oid and t.attnum > 0 and not t.attisdropped
+left join redshift_standin.table_attributes a on a.relid = c.oid
+left join redshift_standin.column_encodings e on e.relid = c.oid and e.attnum = t.attnum
+where c.relkind = 'r' and pg_catalog.pg_table_is_visible(c.oid) and n.nspname <> 'redshift_standin'
+order by 1, 2, t.attnum;
+
+-- Primary keys are informational, yet listed among the indexes, as Redshift does.
+create view pg_catalog.redshift_indexes as
+select schemaname, tablename, indexname, tablespace, indexdef from pg_catalog.pg_indexes
+union all
+select n.nspname, c.relname, (c.relname || '_pkey')::name, null,
+    pg_catalog.format('CREATE UNIQUE INDEX %I ON %I.%I USING btree (%s)', c.relname || '_pkey', n.nspname, c.relname,
+        (select string_agg(pg_catalog.quote_ident(k), ', ') from unnest(a.primary_key) k))
+from redshift_standin.table_attributes a
+join pg_catalog.pg_class c on c.oid = a.relid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where cardinality(a.primary_key) > 0;

@@ -1,0 +1,153 @@
+"""Small changes to statements that otherwise pass to Postgres as they are, and what is refused.
+
+Names fold to lower case even when quoted; types and functions that only Redshift has become their
+counterparts; syntax that only Postgres has is a syntax error, as it is on Redshift.
+"""
+
+from dataclasses import dataclass
+
+from sqlglot.tokens import Token, TokenType
+
+from standins.redshift.errors import UNSUPPORTED, RedshiftError, syntax, unsupported_command
+from standins.redshift.statements import Edit, Statement, apply_edits, fold_ascii, literal
+
+#: Settings only Redshift knows. They become custom settings of Postgres.
+REDSHIFT_SETTINGS = {
+    "enable_case_sensitive_identifier", "enable_case_sensitive_super_attribute",
+    "enable_result_cache_for_session", "query_group", "wlm_query_slot_count",
+    "analyze_threshold_percent", "describe_field_name_in_uppercase", "downcase_delimited_identifier",
+    "error_on_nondeterministic_update", "json_serialization_enable", "enable_numeric_rounding",
+    "json_serialization_parse_nested_strings", "navigate_super_null_on_error",
+    "parse_super_null_on_error", "spectrum_query_maxerror", "max_concurrency_scaling_clusters",
+    "default_geometry_encoding", "mv_enable_aqmv_for_session", "use_fips_ssl", "datashare_break_glass_session_var",
+}  # fmt: skip
+_FUNCTIONS = {
+    "VERSION": "redshift_version", "NVL": "coalesce", "SYSDATE": "getdate()",
+    "JSON_SIZE": "pg_column_size", "LISTAGG": "string_agg",
+}  # fmt: skip
+_DATE_PARTS = {"DATEADD", "DATEDIFF", "DATE_ADD", "DATE_DIFF"}
+_TABLES = {"PG_INDEXES": "redshift_indexes"}
+#: First words (or first two) of statements that Redshift does not have.
+_REFUSED = (
+    ("SAVEPOINT",), ("RELEASE",), ("ROLLBACK", "TO"), ("LISTEN",), ("NOTIFY",), ("UNLISTEN",),
+    ("CREATE", "INDEX"), ("CREATE", "UNIQUE"), ("DROP", "INDEX"), ("REINDEX",), ("CLUSTER",),
+    ("CREATE", "TRIGGER"), ("CREATE", "RULE"), ("CREATE", "SEQUENCE"), ("CREATE", "EXTENSION"),
+    ("CREATE", "DOMAIN"), ("CREATE", "TYPE"), ("CREATE", "UNLOGGED"), ("CREATE", "TABLESPACE"),
+    ("CREATE", "POLICY"), ("CREATE", "PUBLICATION"), ("CREATE", "SUBSCRIPTION"),
+    ("CREATE", "CAST"), ("CREATE", "AGGREGATE"), ("CREATE", "OPERATOR"), ("DO",),
+    ("RESET", "SESSION"), ("SET", "SESSION", "AUTHORIZATION"), ("ALTER", "SYSTEM"), ("ALTER", "INDEX"),
+    ("ALTER", "SEQUENCE"), ("PREPARE", "TRANSACTION"), ("IMPORT",), ("SECURITY",),
+)  # fmt: skip
+#: Postgres keeps 63 bytes of a name where Redshift keeps 127.
+MAX_NAME_BYTES = 63
+
+
+@dataclass(slots=True)
+class SessionSettings:
+    """What of a session's settings changes how its statements are read."""
+
+    case_sensitive_names: bool = False
+
+
+def refuse(statement: Statement) -> None:
+    """Raise what Redshift says of statements and clauses it does not have."""
+    words = statement.words
+    for prefix in _REFUSED:
+        if statement.starts(*prefix):
+            raise unsupported_command(statement.text)
+    if words[0] == "INSERT":
+        _refuse_in_insert(statement)
+    elif words[0] in {"UPDATE", "DELETE"} and "RETURNING" in words:
+        raise syntax("RETURNING")
+    if words[0] == "CREATE" and words[1:2] == ["MATERIALIZED"] and "IF" in words[:6]:
+        raise syntax("IF")
+
+
+def _refuse_in_insert(statement: Statement) -> None:
+    words = statement.words
+    depth = 0
+    for index, word in enumerate(words):
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if word == "ON" and words[index + 1 : index + 2] == ["CONFLICT"]:
+            raise syntax("ON")
+        if word == "RETURNING" and depth <= 0:
+            raise syntax("RETURNING")
+        if word == "ARRAY" and words[index + 1 : index + 2] == ["["]:
+            raise RedshiftError("array constructors are not supported in INSERT", UNSUPPORTED)
+
+
+def rewrite(statement: Statement, settings: SessionSettings) -> str:
+    """The statement for Postgres.
+
+    Raises:
+        RedshiftError: Redshift has no such statement.
+    """
+    if not statement.tokens:
+        return statement.text
+    refuse(statement)
+    if statement.words[0] in {"SET", "SHOW", "RESET"}:
+        return _setting(statement, settings)
+    edits = []
+    for index, token in enumerate(statement.tokens):
+        edit = _edit(statement, index, token, settings)
+        if edit is not None:
+            edits.append(edit)
+    return apply_edits(statement.text, edits) if edits else statement.text
+
+
+def _edit(statement: Statement, index: int, token: Token, settings: SessionSettings) -> Edit | None:
+    words = statement.words
+    following = words[index + 1] if index + 1 < len(words) else ""
+    preceding = words[index - 1] if index else ""
+    text = None
+    if token.token_type == TokenType.IDENTIFIER:
+        source = statement.source(token)
+        if not settings.case_sensitive_names and fold_ascii(source) != source:
+            text = fold_ascii(source)
+        check_name(token.text)
+    elif words[index] == "MAX" and preceding == "(" and following == ")":
+        if index >= 2 and words[index - 2] in {"VARCHAR", "VARYING", "NVARCHAR"}:
+            text = "65535"
+    elif words[index] == "SUPER" and preceding in {"::", "AS"}:
+        text = "jsonb"
+    elif preceding in {".", "AS"} and words[index] != "VERSION":
+        return None
+    elif words[index] in _TABLES and following != "(":
+        text = _TABLES[words[index]]
+    elif words[index] == "SYSDATE" and following != "(":
+        text = _FUNCTIONS["SYSDATE"]
+    elif words[index] in _FUNCTIONS and following == "(":
+        text = _FUNCTIONS[words[index]]
+    elif preceding == "(" and index >= 2 and words[index - 2] in _DATE_PARTS:
+        if token.token_type != TokenType.STRING and following == ",":
+            text = literal(token.text)
+    return None if text is None else Edit(token.start, token.end + 1, text)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that Postgres would cut short without an error."""
+    if len(name.encode()) > MAX_NAME_BYTES:
+        text = (
+            f'identifier "{name}" is longer than {MAX_NAME_BYTES} bytes, which is the limit of the '
+            "stand-in's Postgres (Redshift's is 127)"
+        )
+        raise RedshiftError(text, "42622")
+
+
+def _setting(statement: Statement, settings: SessionSettings) -> str:
+    words, tokens = statement.words, statement.tokens
+    position = 2 if words[1:2] in (["SESSION"], ["LOCAL"]) else 1
+    if position >= len(words):
+        return statement.text
+    name = tokens[position].text.lower()
+    if name not in REDSHIFT_SETTINGS:
+        return statement.text
+    if name == "enable_case_sensitive_identifier":
+        value = tokens[-1].text.lower()
+        settings.case_sensitive_names = words[0] == "SET" and value in {"true", "on", "1"}
+    start = tokens[position].start
+    edited = apply_edits(statement.text, [Edit(start, start, "redshift_setting.")])
+    if words[0] == "SHOW":
+        key = literal(f"redshift_setting.{name}")
+        return f"select coalesce(current_setting({key}, true), 'unset') as {name}"
+    return edited
