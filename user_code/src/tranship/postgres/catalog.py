@@ -1,0 +1,147 @@
+"""What Postgres's catalogue says of a table."""
+
+from dataclasses import dataclass
+
+import psycopg2.extensions
+from psycopg2 import sql
+
+from tranship.errors import TranshipError
+from tranship.postgres.types import PostgresType, arrow_type
+from tranship.tables import Column, SourceType, TableName, TableSchema
+
+RELATION_KINDS = {
+    "r": "table", "p": "partitioned table", "f": "foreign table", "v": "view",
+    "m": "materialized view", "S": "sequence", "i": "index", "c": "composite type",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingColumn:
+    """One column of a table that is there.
+
+    Args:
+        name: Its name.
+        type: Its type.
+        nullable: Whether it accepts null.
+        has_default: Whether a row that leaves it out gets a value.
+        generated: Whether Postgres computes it; nobody may write it.
+        identity: `a` (always), `d` (by default) or empty.
+        comment: Its comment.
+    """
+
+    name: str
+    type: PostgresType
+    nullable: bool
+    has_default: bool
+    generated: bool
+    identity: str
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingTable:
+    """A table that is there.
+
+    Args:
+        oid: Its object id.
+        name: Its schema and name.
+        kind: One letter of `pg_class.relkind`.
+        columns: Its columns in order.
+        primary_key: The columns of its primary key in order.
+        comment: Its comment.
+    """
+
+    oid: int
+    name: TableName
+    kind: str
+    columns: tuple[ExistingColumn, ...]
+    primary_key: tuple[str, ...]
+    comment: str | None
+
+    @property
+    def writable(self) -> tuple[ExistingColumn, ...]:
+        """The columns that rows may carry."""
+        return tuple(column for column in self.columns if not column.generated)
+
+    def column(self, name: str) -> ExistingColumn | None:
+        """The column of that name, if there is one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def schema(self) -> TableSchema:
+        """The table in Arrow terms, each column with its Postgres type as source type."""
+        columns = tuple(
+            Column(
+                name=column.name,
+                type=arrow_type(column.type),
+                nullable=column.nullable,
+                source_type=_source_type(column.type),
+                comment=column.comment,
+            )
+            for column in self.columns
+        )
+        return TableSchema(columns, self.primary_key, self.comment)
+
+
+def find_table(cursor: psycopg2.extensions.cursor, table: TableName) -> ExistingTable | None:
+    """The table of that name, or `None`."""
+    cursor.execute(
+        """
+        select c.oid, c.relkind::text, obj_description(c.oid, 'pg_class'),
+               coalesce((select array_agg(a.attname::text order by position)
+                         from pg_index i, unnest(i.indkey::int2[]) with ordinality as k(attnum, position), pg_attribute a
+                         where i.indrelid = c.oid and i.indisprimary
+                           and a.attrelid = c.oid and a.attnum = k.attnum and k.position <= i.indnkeyatts), '{}')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = %s and c.relname = %s
+        """,
+        (table.schema, table.name),
+    )
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    oid, kind, comment, key = found
+    return ExistingTable(oid, table, kind, columns_of(cursor, oid), tuple(key), comment)
+
+
+def columns_of(cursor: psycopg2.extensions.cursor, oid: int) -> tuple[ExistingColumn, ...]:
+    """The columns of a relation, in order."""
+    cursor.execute(
+        """
+        select a.attname::text, format_type(a.atttypid, a.atttypmod), not a.attnotnull, a.atthasdef,
+               a.attgenerated <> '', a.attidentity::text, col_description(a.attrelid, a.attnum)
+        from pg_attribute a
+        where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
+        order by a.attnum
+        """,
+        (oid,),
+    )
+    return tuple(
+        ExistingColumn(name, _parsed(type_), nullable, default, generated, identity, comment)
+        for name, type_, nullable, default, generated, identity, comment in cursor.fetchall()
+    )
+
+
+def has_schema(cursor: psycopg2.extensions.cursor, schema: str) -> bool:
+    """Whether the schema is there."""
+    cursor.execute("select 1 from pg_namespace where nspname = %s", (schema,))
+    return cursor.fetchone() is not None
+
+
+def quoted(table: TableName) -> sql.Composable:
+    """The table's name for a statement."""
+    return sql.Identifier(table.schema, table.name)
+
+
+def _parsed(text: str) -> PostgresType:
+    """A type as the catalogue prints it; one that we cannot take apart stays whole."""
+    try:
+        return PostgresType.parse(text)
+    except TranshipError:
+        return PostgresType(text)
+
+
+def _source_type(type_: PostgresType) -> SourceType | None:
+    try:
+        return SourceType.parse(str(type_))
+    except TranshipError:
+        return None

@@ -1,0 +1,231 @@
+"""Postgres and driver errors as this library's: what happened, to which table, and what to do."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from tranship.errors import (
+    ConnectionFailedError,
+    TableNotFoundError,
+    TranshipError,
+    TransientError,
+    UnreachableError,
+    ValueDoesNotFitError,
+    WriteFailedError,
+    redact,
+)
+
+if TYPE_CHECKING:
+    from tranship.postgres.connection import PostgresSettings
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+TRANSIENT_STATES = {
+    "40001": "The transaction could not be serialized with others",
+    "40P01": "A deadlock was broken by ending this transaction",
+    "53300": "The server has no connection left",
+    "55P03": "A lock could not be had in time",
+    "57P01": "The server is shutting down or an administrator ended the connection",
+    "57P02": "The server crashed and is recovering",
+    "57P03": "The server is starting up",
+    "57P05": "The server ended an idle session",
+    "25P03": "The server ended a session that was idle in a transaction",
+    "25P04": "The transaction ran into the server's transaction_timeout",
+}
+DOES_NOT_FIT_CLASS = "22"
+"""SQLSTATE class of data exceptions: a value the column's type refuses."""
+
+_CONTEXT = re.compile(
+    r"line (?P<row>\d+)(?:, column (?P<column>[^:\n]+?))?(?::\s|\s*$)", re.MULTILINE
+)
+
+
+def refused(error: psycopg2.Error, settings: "PostgresSettings") -> TranshipError:
+    """The error for a connection that was never made.
+
+    The driver gives no error code at this point, so the server's (English) words decide.
+    """
+    said = _said(error, settings)
+    where = f"{settings.host}:{settings.port}"
+    if "password authentication failed" in said or "no password supplied" in said:
+        return ConnectionFailedError(
+            f"Postgres at {where} refused the password of user {settings.user!r}.",
+            "Check user and password.",
+        )
+    if re.search(r'role "[^"]*" does not exist', said):
+        return ConnectionFailedError(
+            f"Postgres at {where} has no role {settings.user!r}.", "Check the user name."
+        )
+    if re.search(r'database "[^"]*" does not exist', said):
+        return ConnectionFailedError(
+            f"Postgres at {where} has no database {settings.database!r}.",
+            "Check the database name, or create it.",
+        )
+    if "no pg_hba.conf entry" in said:
+        return ConnectionFailedError(
+            f"Postgres at {where} lets no one in as {settings.user!r} from here to "
+            f"{settings.database!r}: {said}",
+            "Ask its administrator for an entry in pg_hba.conf, or change sslmode.",
+        )
+    if "does not support SSL" in said:
+        return ConnectionFailedError(
+            f"Postgres at {where} does not encrypt, but sslmode is {settings.sslmode!r}.",
+            "Turn SSL on at the server, or set sslmode to prefer or disable.",
+        )
+    if "certificate" in said or "SSL error" in said:
+        return ConnectionFailedError(
+            f"The certificate of Postgres at {where} could not be verified: {said}",
+            "Set sslrootcert to the file of the authority that signed it, and host to the name in it.",
+        )
+    if "too many clients" in said or "connection slots" in said or "too many connections" in said:
+        return TransientError(
+            f"Postgres at {where} has no connection left.",
+            "Close some, raise max_connections, or run fewer steps at once.",
+        )
+    unanswered = (
+        "refused", "timeout expired", "timed out", "could not translate", "No route to host",
+        "Network is unreachable", "No such file or directory", "starting up", "shutting down",
+        "server closed the connection", "recovery mode", "reset by peer",
+    )  # fmt: skip
+    if any(phrase in said for phrase in unanswered):
+        return UnreachableError(
+            f"Postgres did not answer at {where}: {said}",
+            "Check host and port, and that the server is running.",
+        )
+    return ConnectionFailedError(f"Postgres at {where} refused the connection: {said}")
+
+
+def translate(
+    error: psycopg2.Error, settings: "PostgresSettings", *, doing: str = ""
+) -> TranshipError:
+    """The error for a statement that failed on a connection.
+
+    Args:
+        error: What the driver raised.
+        settings: Of the connection; its password is struck from every text.
+        doing: What was under way, such as "replace of public.stg_a".
+    """
+    state = error.pgcode
+    said = _said(error, settings)
+    what = f"The {doing} failed" if doing else "A statement failed"
+    details: dict[str, object] = {"sqlstate": state or "none"}
+    if state in TRANSIENT_STATES:
+        return TransientError(f"{what}. {TRANSIENT_STATES[state]}: {said}", details=details)
+    if state is None or state.startswith("08"):
+        if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+            return TransientError(
+                f"{what}: the connection to {settings} was lost: {said}", details=details
+            )
+        return WriteFailedError(f"{what}: {said}", details=details)
+    if state == "57014":
+        return WriteFailedError(
+            f"{what}: it was cancelled: {said}",
+            "If the statement timeout is too short, raise statement_timeout_seconds.",
+            details=details,
+        )
+    if state == "53100" or "No space left on device" in said:
+        return WriteFailedError(
+            f"{what}: the disk of Postgres at {settings.host} is full: {said}",
+            "Free space there or enlarge the volume, then run again; the old rows are untouched. "
+            "A full replace needs room for the old and the new table at once.",
+            details=details,
+        )
+    if state == "42501":
+        return _denied(error, settings, what, said, details)
+    if state == "42P01":
+        return TableNotFoundError(f"{what}: {said}", "Check schema and name.", details=details)
+    if state == "0A000" and "XML" in said:
+        return WriteFailedError(
+            f"{what}: Postgres at {settings.host} was built without XML support.",
+            'Load xml columns as text: column_types={"<column>": "text"}.',
+            details=details,
+        )
+    if state.startswith(DOES_NOT_FIT_CLASS):
+        return _does_not_fit(error, what, said, details)
+    if state == "23502":
+        column = error.diag.column_name
+        return ValueDoesNotFitError(
+            f'{what}: column "{column}" is not null in the table, but a row has null there{_row(error)}.',
+            "Fill the nulls, or drop the constraint.",
+            details=details | {"column": column},
+        )
+    if state == "23505":
+        return WriteFailedError(
+            f"{what}: rows break the unique constraint {error.diag.constraint_name!r}: "
+            f"{error.diag.message_detail or said}",
+            "Remove the duplicates from the rows, or use mode merge with the key columns.",
+            details=details,
+        )
+    if state.startswith("23"):
+        return WriteFailedError(
+            f"{what}: rows break a constraint of the table: {said} {error.diag.message_detail or ''}",
+            "Mend the rows or the constraint.",
+            details=details,
+        )
+    return WriteFailedError(f"{what}: {said}", details=details)
+
+
+@contextmanager
+def translated(settings: "PostgresSettings", doing: str = "") -> Iterator[None]:
+    """Turn driver errors of a block into this library's."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        # The driver's traceback is cut: it may repeat statements with their values.
+        raise translate(error, settings, doing=doing) from None
+
+
+def _denied(
+    error: psycopg2.Error,
+    settings: "PostgresSettings",
+    what: str,
+    said: str,
+    details: dict[str, object],
+) -> TranshipError:
+    """Who lacks which grant, and the statement that gives it."""
+    grants = {
+        "schema": "grant usage, create on schema {name} to {user}",
+        "table": "grant select, insert, update, delete on table {name} to {user}",
+        "database": "grant create on database {name} to {user}",
+        "sequence": "grant usage on sequence {name} to {user}",
+    }
+    match = re.search(r"permission denied for (\w+) (.+?)$", said.splitlines()[0])
+    if match and match[1] in grants:
+        statement = grants[match[1]].format(name=match[2], user=settings.user)
+        remedy = f"Ask its owner to run: {statement};"
+    else:
+        remedy = f"Only the owner may do this: make {settings.user!r} a member of the owning role."
+    return WriteFailedError(
+        f"{what}: user {settings.user!r} may not: {said}", remedy, details=details
+    )
+
+
+def _does_not_fit(
+    error: psycopg2.Error, what: str, said: str, details: dict[str, object]
+) -> ValueDoesNotFitError:
+    match = _CONTEXT.search(error.diag.context or "")
+    if match and match["column"]:
+        details |= {"column": match["column"], "row": int(match["row"])}
+        return ValueDoesNotFitError(
+            f'{what}: row {match["row"]}, column "{match["column"]}": {said}.',
+            "Mend the value at its source, or choose a wider type with column_types.",
+            details=details,
+        )
+    return ValueDoesNotFitError(
+        f"{what}: {said}.",
+        "Mend the value at its source, or choose a wider type with column_types.",
+        details=details,
+    )
+
+
+def _row(error: psycopg2.Error) -> str:
+    match = _CONTEXT.search(error.diag.context or "")
+    return f" (row {match['row']})" if match else ""
+
+
+def _said(error: psycopg2.Error, settings: "PostgresSettings") -> str:
+    """The server's or driver's own words, without the password."""
+    text = error.diag.message_primary or str(error)
+    return redact(" ".join(text.split()), [settings.password])

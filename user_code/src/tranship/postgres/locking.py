@@ -1,0 +1,99 @@
+"""Locks a write takes: one name, so that writers of a table take turns; and, for moments, the table."""
+
+import random
+import time
+from collections.abc import Sequence
+
+import psycopg2.errors
+import psycopg2.extensions
+from psycopg2 import sql
+
+from tranship.errors import TransientError
+from tranship.tables import TableName
+
+ATTEMPT_MILLISECONDS = 500
+"""How long one attempt at an exclusive lock waits. Readers queue behind it for no longer, and it
+gives up before the server looks for deadlocks (after 1 s), so that never a reader is the victim."""
+LONGEST_PAUSE_SECONDS = 2.0
+
+
+def lock_table_name(
+    cursor: psycopg2.extensions.cursor, table: TableName, wait_seconds: float
+) -> None:
+    """Wait for our turn among the writers of a table; the turn ends with the transaction.
+
+    Raises:
+        psycopg2.errors.LockNotAvailable: Another writer did not finish in time.
+    """
+    cursor.execute("select set_config('lock_timeout', %s, true)", (_milliseconds(wait_seconds),))
+    cursor.execute(
+        "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tranship write {table}",)
+    )
+    cursor.execute("select set_config('lock_timeout', '0', true)")
+
+
+def lock_exclusively(
+    cursor: psycopg2.extensions.cursor,
+    statements: Sequence[sql.Composable],
+    table: TableName,
+    wait_seconds: float,
+) -> None:
+    """Take exclusive locks without making readers queue behind us for long.
+
+    Each attempt waits half a second for all of them; a failed one frees those it had.
+
+    Args:
+        cursor: Of the write's transaction.
+        statements: One per lock, in the order in which readers take them.
+        table: Named in the error.
+        wait_seconds: When to give up.
+
+    Raises:
+        TransientError: Somebody held the table all that time; the message says who.
+    """
+    deadline = time.monotonic() + wait_seconds
+    cursor.execute("select set_config('lock_timeout', %s, true)", (f"{ATTEMPT_MILLISECONDS}ms",))
+    pause = 0.05
+    while True:
+        cursor.execute("savepoint tranship_lock")
+        try:
+            for statement in statements:
+                cursor.execute(statement)
+        except psycopg2.errors.LockNotAvailable:
+            cursor.execute("rollback to savepoint tranship_lock")
+            if time.monotonic() >= deadline:
+                raise TransientError(
+                    f"{table} could not be locked within {wait_seconds:g} s to put the new rows in "
+                    f"place{_holders(cursor, table)}.",
+                    "End those sessions, or raise lock_wait_seconds.",
+                ) from None
+            time.sleep(random.uniform(pause / 2, pause))
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        else:
+            cursor.execute("release savepoint tranship_lock")
+            cursor.execute("select set_config('lock_timeout', '0', true)")
+            return
+
+
+def _holders(cursor: psycopg2.extensions.cursor, table: TableName) -> str:
+    cursor.execute(
+        """
+        select distinct a.pid, a.usename, a.application_name, a.state
+        from pg_locks l
+        join pg_class c on c.oid = l.relation
+        join pg_namespace n on n.oid = c.relnamespace
+        join pg_stat_activity a on a.pid = l.pid
+        where n.nspname = %s and c.relname = %s and l.granted and l.pid <> pg_backend_pid()
+        order by a.pid
+        """,
+        (table.schema, table.name),
+    )
+    listed = [
+        f"process {pid} ({user}, {application or 'unnamed'}, {state})"
+        for pid, user, application, state in cursor.fetchall()
+    ]
+    return f"; it is held by {', '.join(listed)}" if listed else ""
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{max(round(seconds * 1000), 1)}ms"

@@ -1,0 +1,177 @@
+"""Rows that wait in a temporary table, and how they come from there into the table: all, or by key."""
+
+from collections.abc import Sequence
+
+import psycopg2.extensions
+from psycopg2 import sql
+
+from tranship.errors import WriteFailedError
+from tranship.postgres.casting import ColumnPlan
+from tranship.postgres.catalog import quoted
+from tranship.tables import TableName
+from tranship.writes import WriteRequest
+
+STAGING = sql.Identifier("pg_temp", "tranship_staging")
+_COMPARABLE = {
+    "smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "text", "varchar", "char",
+    "bytea", "uuid", "date", "time", "timestamp", "timestamptz", "interval", "jsonb",
+}  # fmt: skip
+
+
+def create_staging(cursor: psycopg2.extensions.cursor, plans: Sequence[ColumnPlan]) -> None:
+    """A temporary table for the rows of this transaction; it ends with it."""
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(plan.name), sql.SQL(str(plan.type)))
+        for plan in plans
+    ]
+    cursor.execute(
+        sql.SQL("create temporary table tranship_staging ({}) on commit drop").format(
+            sql.SQL(", ").join(columns)
+        )
+    )
+
+
+def insert_staged(
+    cursor: psycopg2.extensions.cursor,
+    table: TableName,
+    names: Sequence[str],
+    staging: sql.Composable = STAGING,
+) -> int:
+    """Copy all staged rows into the table, on the server."""
+    columns = _listed(names)
+    cursor.execute(
+        sql.SQL("insert into {} ({}) overriding system value select {} from {}").format(
+            quoted(table), columns, columns, staging
+        )
+    )
+    return cursor.rowcount
+
+
+def merge_staged(
+    cursor: psycopg2.extensions.cursor, request: WriteRequest, plans: Sequence[ColumnPlan]
+) -> tuple[int, int]:
+    """Update the rows whose key was staged and differ, and insert the others.
+
+    Where a unique index on exactly the key exists, rows that others insert meanwhile are updated;
+    elsewhere the table is closed to other writers until the commit, so that no key comes twice.
+
+    Returns:
+        How many rows were updated and how many inserted.
+
+    Raises:
+        WriteFailedError: A key is null, or occurs twice in the incoming rows.
+    """
+    _check_keys(cursor, request)
+    table, key = quoted(request.table), request.key
+    values = [plan for plan in plans if plan.name not in key]
+    unique = _has_unique_index(cursor, request)
+    if not unique:
+        cursor.execute(sql.SQL("lock table {} in share row exclusive mode").format(table))
+    same_key = sql.SQL(" and ").join(
+        sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key
+    )
+    updated = 0
+    if values:
+        cursor.execute(
+            sql.SQL("update {} as t set {} from {} as s where {} and ({})").format(
+                table, _assignments(values, "s"), STAGING, same_key, _differences(values, "t", "s")
+            )
+        )
+        updated = cursor.rowcount
+    names = [plan.name for plan in plans]
+    conflict = sql.SQL("")
+    if unique and values:
+        conflict = sql.SQL(" on conflict ({}) do update set {}").format(
+            _listed(key), _assignments(values, "excluded")
+        )
+    elif unique:
+        conflict = sql.SQL(" on conflict ({}) do nothing").format(_listed(key))
+    cursor.execute(
+        sql.SQL(
+            "insert into {} ({}) overriding system value select {} from {} as s "
+            "where not exists (select from {} as t where {}){}"
+        ).format(
+            table,
+            _listed(names),
+            sql.SQL(", ").join(sql.Identifier("s", name) for name in names),
+            STAGING,
+            table,
+            same_key,
+            conflict,
+        )
+    )
+    return updated, cursor.rowcount
+
+
+def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest) -> None:
+    named = ", ".join(f'"{name}"' for name in request.key)
+    any_null = sql.SQL(" or ").join(
+        sql.SQL("{} is null").format(sql.Identifier(name)) for name in request.key
+    )
+    cursor.execute(sql.SQL("select count(*) from {} where {}").format(STAGING, any_null))
+    (nulls,) = cursor.fetchone() or (0,)
+    if nulls:
+        raise WriteFailedError(
+            f"{nulls} of the incoming rows for {request.table} have null in the key ({named}), so "
+            "they match no row.",
+            "Fill the key, or choose key columns without nulls.",
+            details={"rows_with_null_key": nulls},
+        )
+    columns = _listed(request.key)
+    cursor.execute(
+        sql.SQL("select {0}, count(*) from {1} group by {0} having count(*) > 1 limit 1").format(
+            columns, STAGING
+        )
+    )
+    if (found := cursor.fetchone()) is not None:
+        *values, count = found
+        shown = ", ".join(
+            f'"{name}" = {value!r}' for name, value in zip(request.key, values, strict=True)
+        )
+        raise WriteFailedError(
+            f"The incoming rows for {request.table} have the same key more than once: {shown} comes "
+            f"{count} times.",
+            "Remove the duplicates, or name more key columns.",
+            details={"key": shown, "times": count},
+        )
+
+
+def _has_unique_index(cursor: psycopg2.extensions.cursor, request: WriteRequest) -> bool:
+    cursor.execute(
+        """
+        select exists (
+            select from pg_index i
+            join pg_class c on c.oid = i.indrelid
+            join pg_namespace n on n.oid = c.relnamespace
+            where n.nspname = %s and c.relname = %s and i.indisunique and i.indisvalid and i.indimmediate
+              and i.indpred is null and i.indexprs is null
+              and (select array_agg(a.attname::text order by a.attname::text)
+                   from unnest(i.indkey::int2[]) with ordinality as k(attnum, position)
+                   join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                   where k.position <= i.indnkeyatts)
+                  = (select array_agg(name order by name) from unnest(%s::text[]) as given(name)))
+        """,
+        (request.table.schema, request.table.name, list(request.key)),
+    )
+    return bool((cursor.fetchone() or (False,))[0])
+
+
+def _assignments(plans: Sequence[ColumnPlan], source: str) -> sql.Composable:
+    return sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(plan.name), sql.Identifier(source, plan.name))
+        for plan in plans
+    )
+
+
+def _differences(plans: Sequence[ColumnPlan], left: str, right: str) -> sql.Composable:
+    """Whether any value differs; types without equality, such as json, are compared as text."""
+    parts = []
+    for plan in plans:
+        cast = sql.SQL("" if plan.type.name in _COMPARABLE else "::text")
+        sides = (sql.Identifier(left, plan.name), cast, sql.Identifier(right, plan.name), cast)
+        parts.append(sql.SQL("{}{} is distinct from {}{}").format(*sides))
+    return sql.SQL(" or ").join(parts)
+
+
+def _listed(names: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, names))

@@ -1,0 +1,165 @@
+"""Put a freshly loaded table in the place of the old one, with everything that hangs on the old one.
+
+The replacement is made, loaded, indexed and analyzed beside the table while readers read. Then, under a
+short exclusive lock, names are exchanged, dependent views are pointed at the replacement by `create or
+replace view` (so that they keep their own grants, comments and dependents), and the old table is
+dropped without `cascade`: what is not carried over makes the drop fail, and the rows are then moved
+into the old table instead.
+"""
+
+from dataclasses import dataclass, field
+
+import psycopg2
+import psycopg2.errors
+import psycopg2.extensions
+from psycopg2 import sql
+
+from tranship.errors import TransientError
+from tranship.postgres.catalog import ExistingTable, quoted
+from tranship.postgres.locking import lock_exclusively
+from tranship.postgres.snapshot import Attachments, attachments_of, fingerprint
+from tranship.tables import TableName
+
+CARRY_OVER_FAILURES = (
+    psycopg2.errors.DependentObjectsStillExist,
+    psycopg2.errors.InvalidTableDefinition,
+    psycopg2.errors.InsufficientPrivilege,
+    psycopg2.errors.FeatureNotSupported,
+    psycopg2.errors.WrongObjectType,
+)
+"""What Postgres says when something cannot be carried over; anything else is a real failure."""
+
+_OBSTACLES = """
+select case
+    when c.relkind <> 'r' then 'it is not a plain table'
+    when not pg_has_role(c.relowner, 'usage') then 'its owner is another role'
+    when not has_schema_privilege(c.relnamespace, 'create') then 'this role may not create tables in the schema'
+    when c.reloftype <> 0 then 'it is a typed table'
+    when c.relrowsecurity or exists (select from pg_policy where polrelid = c.oid) then 'it has row security policies'
+    when exists (select from pg_inherits where inhrelid = c.oid or inhparent = c.oid) then 'it is part of an inheritance tree'
+    when exists (select from pg_trigger where tgrelid = c.oid and not tgisinternal) then 'it has triggers, which must see the rows'
+    when exists (select from pg_constraint where confrelid = c.oid and contype = 'f') then 'foreign keys point to it'
+    when exists (select from pg_rewrite where ev_class = c.oid) then 'it has rules'
+    when exists (select from pg_attribute where attrelid = c.oid and attidentity <> '') then 'it has identity columns'
+    when exists (select from pg_publication_tables p where p.schemaname = n.nspname and p.tablename = c.relname)
+        then 'it is published, and subscribers must see the rows'
+    when exists (select from pg_statistic_ext where stxrelid = c.oid) then 'it has extended statistics'
+    when exists (select from pg_seclabels where objoid = c.oid) then 'it has security labels'
+    when exists (select from pg_depend where objid = c.oid and classid = 'pg_class'::regclass and deptype = 'e')
+        then 'it belongs to an extension'
+    when exists (select from pg_depend where refclassid = 'pg_type'::regclass and refobjid in (c.reltype, t.typarray)
+                 and deptype = 'n') then 'its row type is used elsewhere'
+    when exists (select from pg_depend d join pg_rewrite r on r.oid = d.objid join pg_class v on v.oid = r.ev_class
+                 where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = c.oid
+                   and (v.relkind <> 'v' or not pg_has_role(v.relowner, 'usage')))
+        then 'a materialized view, a rule, or a view of another role depends on it'
+end
+from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_type t on t.oid = c.reltype
+where c.oid = {}
+"""
+
+
+def obstacle(cursor: psycopg2.extensions.cursor, existing: ExistingTable) -> str | None:
+    """Why a table cannot be swapped, or `None` where nothing we know of stands in the way."""
+    cursor.execute(sql.SQL(_OBSTACLES).format(sql.Literal(existing.oid)))
+    (reason,) = cursor.fetchone() or (None,)
+    return reason
+
+
+@dataclass(slots=True)
+class Replacement:
+    """The table that is loaded beside another one and takes its place.
+
+    It lives and dies with the transaction: a writer that is killed leaves nothing behind.
+    """
+
+    cursor: psycopg2.extensions.cursor
+    existing: ExistingTable
+    table: TableName = field(init=False)
+    _before: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.table = TableName(self.existing.name.schema, f"tranship_new_{self.existing.oid}")
+        self._before = fingerprint(self.cursor, self.existing.oid)
+
+    def create(self) -> None:
+        """Make an empty table with the columns, checks, defaults and options of the old one."""
+        attached = attachments_of(self.cursor, self.existing)
+        self.cursor.execute(
+            sql.SQL("create {}table {} (like {} including all excluding indexes){}").format(
+                sql.SQL("unlogged " if attached.unlogged else ""),
+                quoted(self.table),
+                quoted(self.existing.name),
+                sql.SQL(" tablespace {}").format(sql.Identifier(attached.tablespace))
+                if attached.tablespace
+                else sql.SQL(""),
+            )
+        )
+        for statement in attached.storage_statements(self.table):
+            self.cursor.execute(statement)
+
+    def finish(self) -> None:
+        """Build indexes and keys on the loaded rows, and gather statistics; readers are not disturbed."""
+        attached = attachments_of(self.cursor, self.existing)
+        for statement in attached.index_statements(self.table):
+            self.cursor.execute(statement)
+        self.cursor.execute(sql.SQL("analyze {}").format(quoted(self.table)))
+
+    def swap(self, wait_seconds: float) -> str | None:
+        """Take the old table's place.
+
+        Returns:
+            Why it was not possible, in which case nothing has changed; `None` once it is done.
+
+        Raises:
+            TransientError: Readers did not let go in time, or somebody altered the table meanwhile.
+        """
+        name = self.existing.name
+        attached = attachments_of(self.cursor, self.existing)
+        try:
+            lock_exclusively(self.cursor, attached.lock_statements(), name, wait_seconds)
+        except psycopg2.errors.InsufficientPrivilege as error:
+            self.cursor.execute("rollback to savepoint tranship_lock")
+            return str(error.diag.message_primary)
+        if fingerprint(self.cursor, self.existing.oid) != self._before:
+            raise TransientError(
+                f"{name} was altered by somebody else while its replacement was loaded.",
+                "Run the write again.",
+            )
+        self.cursor.execute("savepoint tranship_swap")
+        try:
+            self._exchange()
+        except CARRY_OVER_FAILURES as error:
+            self.cursor.execute("rollback to savepoint tranship_swap")
+            detail = error.diag.message_detail
+            return f"{error.diag.message_primary}{f' ({detail})' if detail else ''}"
+        self.cursor.execute("release savepoint tranship_swap")
+        return None
+
+    def drop(self) -> None:
+        """Remove the replacement after its rows were moved otherwise."""
+        self.cursor.execute(sql.SQL("drop table {}").format(quoted(self.table)))
+
+    def _exchange(self) -> None:
+        # Read again under the lock: grants, comments and views may be newer than the indexes' plan.
+        attached: Attachments = attachments_of(self.cursor, self.existing)
+        name, old = (
+            self.existing.name,
+            TableName(self.existing.name.schema, f"tranship_old_{self.existing.oid}"),
+        )
+        for statement in attached.grant_statements(self.cursor, self.table):
+            self.cursor.execute(statement)
+        self._rename(name, old)
+        self._rename(self.table, name)
+        for statement in attached.view_statements():
+            self.cursor.execute(statement)
+        for statement in attached.sequence_statements():
+            self.cursor.execute(statement)
+        self.cursor.execute(sql.SQL("drop table {}").format(quoted(old)))
+        for statement in attached.naming_statements():
+            self.cursor.execute(statement)
+
+    def _rename(self, table: TableName, to: TableName) -> None:
+        self.cursor.execute(
+            sql.SQL("alter table {} rename to {}").format(quoted(table), sql.Identifier(to.name))
+        )
