@@ -6,7 +6,7 @@ values itself, and as a mask over a record batch, so a writer can tell rows that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, tzinfo
+from datetime import UTC, date, datetime, time, tzinfo
 from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -350,25 +350,38 @@ def _columns_of(slices: Sequence[Slice]) -> tuple[str, ...]:
 def _between(column: str, low: Any, high: Any) -> Predicate:
     bounds: list[Predicate] = []
     if low is not None:
-        bounds.append(_column(column) >= low)
+        bounds.append(_column(column) >= _operand(low))
     if high is not None:
-        bounds.append(_column(column) < high)
+        bounds.append(_column(column) < _operand(high))
     return sa.and_(*bounds)
 
 
+def _operand(value: Any) -> Any:
+    """A bound as SQLAlchemy takes it: it orders no plain True and False."""
+    return sa.literal(value) if isinstance(value, bool) else value
+
+
 def _mask_between(array: pa.Array, low: Any, high: Any) -> Any:
+    type_ = array.type
+    if pa.types.is_timestamp(type_) and type_.unit in {"s", "ms"}:
+        type_ = pa.timestamp("us", type_.tz)  # a coarser bound would take in earlier rows
     parts: list[pa.BooleanArray] = []
     if low is not None:
-        parts.append(pc.greater_equal(array, pa.scalar(low, type=array.type)))
+        parts.append(pc.greater_equal(array, pa.scalar(low, type=type_)))
     if high is not None:
-        parts.append(pc.less(array, pa.scalar(high, type=array.type)))
+        parts.append(pc.less(array, pa.scalar(high, type=type_)))
+    elif pa.types.is_floating(type_):
+        parts = [pc.or_(parts[0], pc.is_nan(array))]  # to databases NaN is the greatest number
     return pc.fill_null(reduce(pc.and_, parts), pa.scalar(False))
 
 
 def _array(batch: pa.RecordBatch, column: str) -> pa.Array:
     TableSchema.from_arrow(batch.schema).column(column)  # raises with the list of columns
     array = batch.column(column)
-    return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    # Arrow has no comparisons of text views.
+    return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
 
 
 def _as_type(value: Value, column: str, type_: pa.DataType) -> Any:
@@ -387,12 +400,24 @@ def _as_type(value: Value, column: str, type_: pa.DataType) -> Any:
             and value.tzinfo
         ):
             value = value.astimezone(UTC).replace(tzinfo=None)
-        return pa.scalar(value, type=type_).as_py()
+        typed = pa.scalar(value, type=type_).as_py()
+        if not _is_same(value, typed, type_):
+            raise ValueError(f"Arrow would make it {typed!r}.")
+        return typed
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise ConfigurationError(
             f'The slice value {value!r} is not a value of "{column}", which is {type_}.',
             "Set partition_expr to the column that holds the partition keys.",
         ) from error
+
+
+def _is_same(value: Value, typed: Any, type_: pa.DataType) -> bool:
+    """Whether nothing was cut off: Arrow makes 1.5 the integer 1, and noon the day it is in."""
+    if pa.types.is_date(type_) and isinstance(value, datetime):
+        return value.time() == time() and value.date() == typed
+    if isinstance(value, datetime) and value.tzinfo is None and typed.tzinfo is not None:
+        value = value.replace(tzinfo=UTC)  # as Arrow reads it
+    return pa.types.is_floating(type_) or value == typed
 
 
 def _is_text(type_: pa.DataType) -> bool:
