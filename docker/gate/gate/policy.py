@@ -44,11 +44,11 @@ class Policy:
     deployment: str
     images: frozenset[str]
     networks: frozenset[str]
+    volumes: Mapping[str, bool]
     user: str
     max_memory_bytes: int
     max_nano_cpus: int
     max_pids: int
-    volumes: Mapping[str, bool] = MappingProxyType({})
     max_stop_seconds: int = 600
     name_prefix: str = "tranship-run-"
     allow_pull: bool = False
