@@ -1,0 +1,212 @@
+"""INSERT, UPDATE, DELETE and TRUNCATE to DuckDB, with T-SQL's assignment rules, identity and rowversion columns."""
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from standins.sqlserver.catalogue import ColumnDefinition, TableDefinition
+from standins.sqlserver.conversions import assign, convert
+from standins.sqlserver.dialect import parse
+from standins.sqlserver.errors import SqlError, unknown_column, unknown_object, unsupported
+from standins.sqlserver.expressions import Scope, Source, SourceColumn
+from standins.sqlserver.names import object_name
+from standins.sqlserver.queries import Queries
+from standins.sqlserver.typed import NULL, Typed, identifier
+
+_NEXT_VERSION = "t_version(nextval('standin.rowversions'))"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A translated statement that changes rows of one table."""
+
+    sql: str
+    table: TableDefinition
+    makes_identity: bool = False
+
+
+def source_of(table: TableDefinition, alias: str = "") -> Source:
+    """A table as an entry of FROM."""
+    columns = tuple(SourceColumn(column.name, column.type, column.nullable) for column in table.columns)
+    return Source(alias or table.name, columns, table)
+
+
+class Changes(Queries):
+    """Translates the statements that change rows."""
+
+    def target(self, node: exp.Expression) -> TableDefinition:
+        """The table that a statement changes.
+
+        Raises:
+            SqlError: 208; system views cannot be changed.
+        """
+        name = object_name(node, self.environment.session)
+        table = name.find(self.environment.catalogue)
+        if table is None:
+            raise unknown_object(name.written)
+        if table.is_view:
+            raise SqlError(259, "Ad hoc updates to system catalogs are not allowed.")
+        return table
+
+    # -- insert
+    def insert(self, node: exp.Insert) -> Change:
+        """INSERT of values, of a query, or DEFAULT VALUES."""
+        for clause in ("returning", "conflict", "where", "partition"):
+            if node.args.get(clause):
+                raise unsupported(f"{'OUTPUT' if clause == 'returning' else clause.upper()} in INSERT")
+        scope = Scope()
+        prefix = self.with_clause(node, scope)
+        schema = node.this
+        named = schema.expressions if isinstance(schema, exp.Schema) else []
+        table = self.target(schema.this if isinstance(schema, exp.Schema) else schema)
+        explicit = self._targets(table, [item.name for item in named])
+        body = node.expression
+        if body is None:
+            rows, values = "", []
+            explicit = []
+        elif isinstance(body, exp.Values):
+            rows, values = self._rows(table, body, explicit, scope)
+        else:
+            query = self.query(body, scope)
+            self._check_count(len(query.columns), len(explicit))
+            rows = f" from ({query.sql}) v({', '.join(f'c{index}' for index in range(len(explicit)))})"
+            values = [
+                assign(Typed(f"v.c{index}", column.type, column.nullable), target.type, self._long(table), target.name)
+                for index, (column, target) in enumerate(zip(query.columns, explicit, strict=True))
+            ]
+        filled = {target.name: value for target, value in zip(explicit, values, strict=True)}
+        names, texts = [], []
+        for column in table.columns:
+            if column.computed is not None:
+                continue
+            names.append(identifier(column.name))
+            texts.append(filled.get(column.name) or self.filler(table, column))
+        makes_identity = table.identity is not None and table.identity.name not in filled
+        text = f"{prefix}insert into {table.sql} ({', '.join(names)}) select {', '.join(texts)}{rows}"
+        return Change(text, table, makes_identity)
+
+    def _long(self, table: TableDefinition) -> str:
+        return f"{self.environment.session.database}.{table.full_name}"
+
+    def _targets(self, table: TableDefinition, names: list[str]) -> list[ColumnDefinition]:
+        if not names:
+            return [c for c in table.columns if c.computed is None and c.identity is None and c.type.name != "rowversion"]
+        targets = []
+        for name in names:
+            column = table.column(name)
+            if column is None:
+                raise unknown_column(name)
+            if column.computed is not None:
+                raise SqlError(271, f'The column "{column.name}" cannot be modified because it is either a computed column or is the result of a UNION operator.')
+            if column.type.name == "rowversion":
+                raise SqlError(273, "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column.")
+            if column.identity and self.environment.session.identity_insert != table.object_id:
+                raise SqlError(544, f"Cannot insert explicit value for identity column in table '{table.name}' when IDENTITY_INSERT is set to OFF.")
+            targets.append(column)
+        return targets
+
+    @staticmethod
+    def _check_count(given: int, wanted: int) -> None:
+        if given > wanted:
+            raise SqlError(121, "The select list for the INSERT statement contains more items than the insert list. The number of SELECT values must match the number of INSERT columns.", 15)
+        if given < wanted:
+            raise SqlError(120, "The select list for the INSERT statement contains fewer items than the insert list. The number of SELECT values must match the number of INSERT columns.", 15)
+
+    def _rows(self, table: TableDefinition, body: exp.Values, targets: list[ColumnDefinition], scope: Scope) -> tuple[str, list[str]]:
+        """VALUES: each value is assigned to its column's type before the rows come together."""
+        lines = []
+        for row in body.expressions:
+            items = row.expressions if isinstance(row, exp.Tuple) else [row]
+            if len(items) != len(targets):
+                raise SqlError(213, "Column name or number of supplied values does not match table definition.")
+            texts = []
+            for item, column in zip(items, targets, strict=True):
+                if isinstance(item, exp.Var) and str(item.this).upper() == "DEFAULT":
+                    texts.append(self.filler(table, column))
+                else:
+                    texts.append(assign(self.value(item, scope), column.type, self._long(table), column.name))
+            lines.append(f"({', '.join(texts)})")
+        names = [f"c{index}" for index in range(len(targets))]
+        return f" from (values {', '.join(lines)}) v({', '.join(names)})", [f"v.{name}" for name in names]
+
+    def filler(self, table: TableDefinition, column: ColumnDefinition) -> str:
+        """The value of a column that INSERT does not name."""
+        if column.identity:
+            return f"cast(nextval('{table.sequence}') as {column.type.storage})"
+        if column.type.name == "rowversion":
+            return _NEXT_VERSION
+        if column.default is not None:
+            default = self.value(parse(f"select {column.default}").expressions[0], Scope())
+            return assign(default, column.type, self._long(table), column.name)
+        return convert(NULL, column.type).sql
+
+    # -- update, delete
+    def update(self, node: exp.Update) -> Change:
+        """UPDATE, with FROM and joins where given."""
+        if node.args.get("returning") or node.args.get("order") or node.args.get("limit"):
+            raise unsupported("OUTPUT or TOP in UPDATE")
+        scope = Scope()
+        prefix = self.with_clause(node, scope)
+        table, source, sources = self._changed(node.this, node.args.get("from_"), node.args.get("joins"), scope)
+        assignments = []
+        for item in node.expressions:
+            if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
+                raise unsupported("this SET clause of UPDATE")
+            column = table.column(item.this.name)
+            if column is None:
+                raise unknown_column(item.this.name)
+            if column.identity:
+                raise SqlError(8102, f"Cannot update identity column '{column.name}'.")
+            if column.type.name == "rowversion":
+                raise SqlError(272, "Cannot update a timestamp column.")
+            if isinstance(item.expression, exp.Var) and str(item.expression.this).upper() == "DEFAULT":
+                text = self.filler(table, column)
+            else:
+                text = assign(self.value(item.expression, scope), column.type, self._long(table), column.name)
+            assignments.append(f"{identifier(column.name)} = {text}")
+        if table.rowversion:
+            assignments.append(f"{identifier(table.rowversion.name)} = {_NEXT_VERSION}")
+        where = node.args.get("where")
+        condition = self.condition(where.this, scope) if where else "true"
+        if sources:
+            # Through the row id, so that a row that joins twice is changed once, as in T-SQL.
+            raise unsupported("UPDATE with several tables in FROM")
+        text = f"{prefix}update {table.sql} as {identifier(source)} set {', '.join(assignments)} where {condition}"
+        return Change(text, table)
+
+    def delete(self, node: exp.Delete) -> Change:
+        """DELETE, with FROM and joins where given."""
+        if node.args.get("returning") or node.args.get("limit") or (node.args.get("tables") and not node.args.get("using")):
+            tables = node.args.get("tables") or []
+            if node.args.get("returning") or len(tables) != 1 or tables[0].args.get("alias"):
+                raise unsupported("OUTPUT or TOP in DELETE")
+        scope = Scope()
+        prefix = self.with_clause(node, scope)
+        table, source, sources = self._changed(node.this, None, None, scope)
+        where = node.args.get("where")
+        condition = self.condition(where.this, scope) if where else "true"
+        if sources or node.args.get("using") or node.args.get("tables"):
+            raise unsupported("DELETE with several tables in FROM")
+        return Change(f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}", table)
+
+    def _changed(self, node: exp.Expression, from_: exp.From | None, joins: object, scope: Scope) -> tuple[TableDefinition, str, bool]:
+        """The changed table, its alias, and whether there are other sources."""
+        if from_ is None:
+            table = self.target(node)
+            scope.sources.append(source_of(table, node.alias))
+            return table, node.alias or table.name, False
+        first = from_.this
+        if joins or not isinstance(first, exp.Table) or first.args.get("joins"):
+            return self.target(node if isinstance(node, exp.Table) else first), "", True
+        table = self.target(first)
+        alias = first.alias or table.name
+        if node.name.lower() not in {alias.lower(), table.name.lower()}:
+            return table, "", True
+        scope.sources.append(source_of(table, alias))
+        return table, alias, False
+
+    def truncate(self, node: exp.TruncateTable) -> Change:
+        """TRUNCATE TABLE; it starts the identity again, which the session does."""
+        table = self.target(node.expressions[0])
+        return Change(f"delete from {table.sql}", table)
+

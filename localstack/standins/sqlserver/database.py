@@ -1,0 +1,86 @@
+"""The one database behind all sessions: DuckDB, the counter of rowversions, and the faults that tests switch on."""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from standins.sqlserver.catalogue import FIRST_ROWVERSION, prepare
+
+FIRST_SPID = 51
+
+
+@dataclass(slots=True)
+class Faults:
+    """What tests let go wrong.
+
+    Args:
+        refuse_connections: new connections are closed at once.
+        delay_seconds: every request waits this long before it is answered.
+        drop_after_rows: the connection breaks after this many rows of one result.
+    """
+
+    refuse_connections: bool = False
+    delay_seconds: float = 0.0
+    drop_after_rows: int | None = None
+
+
+class Database:
+    """Owns DuckDB; each session gets a cursor of its own, which is a connection with its own transaction.
+
+    Args:
+        name: the database's name, as clients log in to it.
+        path: a DuckDB file, created if missing; None for memory.
+    """
+
+    def __init__(self, name: str, path: Path | None = None) -> None:
+        self.name = name
+        self.faults = Faults()
+        self._root = duckdb.connect(str(path) if path else ":memory:")
+        # datetimeoffset and uniqueidentifier are read as they are stored
+        self._root.execute("set arrow_lossless_conversion = true; set timezone = 'UTC'")
+        self._root.execute(f"set variable database = '{name.replace(chr(39), chr(39) * 2)}'")
+        prepare(self._root)
+        self._lock = threading.Lock()
+        self._next_spid = FIRST_SPID
+        self._active_versions: dict[int, int] = {}
+        self.definitions_changed = 0
+
+    def connect(self) -> tuple[int, duckdb.DuckDBPyConnection]:
+        """A session's number and its connection."""
+        with self._lock:
+            spid = self._next_spid
+            self._next_spid += 1
+            cursor = self._root.cursor()
+        cursor.execute(f"set variable database = '{self.name.replace(chr(39), chr(39) * 2)}'")
+        return spid, cursor
+
+    def last_rowversion(self) -> int:
+        """`@@dbts`: the last rowversion given out, committed or not."""
+        with self._lock:
+            return self._last_rowversion()
+
+    def _last_rowversion(self) -> int:
+        found = self._root.execute("select last_value from duckdb_sequences() where schema_name = 'standin' and sequence_name = 'rowversions'")
+        row = found.fetchone()
+        return FIRST_ROWVERSION - 1 if row is None or row[0] is None else row[0]
+
+    def version_writer_begins(self, spid: int) -> None:
+        """A session is about to write rowversions; until it ends, `min_active_rowversion()` stays below them."""
+        with self._lock:
+            self._active_versions.setdefault(spid, self._last_rowversion() + 1)
+
+    def version_writer_ends(self, spid: int) -> None:
+        """The session's transaction is over."""
+        with self._lock:
+            self._active_versions.pop(spid, None)
+
+    def min_active_rowversion(self) -> int:
+        """The lowest rowversion that an open transaction may have written, else the next one."""
+        with self._lock:
+            return min(self._active_versions.values(), default=self._last_rowversion() + 1)
+
+    def close(self) -> None:
+        """Closes DuckDB."""
+        self._root.close()

@@ -1,0 +1,378 @@
+"""T-SQL expressions and conditions to typed DuckDB text. What is not listed here is refused by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from standins.sqlserver import arithmetic
+from standins.sqlserver.catalogue import Catalogue, TableDefinition
+from standins.sqlserver.conversions import convert
+from standins.sqlserver.dialect import tree_type
+from standins.sqlserver.errors import (
+    SqlError,
+    syntax_error,
+    unbound_identifier,
+    undeclared_variable,
+    unknown_column,
+    unsupported,
+)
+from standins.sqlserver.type_info import Value
+from standins.sqlserver.typed import NULL, RANK, Typed, common_type, identifier, text_literal
+from standins.sqlserver.types import BIT, INT, MAX, SqlType, nvarchar
+
+if TYPE_CHECKING:
+    from standins.sqlserver.session import SessionState
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column that a query can name."""
+
+    name: str
+    type: SqlType | None
+    nullable: bool = True
+    identity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One entry of FROM, under the name that the query gives it."""
+
+    alias: str
+    columns: tuple[SourceColumn, ...]
+    table: TableDefinition | None = None
+
+    def column(self, name: str) -> SourceColumn | None:
+        """The column of that name in any case."""
+        folded = name.lower()
+        return next((column for column in self.columns if column.name.lower() == folded), None)
+
+
+@dataclass(slots=True)
+class Scope:
+    """What names mean inside one SELECT; `parent` is the query around it."""
+
+    sources: list[Source] = field(default_factory=list)
+    parent: "Scope | None" = None
+    ctes: dict[str, tuple[SourceColumn, ...]] = field(default_factory=dict)
+
+    def cte(self, name: str) -> tuple[SourceColumn, ...] | None:
+        """The columns of a common table expression in reach."""
+        found = self.ctes.get(name.lower())
+        return found if found is not None or self.parent is None else self.parent.cte(name)
+
+
+@dataclass(slots=True)
+class Environment:
+    """What a statement can refer to beside its tables, and what it turned out to use."""
+
+    catalogue: Catalogue
+    session: "SessionState"
+    variables: dict[str, Value] = field(default_factory=dict)
+    bound: dict[str, object] = field(default_factory=dict)
+    deterministic: bool = True
+
+
+_COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {
+    exp.EQ: ("=", "equal to"),
+    exp.NEQ: ("<>", "not equal to"),
+    exp.LT: ("<", "less than"),
+    exp.LTE: ("<=", "less than or equal to"),
+    exp.GT: (">", "greater than"),
+    exp.GTE: (">=", "greater than or equal to"),
+}
+
+
+class Expressions:
+    """Translates expressions in a scope; `queries.Queries` adds subqueries."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self._values: dict[type, Callable[..., Typed]] = {
+            exp.Column: self._column,
+            exp.Literal: self._literal,
+            exp.National: lambda node, _scope: _text(str(node.this), national=True),
+            exp.HexString: lambda node, _scope: _bytes(str(node.this)),
+            exp.Null: lambda _node, _scope: NULL,
+            exp.Paren: lambda node, scope: self._parenthesised(node, scope),
+            exp.Neg: self._negative,
+            exp.BitwiseNot: self._bitwise_not,
+            exp.Parameter: self._parameter,
+            exp.SessionParameter: self._parameter,
+            exp.Cast: lambda node, scope: convert(self.value(node.this, scope), tree_type(node.args["to"])),
+            exp.TryCast: lambda node, scope: convert(self.value(node.this, scope), tree_type(node.args["to"]), safe=True),
+            exp.Convert: self._convert,
+            exp.Case: self._case,
+            exp.Anonymous: lambda node, scope: self.call(str(node.this), node.expressions, scope),
+            exp.Var: lambda node, scope: self.call(str(node.this), [], scope),
+            exp.Window: self._window,
+            exp.Subquery: lambda node, scope: self.scalar_subquery(node, scope),
+            exp.Collate: lambda node, scope: self.value(node.this, scope),
+        }
+
+    # -- to be filled by the classes below this one
+    def call(self, name: str, arguments: Sequence[exp.Expression], scope: Scope) -> Typed:
+        """A function call."""
+        raise NotImplementedError
+
+    def scalar_subquery(self, node: exp.Expression, scope: Scope) -> Typed:
+        """A subquery that gives one value."""
+        raise NotImplementedError
+
+    def subquery_text(self, node: exp.Expression, scope: Scope) -> tuple[str, list[SourceColumn]]:
+        """The text of a subquery and its columns."""
+        raise NotImplementedError
+
+    def window_call(self, node: exp.Window, scope: Scope) -> Typed:
+        """A function with OVER."""
+        raise NotImplementedError
+
+    # -- values
+    def value(self, node: exp.Expression, scope: Scope) -> Typed:
+        """The expression `node` as DuckDB text.
+
+        Raises:
+            SqlError: 207, 4104, 137, or what the stand-in does not support.
+        """
+        handler = self._values.get(type(node))
+        if handler is not None:
+            return handler(node, scope)
+        if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor)):
+            return arithmetic.combine(node.key, self.value(node.this, scope), self.value(node.expression, scope))
+        if isinstance(node, exp.Condition) and type(node) in _COMPARISONS:
+            raise syntax_error(_COMPARISONS[type(node)][0])
+        raise unsupported(f"the expression {node.sql(dialect='tsql')[:200]} ({type(node).__name__})")
+
+    def _parenthesised(self, node: exp.Paren, scope: Scope) -> Typed:
+        inner = self.value(node.this, scope)
+        return Typed(f"({inner.sql})", inner.type, inner.nullable, inner.text)
+
+    def _column(self, node: exp.Column, scope: Scope) -> Typed:
+        source, column = self.resolve(node, scope)
+        text = f"{identifier(source.alias)}.{identifier(column.name)}"
+        return Typed(text, column.type, column.nullable)
+
+    def resolve(self, node: exp.Column, scope: Scope) -> tuple[Source, SourceColumn]:
+        """The source and column that a name means."""
+        if not isinstance(node.this, exp.Identifier):
+            raise unsupported(f"the expression {node.sql(dialect='tsql')[:200]}")
+        name, qualifier, schema = node.name, node.table, node.db
+        current: Scope | None = scope
+        while current is not None:
+            matches = [
+                (source, column)
+                for source in current.sources
+                if _answers_to(source, qualifier, schema) and (column := source.column(name))
+            ]
+            if len(matches) > 1:
+                raise SqlError(209, f"Ambiguous column name '{name}'.")
+            if matches:
+                return matches[0]
+            if qualifier and any(_answers_to(source, qualifier, schema) for source in current.sources):
+                raise unknown_column(name)
+            current = current.parent
+        if qualifier:
+            raise unbound_identifier(".".join(part.name for part in node.parts))
+        raise unknown_column(name)
+
+    def _literal(self, node: exp.Literal, _scope: Scope) -> Typed:
+        text = str(node.this)
+        if node.is_string:
+            return _text(text, national=False)
+        if "e" in text.lower():
+            return Typed(f"cast('{text}' as double)", SqlType("float"), nullable=False)
+        if "." not in text:
+            if int(text) < 2**31:
+                return Typed(text, INT, nullable=False)
+            return Typed(f"cast({text} as decimal({len(text)},0))", SqlType("numeric", precision=len(text)), nullable=False)
+        digits = Decimal(text).as_tuple()
+        scale = -int(digits.exponent)
+        precision = max(len(digits.digits), scale, 1)
+        return Typed(f"cast({text} as decimal({precision},{scale}))", SqlType("numeric", precision=precision, scale=scale), nullable=False)
+
+    def _negative(self, node: exp.Neg, scope: Scope) -> Typed:
+        if isinstance(node.this, exp.Literal) and str(node.this.this) == "2147483648":
+            return Typed("cast(-2147483648 as integer)", INT, nullable=False)
+        inner = self.value(node.this, scope)
+        if inner.type is None or not inner.type.is_number:
+            raise SqlError(8117, f"Operand data type {inner.type.name if inner.type else 'NULL'} is invalid for minus operator.")
+        return Typed(f"cast(-({inner.sql}) as {inner.type.storage})", inner.type, inner.nullable)
+
+    def _bitwise_not(self, node: exp.BitwiseNot, scope: Scope) -> Typed:
+        inner = self.value(node.this, scope)
+        if inner.type == BIT:
+            return Typed(f"(not {inner.sql})", BIT, inner.nullable)
+        if inner.type is None or not inner.type.is_integer:
+            raise unsupported("~ of this type")
+        return Typed(f"(~{inner.sql})", inner.type, inner.nullable)
+
+    def _parameter(self, node: exp.Expression, scope: Scope) -> Typed:
+        if isinstance(node.this, exp.Parameter):
+            return self.call("@@" + node.this.name, [], scope)
+        name = node.name
+        if name.startswith("@"):
+            return self.call("@" + name, [], scope)
+        return self.variable(name)
+
+    def variable(self, name: str) -> Typed:
+        """A declared variable or parameter; its value is bound, never written into the text."""
+        bound = self.environment.variables.get(name.lower())
+        if bound is None:
+            raise undeclared_variable(name)
+        key = f"v_{''.join(c if c.isascii() and c.isalnum() else f'_{ord(c)}_' for c in name.lower())}"
+        self.environment.bound[key] = bound.value
+        return Typed(f"cast(${key} as {bound.type.storage})", bound.type, bound.value is None)
+
+    def _convert(self, node: exp.Convert, scope: Scope) -> Typed:
+        style = node.args.get("style")
+        number = None
+        if style is not None:
+            if not isinstance(style, exp.Literal):
+                raise unsupported("CONVERT with a style that is no constant")
+            number = int(str(style.this))
+        value = self.value(node.expression, scope)
+        return convert(value, tree_type(node.this), safe=bool(node.args.get("safe")), style=number)
+
+    def _case(self, node: exp.Case, scope: Scope) -> Typed:
+        operand = node.this
+        conditions, results = [], []
+        for branch in node.args["ifs"]:
+            if operand is None:
+                conditions.append(self.condition(branch.this, scope))
+            else:
+                conditions.append(self.compare("=", "equal to", self.value(operand, scope), self.value(branch.this, scope)))
+            results.append(self.value(branch.args["true"], scope))
+        default = node.args.get("default")
+        results.append(self.value(default, scope) if default is not None else NULL)
+        kind = common_type([result.type for result in results])
+        if kind is None:
+            raise SqlError(8133, "At least one of the result expressions in a CASE specification must be an expression other than the NULL constant.")
+        texts = [convert(result, kind).sql for result in results]
+        branches = " ".join(f"when {condition} then {text}" for condition, text in zip(conditions, texts, strict=False))
+        return Typed(f"(case {branches} else {texts[-1]} end)", kind, any(result.nullable for result in results))
+
+    def _window(self, node: exp.Window, scope: Scope) -> Typed:
+        return self.window_call(node, scope)
+
+    # -- conditions
+    def condition(self, node: exp.Expression, scope: Scope) -> str:
+        """A search condition as DuckDB text.
+
+        Raises:
+            SqlError: 4145 where a value stands in place of a condition.
+        """
+        match node:
+            case exp.Paren():
+                return f"({self.condition(node.this, scope)})"
+            case exp.And() | exp.Or():
+                word = "and" if isinstance(node, exp.And) else "or"
+                return f"({self.condition(node.this, scope)} {word} {self.condition(node.expression, scope)})"
+            case exp.Not():
+                return f"(not {self.condition(node.this, scope)})"
+            case exp.Is():
+                if not isinstance(node.expression, exp.Null):
+                    raise unsupported("IS with anything but NULL")
+                return f"({self.value(node.this, scope).sql} is null)"
+            case exp.Between():
+                value = self.value(node.this, scope)
+                low, high = self.value(node.args["low"], scope), self.value(node.args["high"], scope)
+                first = self.compare(">=", "greater than or equal to", value, low)
+                return f"({first} and {self.compare('<=', 'less than or equal to', value, high)})"
+            case exp.In():
+                return self._in(node, scope)
+            case exp.Exists():
+                return f"exists ({self.subquery_text(node.this, scope)[0]})"
+            case exp.Like() | exp.Escape():
+                return self._like(node, scope)
+        if type(node) in _COMPARISONS:
+            operator, words = _COMPARISONS[type(node)]
+            return self.compare(operator, words, self.value(node.this, scope), self.value(node.expression, scope))
+        if isinstance(node, (exp.Column, exp.Literal, exp.Parameter, exp.Anonymous, exp.Add)):
+            raise SqlError(4145, f"An expression of non-boolean type specified in a context where a condition is expected, near '{node.sql(dialect='tsql')[:60]}'.", 15)
+        raise unsupported(f"the condition {node.sql(dialect='tsql')[:200]} ({type(node).__name__})")
+
+    def compare(self, operator: str, words: str, left: Typed, right: Typed) -> str:
+        """`left operator right` under T-SQL's rules: types meet at the higher one, text ignores case and trailing blanks."""
+        kinds = left.type, right.type
+        if kinds[0] is None or kinds[1] is None:
+            return f"({left.sql} {operator} {right.sql})"
+        for kind in kinds:
+            if kind.name in {"text", "ntext", "image", "xml", "sql_variant", "hierarchyid", "geography", "geometry"}:
+                if kind.name in {"sql_variant", "hierarchyid"}:
+                    raise unsupported(f"comparing {kind.name}: CAST it to nvarchar(max)")
+                raise SqlError(402, f"The data types {kinds[0].name} and {kinds[1].name} are incompatible in the {words} operator.")
+        if kinds[0].is_string and kinds[1].is_string:
+            return f"({_trimmed(left)} collate nocase {operator} {_trimmed(right)})"
+        if not (kinds[0].is_number and kinds[1].is_number) and kinds[0].name != kinds[1].name:
+            higher = max(kinds, key=lambda kind: RANK[kind.name])
+            if higher.is_number and not higher.is_integer and any(kind.is_string for kind in kinds):
+                higher = SqlType("float") if higher.name in {"float", "real"} else SqlType("decimal", precision=38, scale=10)
+            if higher.length > 0:
+                higher = SqlType("varbinary", MAX) if higher.is_binary else higher
+            elif higher.name in {"time", "datetime2", "datetimeoffset"}:
+                higher = SqlType(higher.name, scale=7)
+            left, right = convert(left, higher), convert(right, higher)
+        if left.type is not None and left.type.name == "datetimeoffset":
+            return f"(({left.sql}).t {operator} ({right.sql}).t)"
+        return f"({left.sql} {operator} {right.sql})"
+
+    def _in(self, node: exp.In, scope: Scope) -> str:
+        value = self.value(node.this, scope)
+        query = node.args.get("query")
+        if query is not None:
+            text, columns = self.subquery_text(query.this if isinstance(query, exp.Subquery) else query, scope)
+            if len(columns) != 1:
+                raise SqlError(116, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
+            kind = columns[0].type
+            same = value.type is None or kind is None or value.type == kind or (value.type.is_number and kind.is_number)
+            if value.type is not None and kind is not None and value.type.is_string and kind.is_string:
+                return f"(rtrim({value.sql}, ' ') collate nocase in (select rtrim(q.x, ' ') from ({text}) q(x)))"
+            if not same:
+                raise unsupported(f"IN with {value.type} on the left and {kind} in the subquery: CAST one of them")
+            return f"({value.sql} in ({text}))"
+        tests = [self.compare("=", "equal to", value, self.value(item, scope)) for item in node.expressions]
+        return f"({' or '.join(tests)})"
+
+    def _like(self, node: exp.Expression, scope: Scope) -> str:
+        escape = ""
+        if isinstance(node, exp.Escape):
+            escape, node = str(node.expression.this), node.this
+            if not isinstance(node, exp.Like):
+                raise unsupported("ESCAPE without LIKE")
+        value, pattern = (convert(self.value(side, scope), nvarchar(0)) for side in (node.this, node.expression))
+        # Brackets are T-SQL's own, DuckDB would take them as they stand.
+        checked = f"case when strpos({pattern.sql}, '[') > 0 then t_fail(50000, 'The SQL Server stand-in does not support [ ] in LIKE patterns.') else {pattern.sql} end"
+        source = self.value(node.expression, scope)
+        if source.text is not None:
+            if "[" in source.text:
+                raise unsupported("[ ] in LIKE patterns")
+            checked = pattern.sql
+        return f"({value.sql} ilike {checked}{f' escape {text_literal(escape)}' if escape else ''})"
+
+
+def _answers_to(source: Source, qualifier: str, schema: str) -> bool:
+    if not qualifier:
+        return True
+    if source.alias.lower() != qualifier.lower():
+        return False
+    return not schema or (source.table is not None and source.table.schema.lower() == schema.lower())
+
+
+def _text(text: str, *, national: bool) -> Typed:
+    kind = SqlType("nvarchar" if national else "varchar", max(len(text), 1) if len(text) <= (4000 if national else 8000) else MAX)
+    return Typed(text_literal(text), kind, nullable=False, text=text)
+
+
+def _bytes(digits: str) -> Typed:
+    digits = digits if len(digits) % 2 == 0 else "0" + digits
+    kind = SqlType("varbinary", max(len(digits) // 2, 1))
+    return Typed(f"unhex('{digits}')", kind, nullable=False)
+
+
+def _trimmed(value: Typed) -> str:
+    if value.text is not None:
+        return text_literal(value.text.rstrip(" "))
+    return f"rtrim({value.sql}, ' ')"

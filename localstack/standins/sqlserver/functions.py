@@ -1,0 +1,437 @@
+"""Scalar functions of T-SQL as DuckDB text. To add one: a function of a `Call`, registered under its T-SQL name."""
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from standins.sqlserver.conversions import convert, narrow_integer
+from standins.sqlserver.errors import SqlError, unsupported
+from standins.sqlserver.expressions import Expressions, Scope
+from standins.sqlserver.typed import NULL, Typed, common_type, text_literal
+from standins.sqlserver.types import BIGINT, BIT, DATE, DATETIME, FLOAT, INT, MAX, NVARCHAR_MAX, UNIQUEIDENTIFIER, SqlType, nvarchar
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call in the text: its arguments as trees, translated on request."""
+
+    name: str
+    nodes: Sequence[exp.Expression]
+    compiler: Expressions
+    scope: Scope
+
+    def arity(self, low: int, high: int | None = None) -> None:
+        """Checks the number of arguments.
+
+        Raises:
+            SqlError: 174.
+        """
+        if not low <= len(self.nodes) <= (low if high is None else high):
+            raise SqlError(174, f"The {self.name} function requires {low} argument(s).", 15)
+
+    def argument(self, index: int) -> Typed:
+        """Argument `index`, translated."""
+        return self.compiler.value(self.nodes[index], self.scope)
+
+    def text(self, index: int) -> Typed:
+        """Argument `index` as character data."""
+        value = self.argument(index)
+        return value if value.type is not None and value.type.is_string else convert(value, NVARCHAR_MAX)
+
+    def integer(self, index: int) -> str:
+        """Argument `index` as int."""
+        return convert(self.argument(index), INT).sql
+
+    def word(self, index: int) -> str:
+        """Argument `index` as a bare word (a date part) in lower case."""
+        node = self.nodes[index]
+        return (node.name if isinstance(node, (exp.Column, exp.Var, exp.Literal)) else node.sql()).lower()
+
+
+Handler = Callable[[Call], Typed]
+FUNCTIONS: dict[str, Handler] = {}
+
+
+def register(*names: str) -> Callable[[Handler], Handler]:
+    """Registers a handler under T-SQL names in lower case."""
+
+    def add(handler: Handler) -> Handler:
+        for name in names:
+            FUNCTIONS[name] = handler
+        return handler
+
+    return add
+
+
+def _longest(value: Typed) -> SqlType:
+    """The type of a function that gives text no longer than its argument's."""
+    kind = value.type
+    assert kind is not None
+    name = "nvarchar" if kind.is_national else "varchar"
+    return SqlType(name, MAX if kind.is_large else kind.length)
+
+
+def _widest(value: Typed) -> SqlType:
+    kind = value.type
+    assert kind is not None
+    return SqlType("nvarchar" if kind.is_national else "varchar", MAX if kind.is_large else 4000 if kind.is_national else 8000)
+
+
+@register("isnull")
+def _isnull(call: Call) -> Typed:
+    call.arity(2)
+    first, second = call.argument(0), call.argument(1)
+    kind = first.type or second.type or INT
+    return Typed(f"coalesce({convert(first, kind).sql}, {convert(second, kind).sql})", kind, second.nullable)
+
+
+@register("coalesce")
+def _coalesce(call: Call) -> Typed:
+    values = [call.argument(index) for index in range(len(call.nodes))]
+    kind = common_type([value.type for value in values])
+    if kind is None:
+        raise SqlError(4127, "At least one of the arguments to COALESCE must be an expression that is not the NULL constant.")
+    return Typed(f"coalesce({', '.join(convert(value, kind).sql for value in values)})", kind, all(value.nullable for value in values))
+
+
+@register("nullif")
+def _nullif(call: Call) -> Typed:
+    call.arity(2)
+    first, second = call.argument(0), call.argument(1)
+    equal = call.compiler.compare("=", "equal to", first, second)
+    return Typed(f"(case when {equal} then null else {first.sql} end)", first.type)
+
+
+@register("iif")
+def _iif(call: Call) -> Typed:
+    call.arity(3)
+    yes, no = call.argument(1), call.argument(2)
+    kind = common_type([yes.type, no.type]) or INT
+    condition = call.compiler.condition(call.nodes[0], call.scope)
+    return Typed(f"(case when {condition} then {convert(yes, kind).sql} else {convert(no, kind).sql} end)", kind)
+
+
+@register("len")
+def _len(call: Call) -> Typed:
+    call.arity(1)
+    value = call.text(0)
+    return Typed(f"cast(t_len({value.sql}) as {'bigint' if value.type and value.type.is_large else 'integer'})", BIGINT if value.type and value.type.is_large else INT)
+
+
+@register("datalength")
+def _datalength(call: Call) -> Typed:
+    call.arity(1)
+    value = call.argument(0)
+    kind = value.type
+    if kind is None:
+        return Typed("cast(null as integer)", INT)
+    if kind.is_string or kind.name == "xml":
+        size = f"t_units({value.sql}) * 2" if kind.is_national or kind.name == "xml" else f"length({value.sql})"
+    elif kind.is_binary:
+        size = f"octet_length({value.sql})"
+    else:
+        size = f"case when {value.sql} is not null then {kind.max_bytes} end"
+    result = BIGINT if kind.is_large else INT
+    return Typed(f"cast({size} as {result.storage})", result)
+
+
+def _same_text(pattern: str) -> Handler:
+    def handler(call: Call) -> Typed:
+        call.arity(1)
+        value = call.text(0)
+        return Typed(pattern.format(value.sql), _longest(value), value.nullable)
+
+    return handler
+
+
+for _name, _pattern in {
+    "upper": "upper({})",
+    "lower": "lower({})",
+    "ltrim": "ltrim({}, ' ')",
+    "rtrim": "rtrim({}, ' ')",
+    "trim": "trim({}, ' ')",
+    "reverse": "reverse({})",
+}.items():
+    FUNCTIONS[_name] = _same_text(_pattern)
+
+
+@register("left", "right")
+def _left_right(call: Call) -> Typed:
+    call.arity(2)
+    value = call.text(0)
+    return Typed(f"{call.name.lower()}({value.sql}, greatest({call.integer(1)}, 0))", _longest(value), value.nullable)
+
+
+@register("substring")
+def _substring(call: Call) -> Typed:
+    call.arity(3)
+    value, start, length = call.argument(0), call.integer(1), call.integer(2)
+    if value.type is not None and value.type.is_binary:
+        data = f"unhex(substr(hex({value.sql}), greatest({start}, 1) * 2 - 1, greatest({length} + least({start} - 1, 0), 0) * 2))"
+        return Typed(data, SqlType("varbinary", value.type.length or MAX))
+    value = call.text(0)
+    text = f"substr({value.sql}, greatest({start}, 1), greatest({length} + least({start} - 1, 0), 0))"
+    return Typed(text, _longest(value), value.nullable)
+
+
+@register("replace")
+def _replace(call: Call) -> Typed:
+    call.arity(3)
+    value, old, new = (call.text(index) for index in range(3))
+    escaped = rf"regexp_replace({old.sql}, '([\\.*+?^${{}}()|\[\]])', '\\\1', 'g')"
+    # case-insensitive, as the collation is
+    replaced = f"case when {old.sql} = '' then {value.sql} else regexp_replace({value.sql}, {escaped}, replace({new.sql}, '\\', '\\\\'), 'gi') end"
+    return Typed(replaced, _widest(value))
+
+
+@register("charindex")
+def _charindex(call: Call) -> Typed:
+    call.arity(2, 3)
+    needle, text = call.text(0), call.text(1)
+    if len(call.nodes) == 2:
+        return Typed(f"cast(strpos(lower({text.sql}), lower({needle.sql})) as integer)", INT)
+    start = f"greatest({call.integer(2)}, 1)"
+    found = f"strpos(substr(lower({text.sql}), {start}), lower({needle.sql}))"
+    return Typed(f"cast(case when {found} = 0 then 0 else {found} + {start} - 1 end as integer)", INT)
+
+
+@register("concat")
+def _concat(call: Call) -> Typed:
+    values = [call.text(index) for index in range(len(call.nodes))]
+    national = any(value.type and value.type.is_national for value in values)
+    large = any(value.type and value.type.is_large for value in values)
+    joined = " || ".join(f"coalesce({value.sql}, '')" for value in values)
+    length = sum(value.type.length if value.type else 0 for value in values)
+    return Typed(f"({joined})", SqlType("nvarchar" if national else "varchar", MAX if large or length > 4000 else max(length, 1)), nullable=False)
+
+
+@register("replicate")
+def _replicate(call: Call) -> Typed:
+    call.arity(2)
+    value = call.text(0)
+    kind = _widest(value)
+    text = f"case when {call.integer(1)} >= 0 then repeat({value.sql}, {call.integer(1)}) end"
+    return Typed(text if kind.length == MAX else f"left({text}, {kind.length})", kind)
+
+
+@register("space")
+def _space(call: Call) -> Typed:
+    call.arity(1)
+    return Typed(f"repeat(' ', {call.integer(0)})", SqlType("varchar", 8000))
+
+
+@register("char", "nchar")
+def _char(call: Call) -> Typed:
+    call.arity(1)
+    name = call.name.lower()
+    kind = SqlType("nvarchar" if name == "nchar" else "varchar", 2 if name == "nchar" else 1)
+    highest = 65535 if name == "nchar" else 127
+    return Typed(f"case when {call.integer(0)} between 0 and {highest} then chr({call.integer(0)}) when {call.integer(0)} is not null then t_fail(50000, 'The SQL Server stand-in does not support {name}() above {highest}.') end", kind)
+
+
+@register("ascii", "unicode")
+def _unicode(call: Call) -> Typed:
+    call.arity(1)
+    return Typed(f"cast(unicode({call.text(0).sql}) as integer)", INT)
+
+
+@register("abs", "ceiling", "floor")
+def _rounding(call: Call) -> Typed:
+    call.arity(1)
+    value = call.argument(0)
+    if value.type is None or not value.type.is_number:
+        raise unsupported(f"{call.name} of {value.type}")
+    kind = value.type
+    if call.name.lower() != "abs" and kind.name in {"decimal", "numeric"}:
+        kind = SqlType(kind.name, precision=kind.precision)
+    word = {"ceiling": "ceil"}.get(call.name.lower(), call.name.lower())
+    return Typed(f"cast({word}({value.sql}) as {kind.storage})", kind, value.nullable)
+
+
+@register("round")
+def _round(call: Call) -> Typed:
+    call.arity(2)
+    value = call.argument(0)
+    if value.type is None or not value.type.is_number:
+        raise unsupported(f"round of {value.type}")
+    return Typed(f"cast(round({value.sql}, {call.integer(1)}) as {value.type.storage})", value.type, value.nullable)
+
+
+@register("power", "sqrt", "exp", "log", "sign")
+def _floating(call: Call) -> Typed:
+    values = [call.argument(index) for index in range(len(call.nodes))]
+    name = call.name.lower()
+    call.arity(2 if name == "power" else 1)
+    if name == "sign" and values[0].type is not None:
+        return Typed(f"cast(sign({values[0].sql}) as {values[0].type.storage})", values[0].type)
+    if name == "power" and (values[0].type is None or values[0].type.name not in {"float", "real", "int"}):
+        raise unsupported("power of anything but float and int")
+    word = {"log": "ln", "power": "pow"}.get(name, name)
+    text = f"{word}({', '.join(convert(value, FLOAT).sql for value in values)})"
+    if name == "power" and values[0].type == INT:
+        return Typed(f"cast(trunc({text}) as integer)", INT)
+    return Typed(text, FLOAT)
+
+
+@register("newid", "newsequentialid")
+def _newid(call: Call) -> Typed:
+    call.arity(0)
+    call.compiler.environment.deterministic = False
+    return Typed("uuid()", UNIQUEIDENTIFIER, nullable=False)
+
+
+@register("isnumeric")
+def _isnumeric(call: Call) -> Typed:
+    call.arity(1)
+    return Typed(f"case when t_try_number({call.text(0).sql}) is not null then 1 else 0 end", INT, nullable=False)
+
+
+@register("hashbytes")
+def _hashbytes(call: Call) -> Typed:
+    call.arity(2)
+    algorithm = call.word(0).strip("'")
+    value = call.argument(1)
+    if algorithm not in {"md5", "sha2_256", "sha1"} or value.type is None or value.type.is_national:
+        raise unsupported("hashbytes of anything but varchar or varbinary with md5, sha1 or sha2_256")
+    word = {"sha2_256": "sha256"}.get(algorithm, algorithm)
+    return Typed(f"unhex({word}({value.sql}))", SqlType("varbinary", 8000))
+
+
+# -- moments
+@register("getdate", "current_timestamp", "getutcdate", "sysdatetime", "sysutcdatetime", "sysdatetimeoffset")
+def _now(call: Call) -> Typed:
+    """The server's clock is UTC; one value per statement, as in SQL Server."""
+    call.compiler.environment.deterministic = False
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(sep=" ")
+    text = f"timestamp '{now}'"
+    match call.name.lower():
+        case "sysdatetime" | "sysutcdatetime":
+            return Typed(text, SqlType("datetime2", scale=7), nullable=False)
+        case "sysdatetimeoffset":
+            return Typed(f"t_offset_moment({text}, 0)", SqlType("datetimeoffset", scale=7), nullable=False)
+    return Typed(f"t_ticks({text})", DATETIME, nullable=False)
+
+
+_PARTS = {
+    **dict.fromkeys(("year", "yy", "yyyy"), "year"),
+    **dict.fromkeys(("quarter", "qq", "q"), "quarter"),
+    **dict.fromkeys(("month", "mm", "m"), "month"),
+    **dict.fromkeys(("dayofyear", "dy", "y"), "dayofyear"),
+    **dict.fromkeys(("day", "dd", "d"), "day"),
+    **dict.fromkeys(("week", "wk", "ww"), "week"),
+    **dict.fromkeys(("hour", "hh"), "hour"),
+    **dict.fromkeys(("minute", "mi", "n"), "minute"),
+    **dict.fromkeys(("second", "ss", "s"), "second"),
+    **dict.fromkeys(("millisecond", "ms"), "millisecond"),
+    **dict.fromkeys(("microsecond", "mcs"), "microsecond"),
+}
+
+
+def _part(call: Call) -> str:
+    part = _PARTS.get(call.word(0))
+    if part is None:
+        raise unsupported(f"the date part {call.word(0)}")
+    return part
+
+
+def _moment(value: Typed) -> Typed:
+    if value.type is not None and (value.type.is_datetime or value.type.name == "time"):
+        return value
+    return convert(value, SqlType("datetime2", scale=7) if value.type and value.type.is_string else DATETIME)
+
+
+@register("dateadd")
+def _dateadd(call: Call) -> Typed:
+    call.arity(3)
+    part, value = _part(call), _moment(call.argument(2))
+    assert value.type is not None
+    number = convert(call.argument(1), INT).sql
+    part = "day" if part == "dayofyear" else part
+    step = f"to_months(({number}) * 3)" if part == "quarter" else f"to_{part}s({number})"
+    if value.type.name == "datetimeoffset":
+        shifted = f"struct_pack(t := ({value.sql}).t + {step}, o := ({value.sql}).o)"
+        return Typed(f"case when ({value.sql}) is null then null else {shifted} end", value.type)
+    if value.type.name == "datetime":
+        return Typed(f"t_ticks(t_round({value.sql}, 1000) + {step})", value.type)
+    return Typed(f"cast(({value.sql}) + {step} as {value.type.storage})", value.type)
+
+
+@register("datediff", "datediff_big")
+def _datediff(call: Call) -> Typed:
+    call.arity(3)
+    part = _part(call)
+    if part == "week":
+        raise unsupported("datediff in weeks")
+    part = "day" if part == "dayofyear" else part
+    kind = BIGINT if call.name.lower().endswith("big") else INT
+    sides = []
+    for index in (1, 2):
+        value = _moment(call.argument(index))
+        assert value.type is not None
+        name = value.type.name
+        text = f"({value.sql}).t" if name == "datetimeoffset" else value.sql
+        sides.append(f"(timestamp '1900-01-01' + ({text}))" if name == "time" else f"cast({text} as timestamp)")
+    return Typed(narrow_integer(f"date_diff('{part}', {sides[0]}, {sides[1]})", kind), kind)
+
+
+@register("datepart", "datename", "year", "month", "day")
+def _datepart(call: Call) -> Typed:
+    name = call.name.lower()
+    whole = name in {"year", "month", "day"}
+    call.arity(1 if whole else 2)
+    value = _moment(call.argument(0 if whole else 1))
+    assert value.type is not None
+    text = convert(value, SqlType("datetime2", scale=7)).sql if value.type.name == "datetimeoffset" else value.sql
+    if not whole and call.word(0) in {"weekday", "dw"}:
+        return Typed(f"dayname({text})", nvarchar(30)) if name == "datename" else Typed(f"cast(dayofweek({text}) + 1 as integer)", INT)
+    part = name if whole else _part(call)
+    if part == "week" or (part in {"month"} and name == "datename"):
+        if part == "week":
+            raise unsupported("the date part week")
+        return Typed(f"monthname({text})", nvarchar(30))
+    number = {
+        "second": f"second({text})",
+        "millisecond": f"millisecond({text}) % 1000",
+        "microsecond": f"microsecond({text}) % 1000000",
+    }.get(part, f"{part}({text})")
+    number = f"cast({number} as integer)"
+    return Typed(f"cast({number} as varchar)", nvarchar(30)) if name == "datename" else Typed(number, INT, value.nullable)
+
+
+@register("eomonth")
+def _eomonth(call: Call) -> Typed:
+    call.arity(1)
+    return Typed(f"last_day({convert(call.argument(0), DATE).sql})", DATE)
+
+
+@register("datefromparts")
+def _datefromparts(call: Call) -> Typed:
+    call.arity(3)
+    return Typed(f"make_date({', '.join(call.integer(index) for index in range(3))})", DATE)
+
+
+@register("datetimefromparts", "datetime2fromparts", "switchoffset", "todatetimeoffset", "format", "checksum", "checksum_agg")
+def _refused(call: Call) -> Typed:
+    raise unsupported(f"the function {call.name}")
+
+
+def null_of(kind: SqlType) -> Typed:
+    """A NULL of a type."""
+    return convert(NULL, kind)
+
+
+def text_constant(text: str | None, kind: SqlType) -> Typed:
+    """A constant of a character type, or its NULL."""
+    return null_of(kind) if text is None else Typed(text_literal(text), kind, nullable=False)
+
+
+def integer_constant(value: int | None, kind: SqlType = INT) -> Typed:
+    """A constant of an integer type, or its NULL."""
+    return null_of(kind) if value is None else Typed(f"cast({value} as {kind.storage})", kind, nullable=False)
+
+
+def bit_constant(value: bool) -> Typed:
+    """A bit constant."""
+    return Typed("true" if value else "false", BIT, nullable=False)
