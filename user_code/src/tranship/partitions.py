@@ -77,13 +77,14 @@ def _joined_windows(
     column: str,
     column_zone: str,
 ) -> list[Slice]:
+    # Compared as instants: in the hour that clocks go back through, datetimes of one zone do not differ.
     windows = sorted(
         (partitions_def.time_window_for_partition_key(key) for key in set(keys)),
-        key=lambda window: window.start,
+        key=lambda window: window.start.timestamp(),
     )
     joined = [[windows[0].start, windows[0].end]]
     for window in windows[1:]:
-        if window.start == joined[-1][1]:
+        if window.start.timestamp() == joined[-1][1].timestamp():
             joined[-1][1] = window.end
         else:
             joined.append([window.start, window.end])
