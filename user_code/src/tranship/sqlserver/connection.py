@@ -8,12 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tranship.errors import ConfigurationError, UnreachableError
-from tranship.sqlserver.driver_errors import driver_errors
+from tranship.errors import UnreachableError
+from tranship.sqlserver.driver_errors import driver_errors, missing_libraries
 from tranship.sqlserver.settings import SqlServerSettings
-
-SYSTEM_PACKAGES = ("libltdl7", "libkrb5-3", "libgssapi-krb5-2")
-"""Debian packages that Microsoft's ODBC driver links against and its wheel does not bring."""
 
 
 def driver() -> Any:
@@ -25,11 +22,7 @@ def driver() -> Any:
     try:
         return importlib.import_module("mssql_python")
     except (ImportError, RuntimeError, OSError) as error:
-        raise ConfigurationError(
-            f"Microsoft's SQL Server driver cannot be loaded: {error}.",
-            "It needs system libraries. On Debian or Ubuntu: "
-            f"sudo apt-get install --no-install-recommends {' '.join(SYSTEM_PACKAGES)}",
-        ) from error
+        raise missing_libraries(f"{error}.") from error
 
 
 @contextmanager

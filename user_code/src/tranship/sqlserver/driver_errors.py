@@ -11,6 +11,7 @@ from typing import Any
 
 from tranship.errors import (
     ColumnNotFoundError,
+    ConfigurationError,
     ConnectionFailedError,
     TableNotFoundError,
     TranshipError,
@@ -19,6 +20,9 @@ from tranship.errors import (
     redact,
 )
 from tranship.sqlserver.settings import SqlServerSettings
+
+SYSTEM_PACKAGES = ("libltdl7", "libkrb5-3", "libgssapi-krb5-2")
+"""Debian packages that Microsoft's ODBC driver links against and its wheel does not bring."""
 
 _ORIGIN = re.compile(r"^(\[[^\]]*\]\s*)+")
 
@@ -71,6 +75,8 @@ def translate(error: Exception, settings: SqlServerSettings, doing: str) -> Tran
     text = said.lower()
     details = {"server": settings.address, "driver": said}
 
+    if "failed to load the driver" in text:
+        return missing_libraries(said)
     refusal = _refusal(text, settings, details)
     if refusal is not None:
         return refusal
@@ -108,6 +114,18 @@ def translate(error: Exception, settings: SqlServerSettings, doing: str) -> Tran
     return TranshipError(
         f"{settings.address} refused a request while {doing}: {_sentence(server or said)}",
         details=details,
+    )
+
+
+def missing_libraries(said: str) -> ConfigurationError:
+    """The error for a machine on which Microsoft's ODBC driver does not load.
+
+    Depending on the library that is missing, the driver fails when it is imported or when it connects.
+    """
+    return ConfigurationError(
+        f"Microsoft's SQL Server driver cannot be loaded: {said}",
+        "It needs system libraries. On Debian or Ubuntu: "
+        f"sudo apt-get install --no-install-recommends {' '.join(SYSTEM_PACKAGES)}",
     )
 
 

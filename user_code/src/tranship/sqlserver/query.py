@@ -96,12 +96,20 @@ def build_query(request: ReadRequest, source: TableSchema, options: ReadOptions)
 def row_predicate(
     request: ReadRequest, source: TableSchema, options: ReadOptions
 ) -> Predicate | None:
-    conditions: list[Predicate] = []
+    """The condition of a request's slice and of the option `where`; `None` where every row belongs.
+
+    Raises:
+        ColumnNotFoundError: The slice names a column that the table lacks.
+        ConfigurationError: The slice's values are not values of its column.
+    """
+    conditions: list[Predicate | sa.TextClause] = []
     in_slice = request.slice.predicate(source)
     if in_slice is not None:
         conditions.append(on_datetime_ticks(in_slice, source))
     if isinstance(options.where, str):
-        conditions.append(sa.literal_column(f"({options.where})", sa.Boolean()))
+        # In text() a colon would start the name of a bound value.
+        own_words = options.where.replace(":", r"\:")
+        conditions.append(sa.text(f"({own_words})"))
     elif options.where is not None:
         conditions.append(on_datetime_ticks(options.where, source))
     return sa.and_(*conditions) if conditions else None

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -35,7 +35,9 @@ class Producer(Protocol):
         ...
 
 
-def read_ahead(producers: Sequence[Producer], *, max_bytes: int) -> Iterator[pa.RecordBatch]:
+def read_ahead(
+    producers: Sequence[Producer], *, max_bytes: int
+) -> Generator[pa.RecordBatch, None, None]:
     """The batches of all producers, as they come.
 
     Args:
