@@ -48,7 +48,7 @@ class Target:
     sslmode: str = "disable"
 
     @classmethod
-    def from_url(cls, url: str) -> "Target":
+    def from_url(cls, url: str, *, default_password: str = "") -> "Target":
         """Read `postgresql[+driver]://user:password@host:port/database[?host=/socket/folder]`."""
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
@@ -56,7 +56,7 @@ class Target:
             host=options.get("host") or parts.hostname or "127.0.0.1",
             port=parts.port or int(options.get("port", 5432)),
             user=unquote(parts.username or "postgres"),
-            password=unquote(parts.password or ""),
+            password=unquote(parts.password or default_password),
             database=unquote(parts.path.lstrip("/")) or "postgres",
             sslmode=options.get("sslmode", "disable"),
         )

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from standins.redshift.backend import Target
 from standins.redshift.server import Options, RedshiftStandIn
 
 PASSWORD_VARIABLE = "TRANSHIP_STANDIN_PASSWORD"
@@ -27,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--s3-endpoint", metavar="URL", help="without it: AWS")
     p.add_argument("--aws-endpoint", metavar="URL", help="for IAM; defaults to the S3 endpoint")
     p.add_argument("--region", default=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
-    p.add_argument("--user", default="awsuser")
-    p.add_argument("--password", help=f"better given as ${PASSWORD_VARIABLE}")
+    p.add_argument("--user", help="the admin user; without it: the user of the Postgres URL")
+    p.add_argument("--password", help=f"better given as ${PASSWORD_VARIABLE}; without it: Postgres'")
     p.add_argument("--default-iam-role", metavar="ARN", help="what IAM_ROLE DEFAULT means")
     p.add_argument("--no-role-check", action="store_true", help="do not ask IAM for roles")
     p.add_argument("--tls-certificate", metavar="PEM")
@@ -66,29 +67,35 @@ async def _run(server: RedshiftStandIn, ready_file: Path | None) -> None:
     await work
 
 
+def _options(p: argparse.ArgumentParser, arguments: argparse.Namespace) -> Options:
+    backend = Target.from_url(arguments.postgres, default_password=os.environ.get("PGPASSWORD", ""))
+    user = arguments.user or backend.user
+    password = arguments.password or os.environ.get(PASSWORD_VARIABLE)
+    if password is None and user == backend.user:
+        password = backend.password
+    if not password:
+        p.error(f"a password for {user} is needed: set ${PASSWORD_VARIABLE}")
+    return Options(
+        postgres=backend,
+        user=user,
+        password=password,
+        host=arguments.host,
+        port=arguments.port,
+        s3_endpoint=arguments.s3_endpoint,
+        aws_endpoint=arguments.aws_endpoint,
+        region=arguments.region,
+        default_role=arguments.default_iam_role,
+        check_roles=not arguments.no_role_check,
+        tls_certificate=arguments.tls_certificate,
+        tls_key=arguments.tls_key,
+    )
+
+
 def main(argv: list[str]) -> int:
     """Run until SIGTERM or SIGINT; returns the exit code."""
     p = parser()
     arguments = p.parse_args(argv)
-    password = arguments.password or os.environ.get(PASSWORD_VARIABLE)
-    if not password:
-        p.error(f"a password is needed: set ${PASSWORD_VARIABLE} or give --password")
-    server = RedshiftStandIn(
-        Options(
-            postgres=arguments.postgres,
-            user=arguments.user,
-            password=password,
-            host=arguments.host,
-            port=arguments.port,
-            s3_endpoint=arguments.s3_endpoint,
-            aws_endpoint=arguments.aws_endpoint,
-            region=arguments.region,
-            default_role=arguments.default_iam_role,
-            check_roles=not arguments.no_role_check,
-            tls_certificate=arguments.tls_certificate,
-            tls_key=arguments.tls_key,
-        )
-    )
+    server = RedshiftStandIn(_options(p, arguments))
     stop = threading.Event()
     if arguments.exit_with_parent:
         threading.Thread(target=_watch_parent, args=(stop, server), daemon=True).start()

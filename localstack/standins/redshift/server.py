@@ -20,7 +20,7 @@ class Options:
     """How a stand-in is set up.
 
     Attributes:
-        postgres: URL of the Postgres behind it; the user in it must be a superuser.
+        postgres: the Postgres behind it (or its URL); the user in it must be a superuser.
         user: the admin user that clients log in as.
         port: 0 takes a free one.
         s3_endpoint: None means AWS itself.
@@ -28,7 +28,7 @@ class Options:
         check_roles: whether a role in IAM_ROLE must exist.
     """
 
-    postgres: str
+    postgres: Target | str
     user: str
     password: str = field(repr=False)
     host: str = "127.0.0.1"
@@ -57,7 +57,8 @@ class RedshiftStandIn:
         self.options = options
         self.faults = Faults()
         self.port = 0
-        self._target = Target.from_url(options.postgres)
+        postgres = options.postgres
+        self._target = postgres if isinstance(postgres, Target) else Target.from_url(postgres)
         self._catalogues: dict[str, Catalogue] = {}
         self._sessions: set[asyncio.Task[None]] = set()
         self._stop: asyncio.Event | None = None
@@ -98,7 +99,8 @@ class RedshiftStandIn:
     def _prepare(self) -> int:
         catalogue = Catalogue(self._target)
         first_id = catalogue.install()
-        catalogue.ensure_admin(self.options.user, self.options.password)
+        if self.options.user != self._target.user:
+            catalogue.ensure_admin(self.options.user, self.options.password)
         self._catalogues[self._target.database] = catalogue
         return first_id
 
