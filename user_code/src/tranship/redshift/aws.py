@@ -1,0 +1,198 @@
+"""AWS clients through boto3's own credential chain, and AWS errors as this library's.
+
+boto3 is an optional dependency (`pip install 'tranship[redshift]'`), so it is imported on first use.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tranship.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    TranshipError,
+    TransientError,
+    UnreachableError,
+    WriteFailedError,
+)
+from tranship.redshift.settings import RedshiftSettings
+
+UPLOAD_CONNECTIONS = 10
+REQUEST_ATTEMPTS = 8
+
+AMAZON = ".amazonaws."
+
+THROTTLED = {
+    "SlowDown",
+    "ServiceUnavailable",
+    "InternalError",
+    "InternalFailure",
+    "RequestTimeout",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "503",
+    "500",
+}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+UNKNOWN_KEYS = {
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "InvalidToken",
+    "AuthFailure",
+}
+DENIED = {"AccessDenied", "AccessDeniedException", "Forbidden", "403", "UnauthorizedOperation"}
+WRONG_REGION = {
+    "PermanentRedirect",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraint",
+    "301",
+}
+
+
+def s3_client(settings: RedshiftSettings) -> Any:
+    """A client of S3 that retries throttling and server errors by itself.
+
+    Raises:
+        ConfigurationError: boto3 is not installed, or there is no region.
+    """
+    with aws_errors(settings, "connecting to S3"):
+        client = _client(settings, "s3", settings.s3_endpoint_url)
+        if AMAZON in client.meta.endpoint_url:
+            return client
+        # Other S3 servers rarely answer to one host name for each bucket.
+        return _client(settings, "s3", settings.s3_endpoint_url, s3={"addressing_style": "path"})
+
+
+def api_client(settings: RedshiftSettings, service: str) -> Any:
+    """A client of `redshift` or `redshift-serverless`.
+
+    Raises:
+        ConfigurationError: boto3 is not installed, or there is no region.
+    """
+    with aws_errors(settings, f"connecting to {service}"):
+        return _client(settings, service, settings.aws_endpoint_url)
+
+
+@contextmanager
+def aws_errors(settings: RedshiftSettings, doing: str) -> Iterator[None]:
+    """Turn botocore's errors of a block into this library's.
+
+    Args:
+        settings: Name the bucket and the cluster in the messages.
+        doing: What the block does, such as "uploading s3://bucket/key".
+
+    Raises:
+        TranshipError: What went wrong and what to do about it.
+    """
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError as error:
+        raise ConfigurationError(
+            "Redshift needs boto3, which is not installed.",
+            "Run: pip install 'tranship[redshift]'.",
+        ) from error
+    try:
+        yield
+    except ClientError as error:
+        raise _client_error(error, settings, doing) from error
+    except BotoCoreError as error:
+        raise _botocore_error(error, doing) from error
+
+
+def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> TranshipError:
+    reply = error.response.get("Error", {})
+    code, said = str(reply.get("Code", "")), str(reply.get("Message", "") or error)
+    operation = error.operation_name
+    details: dict[str, object] = {"aws_error": code, "aws_operation": operation}
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    what = f"{doing[:1].upper()}{doing[1:]} failed"
+    if code in EXPIRED:
+        return ConnectionFailedError(
+            f"{what}: the AWS credentials have expired.",
+            "Sign in again (aws sso login), or renew the session token in the environment.",
+            details=details,
+        )
+    if code in UNKNOWN_KEYS:
+        return ConnectionFailedError(
+            f"{what}: AWS does not accept these credentials ({code}).",
+            "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile.",
+            details=details,
+        )
+    if code == "NoSuchBucket":
+        return ConfigurationError(
+            f"{what}: there is no bucket {settings.bucket_name!r}.",
+            "Create it in the cluster's region, or correct bucket_name.",
+            details=details,
+        )
+    if code in WRONG_REGION:
+        return ConfigurationError(
+            f"{what}: the bucket {settings.bucket_name!r} is in another region than {settings.region_name}.",
+            "Use a bucket in the cluster's region: COPY of Parquet cannot cross regions.",
+            details=details,
+        )
+    if code in DENIED:
+        return ConnectionFailedError(
+            f"{what}: AWS denies {operation} to these credentials: {said}",
+            "Allow it in their IAM policy; the documentation lists the actions that are needed.",
+            details=details,
+        )
+    if code in THROTTLED or status >= 500:
+        return TransientError(
+            f"{what}: AWS answered {code or status} to {operation} {REQUEST_ATTEMPTS} times: {said}",
+            "Run it again in a few minutes.",
+            details=details,
+        )
+    if code.startswith("ClusterNotFound") or code == "ResourceNotFoundException":
+        name = settings.cluster_identifier or settings.workgroup
+        kind = "cluster" if settings.cluster_identifier else "workgroup"
+        return ConfigurationError(
+            f"{what}: there is no {kind} {name!r} in {settings.region_name or 'the default region'}.",
+            f"Check {'cluster_identifier' if kind == 'cluster' else 'workgroup'} and region_name.",
+            details=details,
+        )
+    return WriteFailedError(f"{what}: {code}: {said}", details=details)
+
+
+def _botocore_error(error: Any, doing: str) -> TranshipError:
+    what = f"{doing[:1].upper()}{doing[1:]} failed"
+    kind = type(error).__name__
+    if kind in {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"}:
+        return ConnectionFailedError(
+            f"{what}: there are no AWS credentials ({error}).",
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or run with an instance role.",
+        )
+    if kind in {"TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"}:
+        return ConnectionFailedError(
+            f"{what}: the single sign-on session has ended.", "Run aws sso login."
+        )
+    if kind == "NoRegionError":
+        return ConfigurationError(f"{what}: no AWS region is set.", "Set region_name.")
+    if kind in {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}:
+        return UnreachableError(f"{what}: {error}", "Check the endpoint address and the network.")
+    if kind in {
+        "ConnectionClosedError",
+        "ReadTimeoutError",
+        "IncompleteReadError",
+        "HTTPClientError",
+    }:
+        return TransientError(f"{what}: {error}")
+    return ConfigurationError(f"{what}: {error}")
+
+
+def _client(settings: RedshiftSettings, service: str, endpoint: str | None, **config: Any) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.session.Session(region_name=settings.region_name).client(
+        service,
+        endpoint_url=endpoint,
+        config=Config(
+            max_pool_connections=UPLOAD_CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS},
+            **config,
+        ),
+    )

@@ -1,0 +1,114 @@
+"""What a table in Redshift looks like now: its columns, their types, their defaults.
+
+Source: https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_COLUMNS.html
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tranship.redshift.types import RedshiftType
+from tranship.tables import Column, TableName, TableSchema
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingColumn:
+    """One column of a table that is there.
+
+    Args:
+        name: Its name.
+        type: Its type.
+        nullable: Whether it takes nulls.
+        filled_by_table: Whether it has a default or is an identity, so that a load may leave it out.
+        comment: What the catalogue says about it.
+    """
+
+    name: str
+    type: RedshiftType
+    nullable: bool = True
+    filled_by_table: bool = False
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingTable:
+    """A table that is there, with its columns in order."""
+
+    name: TableName
+    columns: tuple[ExistingColumn, ...]
+
+    def column(self, name: str) -> ExistingColumn | None:
+        """The column of that folded name, if there is one."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def schema(self) -> TableSchema:
+        """The columns as they are read.
+
+        Raises:
+            UnsupportedTypeError: One of them has a type that this library does not read.
+        """
+        return TableSchema(
+            tuple(
+                Column(column.name, column.type.arrow(), column.nullable, comment=column.comment)
+                for column in self.columns
+            )
+        )
+
+
+def describe_table(cursor: Any, table: TableName) -> ExistingTable | None:
+    """The table of that folded name; `None` where there is none, or none to be seen by this user.
+
+    Args:
+        cursor: A cursor of an open connection.
+        table: The table's name, folded.
+    """
+    cursor.execute(
+        """
+        select column_name, data_type, character_maximum_length, numeric_precision, numeric_scale,
+            is_nullable, column_default, remarks
+        from svv_columns
+        where table_schema = %s and table_name = %s
+        order by ordinal_position
+        """,
+        (table.schema, table.name),
+    )
+    rows = cursor.fetchall()
+    return ExistingTable(table, tuple(_column(row) for row in rows)) if rows else None
+
+
+def row_estimate(cursor: Any, statement: str, parameters: dict[str, Any]) -> int | None:
+    """How many rows the planner expects of a query; `None` where it does not say.
+
+    Args:
+        cursor: A cursor of an open connection.
+        statement: A select statement.
+        parameters: Its values.
+    """
+    cursor.execute(f"explain {statement}", parameters)
+    top = cursor.fetchone()
+    marker = "rows="
+    if top is None or marker not in top[0]:
+        return None
+    digits = top[0].split(marker, 1)[1].split()[0]
+    return int(digits) if digits.isdigit() else None
+
+
+def _column(row: tuple[Any, ...]) -> ExistingColumn:
+    name, data_type, length, precision, scale, nullable, default, remarks = row
+    return ExistingColumn(
+        name=name,
+        type=_type(data_type, length, precision, scale),
+        nullable=str(nullable).upper() in {"YES", "TRUE"},
+        filled_by_table=default is not None and str(default).strip() != "",
+        comment=remarks or None,
+    )
+
+
+def _type(
+    data_type: str, length: int | None, precision: int | None, scale: int | None
+) -> RedshiftType:
+    plain = RedshiftType.parse(data_type)
+    if plain.name == "decimal":
+        return RedshiftType("decimal", precision=precision or 18, scale=scale or 0)
+    if plain.name in {"varchar", "char", "varbyte"} and length:
+        return RedshiftType(plain.name, length=int(length))
+    return plain

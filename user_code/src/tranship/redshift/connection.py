@@ -1,0 +1,148 @@
+"""A connection to Redshift: psycopg2 over TLS, with credentials fetched for it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+
+from tranship.errors import ConnectionFailedError, TranshipError, UnreachableError, redact
+from tranship.redshift.credentials import (
+    CredentialsSource,
+    DatabaseCredentials,
+    Endpoint,
+    paused,
+)
+from tranship.redshift.settings import RedshiftSettings
+
+APPLICATION_NAME = "tranship"
+AMAZON_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
+# A COPY is silent for as long as it takes; without probes a NAT gateway drops the connection after
+# some minutes: https://docs.aws.amazon.com/redshift/latest/mgmt/connecting-drop-issues.html
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 60,
+    "keepalives_interval": 15,
+    "keepalives_count": 4,
+}
+
+
+def open_connection(
+    settings: RedshiftSettings, source: CredentialsSource
+) -> psycopg2.extensions.connection:
+    """A new connection in autocommit mode; the caller closes it.
+
+    Temporary credentials that the database does not take are fetched anew, once.
+
+    Raises:
+        ConnectionFailedError: The database refused: user, password, database, certificate, paused.
+        UnreachableError: Nothing answered at the address.
+    """
+    endpoint = source.endpoint()
+    for last in (not source.temporary, True):
+        credentials = source.get()
+        try:
+            opened = psycopg2.connect(**_arguments(settings, endpoint, credentials))
+        except psycopg2.OperationalError as error:
+            refused = _refused(error, settings, endpoint, credentials, source)
+            if last or isinstance(refused, UnreachableError):
+                raise refused from None
+            source.forget()
+        else:
+            opened.autocommit = True
+            return opened
+    raise AssertionError("unreachable: the last round returns or raises")
+
+
+@contextmanager
+def connected(
+    settings: RedshiftSettings, source: CredentialsSource
+) -> Iterator[psycopg2.extensions.connection]:
+    """A connection in autocommit mode for a block; an open transaction is rolled back at its end."""
+    opened = open_connection(settings, source)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def tls_mode(settings: RedshiftSettings, host: str) -> str:
+    """The sslmode for a host: what is set, or what is safe there.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> local = RedshiftSettings(
+        ...     database="d", bucket_name="b", s3_iam_role="default", host="localhost", user="u", password="p")
+        >>> tls_mode(local, "localhost"), tls_mode(local, "dw.abc.eu-west-1.redshift.amazonaws.com")
+        ('prefer', 'verify-full')
+    """
+    if settings.sslmode:
+        return settings.sslmode
+    return "verify-full" if host.lower().endswith(AMAZON_DOMAINS) else "prefer"
+
+
+def _arguments(
+    settings: RedshiftSettings, endpoint: Endpoint, credentials: DatabaseCredentials
+) -> dict[str, Any]:
+    mode = tls_mode(settings, endpoint.host)
+    verified = (
+        {"sslrootcert": settings.ssl_root_cert or _roots()} if mode.startswith("verify") else {}
+    )
+    return {
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "dbname": settings.database,
+        "user": credentials.user,
+        "password": credentials.password,
+        "sslmode": mode,
+        "connect_timeout": settings.connect_timeout_seconds,
+        "application_name": APPLICATION_NAME,
+        # Redshift knows UTF8 by the name of Unicode too; psycopg2 asks for UTF8 by itself only where
+        # the server reports another encoding.
+        "client_encoding": "utf8",
+        **KEEPALIVE,
+        **verified,
+    }
+
+
+def _roots() -> str:
+    """Redshift's certificates are signed by Amazon Trust Services, which every public bundle holds."""
+    import certifi
+
+    return certifi.where()
+
+
+def _refused(
+    error: psycopg2.OperationalError,
+    settings: RedshiftSettings,
+    endpoint: Endpoint,
+    credentials: DatabaseCredentials,
+    source: CredentialsSource,
+) -> TranshipError:
+    said = " ".join(redact(str(error), [credentials.password, settings.password]).split())
+    where = f"{endpoint.host}:{endpoint.port}"
+    if "authentication failed" in said or "no password supplied" in said:
+        hint = (
+            "The temporary credentials were refused twice: check that the user exists in the database."
+            if source.temporary
+            else "Check user and password."
+        )
+        return ConnectionFailedError(
+            f"Redshift at {where} refused user {credentials.user!r}: {said}", hint
+        )
+    if "database" in said and "does not exist" in said:
+        return ConnectionFailedError(
+            f"Redshift at {where} has no database {settings.database!r}.", "Correct the database."
+        )
+    if "certificate" in said or "SSL" in said:
+        return ConnectionFailedError(
+            f"No trusted connection to Redshift at {where}: {said}",
+            "Set ssl_root_cert to Amazon's bundle, or sslmode for a server without TLS.",
+        )
+    if source.status() == "paused":
+        return paused(settings)
+    return UnreachableError(
+        f"Redshift did not answer at {where}: {said}",
+        "Check host and port, the security group, and that this machine can reach the cluster's network.",
+    )

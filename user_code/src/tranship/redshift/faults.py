@@ -1,0 +1,145 @@
+"""What Redshift answers when a statement fails, as this library's errors."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+
+from tranship.errors import (
+    ConfigurationError,
+    TableNotFoundError,
+    TranshipError,
+    TransientError,
+    WriteFailedError,
+    redact,
+)
+from tranship.redshift.settings import RedshiftSettings
+
+TRANSIENT_STATES = {
+    "40001": "The transaction could not be serialized with others",
+    "40P01": "A deadlock was broken by ending this transaction",
+    "53300": "The cluster has no connection left",
+    "55P03": "A lock could not be had in time",
+    "57P01": "An administrator ended the session, or the cluster is restarting",
+    "57P02": "The cluster crashed and is recovering",
+    "57P03": "The cluster is starting up",
+}
+# Redshift sends most of its own faults as XX000, so the words decide.
+# https://docs.aws.amazon.com/redshift/latest/dg/c_serial_isolation-serializable-isolation-troubleshooting.html
+TRANSIENT_WORDS = {
+    r"^1023\b|serializable isolation violation": "Another transaction wrote to the same table",
+    r"conflict with concurrent transaction": "Another transaction changed the same table",
+    r"deadlock detected": "A deadlock was broken by ending this transaction",
+    r"slow ?down|reduce your request rate|status 503|serviceunavailable|internalerror,": "S3 is throttling",
+    r"throttl|rate exceeded|too many requests": "AWS is throttling",
+    r"connection limit|too many connections": "The cluster has no connection left",
+    r"cluster is (in maintenance|being resized|restarting)": "The cluster is in maintenance",
+}
+ALREADY_THERE = {"42P07", "42P06", "42701"}
+
+
+def translate(
+    error: psycopg2.Error, settings: RedshiftSettings, doing: str, *, lost: bool = False
+) -> TranshipError:
+    """The error for a statement that failed.
+
+    Args:
+        error: What the driver raised.
+        settings: Of the connection; its secrets are struck from every text.
+        doing: What was under way, such as "replace of public.fact_sales".
+        lost: Whether the connection is gone.
+    """
+    said = words(error, settings)
+    what = f"The {doing} failed"
+    details: dict[str, object] = {"sqlstate": error.pgcode or "none"}
+    if (lost or error.pgcode is None) and isinstance(
+        error, psycopg2.OperationalError | psycopg2.InterfaceError
+    ):
+        return TransientError(
+            f"{what}: the connection to {settings.address} was lost: {said}", details=details
+        )
+    if error.pgcode in TRANSIENT_STATES:
+        return TransientError(f"{what}. {TRANSIENT_STATES[error.pgcode]}: {said}", details=details)
+    for pattern, meaning in TRANSIENT_WORDS.items():
+        if re.search(pattern, said, re.IGNORECASE):
+            return TransientError(f"{what}. {meaning}: {said}", details=details)
+    return _lasting(error, settings, said, what, details)
+
+
+def _lasting(
+    error: psycopg2.Error,
+    settings: RedshiftSettings,
+    said: str,
+    what: str,
+    details: dict[str, object],
+) -> TranshipError:
+    if re.search(
+        r"not authorized to (assume|get credentials of) (the )?(iam )?role", said, re.IGNORECASE
+    ):
+        return ConfigurationError(
+            f"{what}: Redshift may not use the role {settings.s3_iam_role}: {said}",
+            "Attach the role to the cluster, and let redshift.amazonaws.com assume it.",
+            details=details,
+        )
+    if re.search(r"S3ServiceException|Access ?Denied.*s3|s3.*Access ?Denied", said, re.IGNORECASE):
+        return ConfigurationError(
+            f"{what}: Redshift cannot use the bucket {settings.bucket_name!r} with the role "
+            f"{settings.s3_iam_role}: {said}",
+            "Allow s3:GetObject, s3:ListBucket (and s3:PutObject for reading back) on it to the role.",
+            details=details,
+        )
+    if error.pgcode == "42501" or re.search(r"permission denied|must be owner", said):
+        return WriteFailedError(f"{what}: {said}", _grant(said, settings), details=details)
+    if error.pgcode in {"42P01", "3F000"}:
+        return TableNotFoundError(f"{what}: {said}", "Check schema and name.", details=details)
+    if error.pgcode == "57014":
+        return WriteFailedError(
+            f"{what}: it was cancelled: {said}",
+            "A person, statement_timeout or a query monitoring rule ended it.",
+            details=details,
+        )
+    return WriteFailedError(f"{what}: {said}", details=details)
+
+
+@contextmanager
+def translated(settings: RedshiftSettings, doing: str) -> Iterator[None]:
+    """Turn driver errors of a block into this library's."""
+    try:
+        yield
+    except psycopg2.Error as error:
+        # The driver's traceback is cut: it may repeat statements with their values.
+        raise translate(error, settings, doing) from None
+
+
+def words(error: psycopg2.Error, settings: RedshiftSettings) -> str:
+    """The server's own words with their detail, on one line, without secrets."""
+    primary = error.diag.message_primary or str(error)
+    detail = error.diag.message_detail or ""
+    text = " ".join(
+        f"{primary} {detail}".replace("-----------------------------------------------", "").split()
+    )
+    return redact(text, [settings.password])
+
+
+def is_already_there(error: psycopg2.Error) -> bool:
+    """Whether a CREATE lost a race against another that created the same thing."""
+    said = str(error)
+    return error.pgcode in ALREADY_THERE or (
+        "already exists" in said
+        or ("duplicate key" in said and re.search(r"pg_(class|namespace|type)", said) is not None)
+    )
+
+
+def _grant(said: str, settings: RedshiftSettings) -> str:
+    user = settings.user or "the database user"
+    match = re.search(r"permission denied for (\w+) (\S+)", said)
+    kinds = {
+        "schema": "grant usage, create on schema {name} to {user}",
+        "relation": "grant select, insert, update, delete on {name} to {user}",
+        "table": "grant select, insert, update, delete on {name} to {user}",
+        "database": "grant create on database {name} to {user}",
+    }
+    if match and match[1] in kinds:
+        return f"Ask its owner to run: {kinds[match[1]].format(name=match[2], user=user)};"
+    return f"Only the table's owner may do this: connect as the owner, or change it to {user}."

@@ -1,0 +1,108 @@
+"""Redshift's rules for names: ASCII letters fold to lower case, quoted or not, and 127 bytes are the limit.
+
+Source: https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
+"""
+
+import hashlib
+import string
+from collections.abc import Iterable
+from dataclasses import replace
+
+from psycopg2 import sql
+
+from tranship.errors import ConfigurationError
+from tranship.slices import AllOf, AnyOf, KeyRange, Slice, TimeWindow, Values
+from tranship.tables import TableName
+
+MAX_BYTES = 127
+MAX_COLUMNS = 1600
+
+_TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def fold(name: str) -> str:
+    """A name as Redshift keeps it.
+
+    Raises:
+        ConfigurationError: The name is empty, or too long.
+
+    Example:
+        >>> fold("SalesOrderNumber")
+        'salesordernumber'
+    """
+    if not name:
+        raise ConfigurationError("A name is empty.", "Name every table and column.")
+    size = len(name.encode())
+    if size > MAX_BYTES:
+        raise ConfigurationError(
+            f'The name "{name}" has {size} bytes; Redshift allows {MAX_BYTES}.', "Shorten it."
+        )
+    return name.translate(_TO_LOWER)
+
+
+def fold_table(table: TableName) -> TableName:
+    """A table's name as Redshift keeps it."""
+    return TableName(fold(table.schema), fold(table.name))
+
+
+def fold_columns(names: Iterable[str], table: TableName) -> dict[str, str]:
+    """Every column's name as Redshift keeps it, by its name in the data.
+
+    Raises:
+        ConfigurationError: Two names become the same one, or there are too many columns.
+
+    Example:
+        >>> fold_columns(["Id", "Name"], TableName("public", "t"))
+        {'Id': 'id', 'Name': 'name'}
+    """
+    folded: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name in names:
+        short = fold(name)
+        if short in taken:
+            raise ConfigurationError(
+                f'The columns "{taken[short]}" and "{name}" of {table} are both "{short}" in Redshift, '
+                "which folds names to lower case.",
+                "Rename one of them.",
+            )
+        taken[short] = name
+        folded[name] = short
+    if len(folded) > MAX_COLUMNS:
+        raise ConfigurationError(
+            f"{table} has {len(folded)} columns; Redshift allows {MAX_COLUMNS}.", "Select fewer."
+        )
+    return folded
+
+
+def fold_slice(part: Slice) -> Slice:
+    """The same slice on the columns as Redshift names them."""
+    if isinstance(part, Values | KeyRange | TimeWindow):
+        return replace(part, column=fold(part.column))
+    if isinstance(part, AllOf | AnyOf):
+        return replace(part, slices=tuple(fold_slice(one) for one in part.slices))
+    return part
+
+
+def derived_name(name: str, suffix: str) -> str:
+    """A name for something that belongs to a table, within the limit and distinct for each table.
+
+    Example:
+        >>> derived_name("fact_sales", "__writes")
+        'fact_sales__writes'
+    """
+    whole = name + suffix
+    if len(whole.encode()) <= MAX_BYTES:
+        return whole
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    room = MAX_BYTES - len(suffix) - len(digest) - 1
+    return f"{name.encode()[:room].decode(errors='ignore')}_{digest}{suffix}"
+
+
+def qualified(table: TableName) -> sql.Identifier:
+    """A table's name, quoted."""
+    return sql.Identifier(table.schema, table.name)
+
+
+def column_list(names: Iterable[str]) -> sql.Composed:
+    """Column names, quoted, with commas between."""
+    return sql.SQL(", ").join([sql.Identifier(name) for name in names])

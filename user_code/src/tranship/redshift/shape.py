@@ -1,0 +1,212 @@
+"""Incoming batches as the staged files take them: exact types, every value checked before it leaves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tranship.errors import RowsOutsideSliceError, ValueDoesNotFitError
+from tranship.redshift.identifiers import fold_slice
+from tranship.redshift.plan import LoadPlan, PlannedColumn
+from tranship.redshift.types import is_binary, is_text, plain_type
+from tranship.slices import Slice
+
+SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """The longest value of a column: its size in bytes, and the row it is in, counted from 1."""
+
+    bytes: int
+    row: int
+
+
+class Shaper:
+    """Casts and checks one stream of batches, and remembers the longest texts.
+
+    Args:
+        plan: The columns and their limits.
+        part: The slice that every row has to belong to.
+        key: Names, folded, of the columns that identify a row when merging.
+        truncate_timestamps: Whether nanoseconds may be cut off.
+    """
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        part: Slice,
+        key: tuple[str, ...] = (),
+        *,
+        truncate_timestamps: bool = False,
+    ):
+        self._plan = plan
+        self._slice = fold_slice(part)
+        self._key = key
+        self._truncates = truncate_timestamps
+        self._schema = plan.staged_schema
+        self.rows = 0
+        self.longest: dict[str, Longest] = {}
+
+    def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """One batch as it is staged.
+
+        Raises:
+            ValueDoesNotFitError: A value does not fit its column; the message names column, row, value.
+            RowsOutsideSliceError: A row belongs to another partition or key range.
+        """
+        folded = pa.RecordBatch.from_arrays(
+            [batch.column(column.source) for column in self._plan.columns],
+            names=list(self._plan.names),
+        )
+        self._check_slice(folded)
+        arrays = [
+            self._cast(column, folded.column(index))
+            for index, column in enumerate(self._plan.columns)
+        ]
+        self.rows += batch.num_rows
+        return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+    def longest_bytes(self) -> dict[str, int]:
+        """Bytes of the longest value, by column."""
+        return {name: longest.bytes for name, longest in self.longest.items()}
+
+    def _cast(self, column: PlannedColumn, array: pa.Array) -> pa.Array:
+        if isinstance(array, pa.ExtensionArray):
+            array = array.storage
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        if array.null_count and (column.name in self._key or not column.nullable):
+            raise self._null(column, array)
+        if array.type != column.staged:
+            array = self._converted(column, array)
+        if column.limit_bytes is not None:
+            self._measure(column, array)
+        return array
+
+    def _converted(self, column: PlannedColumn, array: pa.Array) -> pa.Array:
+        if self._truncates and pa.types.is_timestamp(array.type):
+            array = pc.cast(array, pa.timestamp("us", array.type.tz), safe=False)
+
+        def cast(values: pa.Array) -> pa.Array:
+            return _to_type(values, column.staged)
+
+        try:
+            return cast(array)
+        except pa.ArrowException as error:
+            index = first_failing(array, cast)
+            raise self._does_not_fit(column, array, index, str(error)) from error
+
+    def _measure(self, column: PlannedColumn, array: pa.Array) -> None:
+        lengths = pc.binary_length(array)
+        most = pc.max(lengths).as_py() or 0
+        known = self.longest.get(column.name)
+        if known is not None and most <= known.bytes:
+            return
+        index = pc.index(lengths, most).as_py()
+        row = self.rows + max(index, 0) + 1
+        self.longest[column.name] = Longest(most, row)
+        if column.limit_bytes is not None and most > column.limit_bytes:
+            raise self._too_long(column, most, row, array[index].as_py())
+
+    def _check_slice(self, batch: pa.RecordBatch) -> None:
+        mask = self._slice.mask(batch)
+        if mask is None or pc.all(mask).as_py() is not False:
+            return
+        index = pc.index(mask, pa.scalar(False)).as_py()
+        row = self.rows + index + 1
+        values = ", ".join(
+            f'"{name}" is {_shown(batch.column(name)[index].as_py())}'
+            for name in self._slice.columns
+        )
+        raise RowsOutsideSliceError(
+            f"Row {row} does not belong to {self._slice} of {self._plan.table}: {values}.",
+            "Return only the rows of the partition, or correct partition_expr.",
+            details={"row": row},
+        )
+
+    def _null(self, column: PlannedColumn, array: pa.Array) -> ValueDoesNotFitError:
+        row = self.rows + pc.index(pc.is_null(array), pa.scalar(True)).as_py() + 1
+        why = "identifies rows" if column.name in self._key else "takes no nulls"
+        return ValueDoesNotFitError(
+            f'Row {row} of the data has null in "{column.source}", which {why} in {self._plan.table}.',
+            "Fill it, or leave the row out.",
+            details={"column": column.source, "row": row},
+        )
+
+    def _does_not_fit(
+        self, column: PlannedColumn, array: pa.Array, index: int, said: str
+    ) -> ValueDoesNotFitError:
+        row, value = self.rows + index + 1, array[index]
+        remedy = "Correct the value, or declare a wider type in column_types."
+        if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
+            said = "it has digits beyond microseconds, which Redshift cannot keep"
+            remedy = "Round it to microseconds, or set truncate_timestamps to cut such digits off."
+        return ValueDoesNotFitError(
+            f'Row {row}, column "{column.source}" of {self._plan.table}: {_shown(_python(value))} '
+            f"({array.type}) does not fit {column.type}: {said}.",
+            remedy,
+            details={"column": column.source, "row": row, "value": _shown(_python(value))},
+        )
+
+    def _too_long(
+        self, column: PlannedColumn, size: int, row: int, value: str | bytes
+    ) -> ValueDoesNotFitError:
+        if column.type.measured or column.limit_bytes == column.type.limit_bytes:
+            remedy = f'Shorten it, or keep it as SUPER: {{"column_types": {{"{column.source}": "super"}}}}.'
+        elif column.exists:
+            remedy = "Set on_schema_change to evolve to widen the column, or shorten the value."
+        else:
+            remedy = "Give the column more bytes in varchar_lengths or column_types."
+        return ValueDoesNotFitError(
+            f'Row {row}, column "{column.source}" of {self._plan.table}: the value has {size} bytes, '
+            f"and the column holds {column.limit_bytes}: {_shown(value)}.",
+            remedy,
+            details={
+                "column": column.source,
+                "row": row,
+                "bytes": size,
+                "limit": column.limit_bytes,
+            },
+        )
+
+
+def first_failing(array: pa.Array, cast: Callable[[pa.Array], object]) -> int:
+    """The index of the first value that a cast refuses, found by halving.
+
+    Example:
+        >>> values = pa.array([1, 2, 70_000, 4])
+        >>> first_failing(values, lambda part: part.cast(pa.int16()))
+        2
+    """
+    low, high = 0, len(array)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            cast(array.slice(low, middle - low))
+        except pa.ArrowException:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _to_type(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if pa.types.is_float16(array.type):
+        array = array.cast(pa.float32())
+    if is_text(wanted) and is_binary(plain_type(array.type)):
+        array = array.cast(pa.binary())
+    return array.cast(wanted, safe=True)
+
+
+def _python(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except ValueError:  # nanoseconds that Python's datetime cannot show
+        return str(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}..."

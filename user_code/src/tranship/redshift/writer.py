@@ -1,0 +1,280 @@
+"""Write a stream of record batches to a Redshift table: stage in S3, then one transaction."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+
+from tranship.errors import TableNotFoundError, TransientError, ValueDoesNotFitError
+from tranship.frames import Batches
+from tranship.redshift.aws import s3_client
+from tranship.redshift.catalogue import ExistingTable, describe_table
+from tranship.redshift.connection import connected
+from tranship.redshift.credentials import CredentialsSource
+from tranship.redshift.ddl import (
+    TableLayout,
+    alterations,
+    comments,
+    create_journal,
+    create_schema,
+    create_table,
+)
+from tranship.redshift.faults import is_already_there, translate, translated
+from tranship.redshift.identifiers import derived_name, fold, fold_table
+from tranship.redshift.plan import LoadPlan, plan_load
+from tranship.redshift.settings import RedshiftSettings
+from tranship.redshift.shape import Shaper
+from tranship.redshift.staging import Staged, StagingArea, pieces
+from tranship.redshift.transaction import Committed, Extra, Transaction
+from tranship.retry import retry_transient
+from tranship.tables import TableName, TableSchema, column_not_found
+from tranship.writes import WriteRequest, WriteResult
+
+Progress = Callable[[int, int], None]
+JOURNAL_SUFFIX = "__writes"
+
+
+@dataclass(frozen=True, slots=True)
+class RedshiftWriteRequest(WriteRequest):
+    """A write request that also says how a new table is laid out.
+
+    Args:
+        layout: Distribution, sort keys and encodings of a table that is created.
+    """
+
+    layout: TableLayout = field(default_factory=TableLayout)
+
+
+def write(
+    settings: RedshiftSettings,
+    request: WriteRequest,
+    batches: Batches,
+    *,
+    log: logging.Logger | None = None,
+    progress: Progress | None = None,
+    extra: Extra | None = None,
+    credentials: CredentialsSource | None = None,
+) -> WriteResult:
+    """Write rows to a table; readers see the old rows or the new ones, never neither.
+
+    The rows are staged once; the transaction that loads them is repeated for passing faults. Tables,
+    their schemas and their journals are created where they are missing. A failure at any point, the
+    end of this process included, leaves the old rows.
+
+    Args:
+        settings: The cluster and the bucket.
+        request: The table, the mode, and the slice or key; a `RedshiftWriteRequest` has a layout too.
+        batches: The rows.
+        log: Where progress and repetitions are told; by default this module's logger.
+        progress: Called with the rows and Arrow bytes staged so far, after each row group.
+        extra: Called with the transaction's cursor before the commit, to commit a bookmark with the rows.
+        credentials: A source to share between writes; by default one is made of the settings.
+
+    Returns:
+        What was written, and how: see `WriteResult.details`.
+
+    Raises:
+        SchemaDriftError: The columns differ from those of the table.
+        ValueDoesNotFitError: A value is outside of what its column can hold.
+        RowsOutsideSliceError: A row does not belong to the slice.
+        TransientError: The last passing fault, after the last attempt.
+        WriteFailedError: Redshift refused the write.
+
+    Example:
+        >>> write(settings, WriteRequest(TableName("public", "fact_sales")), Batches.of(frame))  # doctest: +SKIP
+    """
+    return _Write(
+        settings=settings,
+        request=request,
+        schema=TableSchema.from_arrow(batches.schema),
+        table=fold_table(request.table),
+        log=log or logging.getLogger(__name__),
+        progress=progress,
+        extra=extra,
+        source=credentials or CredentialsSource(settings),
+    ).run(batches)
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    settings: RedshiftSettings
+    request: WriteRequest
+    schema: TableSchema
+    table: TableName
+    log: logging.Logger
+    progress: Progress | None
+    extra: Extra | None
+    source: CredentialsSource
+
+    def run(self, batches: Batches) -> WriteResult:
+        started = time.perf_counter()
+        # Looked at first: a wrong password or a drifted column should not cost an upload.
+        plan = self._retried(self._plan)
+        self._check_names(plan)
+        area = StagingArea(s3_client(self.settings), self.settings, self.table, self.log)
+        area.sweep()
+        shaper = self._shaper(plan)
+        try:
+            staged = area.stage(_shaped(batches, shaper), plan.staged_schema, self.progress)
+            self.log.info(
+                "Staged %s rows in %d files (%.1f MB) in %.2f s.",
+                f"{staged.rows:,}",
+                len(staged.files),
+                staged.bytes / 1e6,
+                staged.seconds,
+            )
+            final = self._retried(lambda: self._prepare(plan, shaper))
+            committed = self._transaction(final, staged, area).run()
+        finally:
+            if not self.settings.keep_files:
+                area.remove()
+        return self._result(started, staged, committed)
+
+    def _retried(self, call: Callable[[], LoadPlan]) -> LoadPlan:
+        return retry_transient(
+            call,
+            what=f"preparing the {self.request}",
+            attempts=self.settings.attempts,
+            log=self.log,
+        )
+
+    def _plan(self) -> LoadPlan:
+        with connected(self.settings, self.source) as connection:
+            return self._plan_against(self._describe(connection))
+
+    def _plan_against(self, existing: ExistingTable | None) -> LoadPlan:
+        return plan_load(
+            self.request, self.schema, existing, self.table, self.settings.varchar_lengths
+        )
+
+    def _check_names(self, plan: LoadPlan) -> None:
+        for names in (self.request.key, self.request.slice.columns):
+            missing = [name for name in names if fold(name) not in plan.names]
+            if missing:
+                raise column_not_found(missing, self.schema.names)
+
+    def _shaper(self, plan: LoadPlan) -> Shaper:
+        return Shaper(
+            plan,
+            self.request.slice,
+            tuple(fold(name) for name in self.request.key),
+            truncate_timestamps=self.settings.truncate_timestamps,
+        )
+
+    def _describe(self, connection: Any) -> ExistingTable | None:
+        with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
+            return describe_table(cursor, self.table)
+
+    def _prepare(self, plan: LoadPlan, shaper: Shaper) -> LoadPlan:
+        """Bring table and journal into being, or to the new columns, before the transaction begins."""
+        longest = shaper.longest_bytes()
+        with connected(self.settings, self.source) as connection:
+            existing = self._describe(connection)
+            if existing is None:
+                final = plan.measured(longest)
+                self._create(connection, final)
+                existing = self._describe(connection)
+            if existing is None:
+                raise TableNotFoundError(
+                    f"{self.table} exists, but user {self.settings.user or 'of these credentials'} may not see it.",
+                    f"Ask its owner to run: grant select, insert, update, delete on {self.table} to ...;",
+                )
+            final = self._plan_against(existing).measured(longest)
+            self._check_unchanged(plan, final, shaper)
+            for statement in alterations(final, existing):
+                self._execute(connection, statement)
+            if self.settings.write_lock == "journal":
+                self._execute(connection, create_journal(self._journal))
+        return final
+
+    def _create(self, connection: Any, plan: LoadPlan) -> None:
+        layout = (
+            self.request.layout if isinstance(self.request, RedshiftWriteRequest) else TableLayout()
+        )
+        self._execute(connection, create_schema(self.table.schema))
+        self._execute(connection, create_table(plan, layout))
+        for statement in comments(plan, self.schema.comment):
+            self._execute(connection, statement)
+
+    def _check_unchanged(self, plan: LoadPlan, final: LoadPlan, shaper: Shaper) -> None:
+        """The files are written: another session must not have given the table other types since."""
+        if final.staged_schema != plan.staged_schema:
+            raise TransientError(
+                f"The columns of {self.table} were changed while rows were being staged.",
+                "Run the write again.",
+            )
+        for column in final.columns:
+            found = shaper.longest.get(column.name)
+            limit = column.type.length
+            if found is not None and limit is not None and found.bytes > limit:
+                raise ValueDoesNotFitError(
+                    f'Row {found.row}, column "{column.source}" of {self.table}: the value has '
+                    f"{found.bytes} bytes, and the column holds {limit}.",
+                    "Set on_schema_change to evolve to widen the column.",
+                    details={"column": column.source, "row": found.row, "bytes": found.bytes},
+                )
+
+    def _execute(self, connection: Any, statement: Any) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        except psycopg2.Error as error:
+            if not is_already_there(error):
+                raise translate(error, self.settings, f"preparation of {self.table}") from None
+
+    @property
+    def _journal(self) -> TableName:
+        return TableName(self.table.schema, derived_name(self.table.name, JOURNAL_SUFFIX))
+
+    def _transaction(self, plan: LoadPlan, staged: Staged, area: StagingArea) -> Transaction:
+        return Transaction(
+            settings=self.settings,
+            source=self.source,
+            request=self.request,
+            plan=plan,
+            schema=self.schema,
+            staged=staged,
+            prefix_url=area.url(),
+            journal=self._journal if self.settings.write_lock == "journal" else None,
+            write_id=uuid.uuid4().hex,
+            log=self.log,
+            extra=self.extra,
+        )
+
+    def _result(self, started: float, staged: Staged, committed: Committed) -> WriteResult:
+        seconds = time.perf_counter() - started
+        details: dict[str, str | int | float] = {
+            "format": f"parquet {self.settings.compression}",
+            "s3_files": len(staged.files),
+            "s3_bytes": staged.bytes,
+            "staging_seconds": round(staged.seconds, 3),
+            "load_seconds": round(seconds - staged.seconds, 3),
+            "attempts": committed.attempts,
+        }
+        if committed.query_id is not None:
+            details["copy_query_id"] = committed.query_id
+        if committed.confirmed_later:
+            details["commit"] = "confirmed on a second connection"
+        if staged.manifest and self.settings.keep_files:
+            details["s3_manifest"] = staged.manifest
+        return WriteResult(
+            table=self.table,
+            mode=self.request.mode,
+            slice=self.request.slice,
+            rows=staged.rows,
+            bytes=staged.arrow_bytes,
+            seconds=seconds,
+            schema=self.schema,
+            details=details,
+        )
+
+
+def _shaped(batches: Batches, shaper: Shaper) -> Iterator[pa.RecordBatch]:
+    for batch in batches.open():
+        for piece in pieces(batch):
+            yield shaper.shape(piece)
