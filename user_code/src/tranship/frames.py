@@ -58,6 +58,7 @@ class Batches:
                 or a frame's column names are not distinct texts.
             BatchDoesNotFitError: While iterating: a batch has another schema.
         """
+        value = _readable(value)
         if isinstance(value, Batches):
             opened, found, replayable = value.open, value.schema, value.replayable
         elif _is_frame(value):
@@ -68,7 +69,7 @@ class Batches:
             )
         elif isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
             frames = iter(value)
-            first = next(frames, None)
+            first = _readable(next(frames, None))
             found = schema if first is None else schema_of(first)
             if found is None:
                 raise ConfigurationError(
@@ -81,10 +82,7 @@ class Batches:
                 False,
             )
         else:
-            raise ConfigurationError(
-                f"A {type(value).__module__}.{type(value).__qualname__} is not a table.",
-                "Return a pandas, polars or pyarrow frame, or an iterator of them.",
-            )
+            raise _not_a_table(value)
         fixed = schema if schema is not None else found
         return cls(fixed, lambda: _hold_to(fixed, opened()), replayable)
 
@@ -176,13 +174,10 @@ def schema_of(frame: Any) -> pa.Schema:
     elif _library(frame) == "pandas":
         _check_names(list(frame.columns))
         schema = pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
-    elif hasattr(frame, "__arrow_c_schema__"):
-        schema = pa.schema(frame)
+    elif isinstance(stream := _readable(frame), pa.RecordBatchReader):
+        schema = stream.schema
     else:
-        raise ConfigurationError(
-            f"A {type(frame).__module__}.{type(frame).__qualname__} is not a table.",
-            "Yield pandas, polars or pyarrow frames.",
-        )
+        raise _not_a_table(frame)
     _check_names(schema.names)
     return schema
 
@@ -204,10 +199,10 @@ def _batches_of(frame: Any) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(frame), ROWS_PER_BATCH):
             part = frame.iloc[start : start + ROWS_PER_BATCH]
             yield pa.RecordBatch.from_pandas(part, schema=schema, preserve_index=False)
-    elif hasattr(frame, "__arrow_c_stream__"):
-        yield from pa.RecordBatchReader.from_stream(frame)
+    elif isinstance(stream := _readable(frame), pa.RecordBatchReader):
+        yield from stream
     else:
-        schema_of(frame)  # raises: what it is, and what it should be
+        raise _not_a_table(frame)
 
 
 def _hold_to(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -276,19 +271,38 @@ def _check_names(names: list[Any]) -> None:
 
 
 def _is_frame(value: Any) -> bool:
-    return (
-        isinstance(value, pa.Table | pa.RecordBatch | pa.RecordBatchReader)
-        or (
-            _library(value) in {"pandas", "polars"}
-            and type(value).__name__ in {"DataFrame", "LazyFrame"}
-        )
-        or hasattr(value, "__arrow_c_stream__")
+    return isinstance(value, pa.Table | pa.RecordBatch | pa.RecordBatchReader) or bool(
+        _library(value)
+    )
+
+
+def _readable(value: Any) -> Any:
+    """Another library's Arrow stream as pyarrow's reader, everything else as it is.
+
+    The protocol does not say whether a stream can be opened twice, so it is opened once.
+    """
+    if isinstance(value, Batches) or _is_frame(value) or not hasattr(value, "__arrow_c_stream__"):
+        return value
+    try:
+        return pa.RecordBatchReader.from_stream(value)
+    except pa.ArrowException as error:  # a stream of one column, such as a Series
+        raise _not_a_table(value) from error
+
+
+def _not_a_table(value: Any) -> ConfigurationError:
+    return ConfigurationError(
+        f"A {type(value).__module__}.{type(value).__qualname__} is not a table.",
+        "Return a pandas, polars or pyarrow frame, or an iterator of them.",
     )
 
 
 def _library(value: Any) -> str:
-    """The top package of a value's type, so that pandas and polars are never imported for nothing."""
-    return type(value).__module__.split(".")[0]
+    """Whose frame a value is, "" for none; by name, so that no library is imported for nothing."""
+    for base in type(value).__mro__:
+        library = base.__module__.split(".")[0]
+        if library in {"pandas", "polars"} and base.__name__ in {"DataFrame", "LazyFrame"}:
+            return library
+    return ""
 
 
 def describe(schema: pa.Schema) -> str:
