@@ -83,8 +83,16 @@ def test_a_frame_in_memory_can_be_read_twice_and_a_stream_cannot(kind: str):
     batches = Batches.of(FRAMES[kind]())
 
     assert batches.replayable == (kind in REPLAYABLE)
+    first = batches.to_table()
     if batches.replayable:
-        assert batches.to_table() == batches.to_table()
+        assert batches.to_table() == first
+    else:
+        with pytest.raises(ConfigurationError) as refused:
+            batches.to_table()
+        assert str(refused.value) == (
+            "The rows come from an iterator, which can be read only once, and were read again. "
+            "Return a frame, or hold the rows with Batches.of(batches.to_table())."
+        )
 
 
 def test_the_schema_is_known_before_a_row_is_read(kind: str):
@@ -267,3 +275,12 @@ def test_a_schema_is_described_on_one_line_with_its_source_types():
 
 def test_asking_for_the_schema_leaves_a_frames_rows_alone(kind: str):
     assert schema_of(FRAMES[kind]()).names == ["id", "name"]
+
+
+def test_a_generator_is_refused_a_second_pass_instead_of_giving_no_rows():
+    batches = Batches.of(iter([TABLE]))
+    batches.to_table()
+
+    assert not batches.replayable
+    with pytest.raises(ConfigurationError, match="can be read only once, and were read again"):
+        batches.open()

@@ -6,7 +6,7 @@ for them.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -32,7 +32,7 @@ class Batches:
     Args:
         schema: The schema of every batch.
         open: Starts one pass over the batches.
-        replayable: Whether `open` may be called more than once.
+        replayable: Whether `open` may be called more than once; `of` refuses it where it may not.
 
     Example:
         >>> batches = Batches.of(pa.table({"id": [1, 2, 3]}))
@@ -83,6 +83,8 @@ class Batches:
             )
         else:
             raise _not_a_table(value)
+        if not replayable and not isinstance(value, Batches):
+            opened = _once(opened)
         fixed = schema if schema is not None else found
         return cls(fixed, lambda: _hold_to(fixed, opened()), replayable)
 
@@ -203,6 +205,21 @@ def _batches_of(frame: Any) -> Iterator[pa.RecordBatch]:
         yield from stream
     else:
         raise _not_a_table(frame)
+
+
+def _once(opened: Callable[[], Iterator[pa.RecordBatch]]) -> Callable[[], Iterator[pa.RecordBatch]]:
+    """Refuse a second pass: it would find no rows, and a repeated write would replace all by none."""
+    passes = count()
+
+    def first_pass() -> Iterator[pa.RecordBatch]:
+        if next(passes) > 0:
+            raise ConfigurationError(
+                "The rows come from an iterator, which can be read only once, and were read again.",
+                "Return a frame, or hold the rows with Batches.of(batches.to_table()).",
+            )
+        return opened()
+
+    return first_pass
 
 
 def _hold_to(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
