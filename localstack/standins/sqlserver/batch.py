@@ -8,7 +8,7 @@ from sqlglot.tokens import Token, TokenType
 from standins.sqlserver.dialect import Words
 from standins.sqlserver.errors import SqlError, syntax_error
 
-_STARTS = {
+STARTS = {
     "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "SET", "DECLARE", "CREATE", "ALTER", "DROP", "TRUNCATE", "EXEC", "EXECUTE",
     "USE", "COMMIT", "ROLLBACK", "SAVE", "BEGIN", "IF", "ELSE", "END", "PRINT", "RAISERROR", "THROW", "GRANT", "REVOKE", "DENY", "WITH",
     "WHILE", "GO", "DBCC", "WAITFOR", "RETURN", "BULK", "OPEN", "CLOSE", "DEALLOCATE", "BACKUP", "CHECKPOINT", "KILL",
@@ -115,7 +115,7 @@ class _Cutter:
         while index < len(self._tokens):
             token = self._tokens[index]
             depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
-            if depth == 0 and word(token) in _STARTS - {"END", "ELSE", "WITH"}:
+            if depth == 0 and word(token) in STARTS - {"END", "ELSE", "WITH"}:
                 return index
             index += 1
         raise syntax_error("IF")
@@ -137,7 +137,7 @@ class _Cutter:
                 cases += 1
             elif current == "END" and cases:
                 cases -= 1
-            elif depth == 0 and not cases and current in _STARTS and self._tokens[index - 1].token_type != TokenType.DOT:
+            elif depth == 0 and not cases and current in STARTS and self._tokens[index - 1].token_type != TokenType.DOT:
                 continues = (
                     (current == "SELECT" and (not body or previous in _SET_OPERATORS))
                     or (current == "SET" and not updated)

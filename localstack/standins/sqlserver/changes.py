@@ -23,6 +23,7 @@ class Change:
     sql: str
     table: TableDefinition
     makes_identity: bool = False
+    output: tuple[SourceColumn, ...] = ()
 
 
 def source_of(table: TableDefinition, alias: str = "") -> Source:
@@ -51,9 +52,9 @@ class Changes(Queries):
     # -- insert
     def insert(self, node: exp.Insert) -> Change:
         """INSERT of values, of a query, or DEFAULT VALUES."""
-        for clause in ("returning", "conflict", "where", "partition"):
+        for clause in ("conflict", "where", "partition"):
             if node.args.get(clause):
-                raise unsupported(f"{'OUTPUT' if clause == 'returning' else clause.upper()} in INSERT")
+                raise unsupported(f"{clause.upper()} in INSERT")
         scope = Scope()
         prefix = self.with_clause(node, scope)
         schema = node.this
@@ -83,7 +84,28 @@ class Changes(Queries):
             texts.append(filled.get(column.name) or self.filler(table, column))
         makes_identity = table.identity is not None and table.identity.name not in filled
         text = f"{prefix}insert into {table.sql} ({', '.join(names)}) select {', '.join(texts)}{rows}"
-        return Change(text, table, makes_identity)
+        returning, output = self._output_clause(node, table, "inserted")
+        return Change(text + returning, table, makes_identity, output)
+
+    def _output_clause(self, node: exp.Expression, table: TableDefinition, pseudo: str) -> tuple[str, tuple[SourceColumn, ...]]:
+        """OUTPUT of plain columns of `inserted` or `deleted`."""
+        clause = node.args.get("returning")
+        if clause is None:
+            return "", ()
+        if clause.args.get("into"):
+            raise unsupported("OUTPUT INTO")
+        texts, columns = [], []
+        for item in clause.expressions:
+            inner = item.this if isinstance(item, exp.Alias) else item
+            if not isinstance(inner, exp.Column) or inner.table.lower() != pseudo:
+                raise unsupported(f"{item.sql(dialect='tsql')[:80]} in OUTPUT")
+            chosen = table.columns if isinstance(inner.this, exp.Star) else [table.column(inner.name)]
+            for column in chosen:
+                if column is None:
+                    raise unknown_column(inner.name)
+                texts.append(identifier(column.name))
+                columns.append(SourceColumn(item.alias if isinstance(item, exp.Alias) else column.name, column.type, column.nullable))
+        return f" returning {', '.join(texts)}", tuple(columns)
 
     def _long(self, table: TableDefinition) -> str:
         return f"{self.environment.session.database}.{table.full_name}"
@@ -143,8 +165,8 @@ class Changes(Queries):
     # -- update, delete
     def update(self, node: exp.Update) -> Change:
         """UPDATE, with FROM and joins where given."""
-        if node.args.get("returning") or node.args.get("order") or node.args.get("limit"):
-            raise unsupported("OUTPUT or TOP in UPDATE")
+        if node.args.get("order") or node.args.get("limit"):
+            raise unsupported("TOP in UPDATE")
         scope = Scope()
         prefix = self.with_clause(node, scope)
         table, source, sources = self._changed(node.this, node.args.get("from_"), node.args.get("joins"), scope)
@@ -172,22 +194,24 @@ class Changes(Queries):
             # Through the row id, so that a row that joins twice is changed once, as in T-SQL.
             raise unsupported("UPDATE with several tables in FROM")
         text = f"{prefix}update {table.sql} as {identifier(source)} set {', '.join(assignments)} where {condition}"
-        return Change(text, table)
+        returning, output = self._output_clause(node, table, "inserted")
+        return Change(text + returning, table, output=output)
 
     def delete(self, node: exp.Delete) -> Change:
         """DELETE, with FROM and joins where given."""
-        if node.args.get("returning") or node.args.get("limit") or (node.args.get("tables") and not node.args.get("using")):
-            tables = node.args.get("tables") or []
-            if node.args.get("returning") or len(tables) != 1 or tables[0].args.get("alias"):
-                raise unsupported("OUTPUT or TOP in DELETE")
+        tables = node.args.get("tables") or []
+        if node.args.get("limit") or any(table.args.get("alias") for table in tables):
+            raise unsupported("TOP in DELETE")
         scope = Scope()
         prefix = self.with_clause(node, scope)
         table, source, sources = self._changed(node.this, None, None, scope)
         where = node.args.get("where")
         condition = self.condition(where.this, scope) if where else "true"
-        if sources or node.args.get("using") or node.args.get("tables"):
+        if sources or node.args.get("using") or tables or node.this.args.get("joins"):
             raise unsupported("DELETE with several tables in FROM")
-        return Change(f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}", table)
+        returning, output = self._output_clause(node, table, "deleted")
+        text = f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}"
+        return Change(text + returning, table, output=output)
 
     def _changed(self, node: exp.Expression, from_: exp.From | None, joins: object, scope: Scope) -> tuple[TableDefinition, str, bool]:
         """The changed table, its alias, and whether there are other sources."""

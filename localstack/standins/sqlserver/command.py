@@ -70,7 +70,7 @@ def load_sample(server: SqlServerStandin, scale: float, seed: int) -> int:
     rows = 0
     for table in sample_tables(scale, seed):
         server.execute(table.ddl)
-        rows += server.load(f"dbo.{table.name}", table.batches)
+        rows += server.load(f"dbo.{table.name}", table.batches())
     return rows
 
 

@@ -72,7 +72,7 @@ def _convert(value: Typed, source: SqlType, target: SqlType, *, safe: bool, styl
     if target.is_binary:
         return _to_binary(sql, source, target, style)
     if textual:
-        return _from_text(sql, target, safe=safe)
+        return _from_text(sql, source, target, safe=safe)
     if target.is_integer or target.name == "bit":
         return _to_integer(sql, source, target)
     if target.is_number:
@@ -179,10 +179,10 @@ def _to_binary(sql: str, source: SqlType, target: SqlType, style: int | None) ->
     return f"t_pad_bytes({cut}, {target.length})" if target.name in {"binary", "rowversion"} else cut
 
 
-def _from_text(sql: str, target: SqlType, *, safe: bool) -> str:
+def _from_text(sql: str, source: SqlType, target: SqlType, *, safe: bool) -> str:
     attempt = "try_" if safe else ""
     if target.is_integer:
-        number = f"t_try_int({sql})" if safe else f"t_int({sql}, '{target.name}')"
+        number = f"t_try_int({sql})" if safe else f"t_int({sql}, '{source.name}', '{target.name}')"
         return f"cast({number} as {target.storage})"
     if target.name == "bit":
         return f"t_bit({sql})"

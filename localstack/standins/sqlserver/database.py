@@ -63,8 +63,8 @@ class Database:
 
     def _last_rowversion(self) -> int:
         found = self._root.execute("select last_value from duckdb_sequences() where schema_name = 'standin' and sequence_name = 'rowversions'")
-        row = found.fetchone()
-        return FIRST_ROWVERSION - 1 if row is None or row[0] is None else row[0]
+        ((value,),) = found.fetchall()
+        return FIRST_ROWVERSION - 1 if value is None else value
 
     def version_writer_begins(self, spid: int) -> None:
         """A session is about to write rowversions; until it ends, `min_active_rowversion()` stays below them."""

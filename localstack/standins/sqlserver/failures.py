@@ -8,7 +8,7 @@ from standins.sqlserver.catalogue import TableDefinition
 from standins.sqlserver.errors import SqlError, unsupported
 
 _OWN = re.compile(r"TDS\|(\d+)\|(.*)", re.DOTALL)
-_NOT_NULL = re.compile(r"NOT NULL constraint (?:failed|violation)[^\"\w]*(?:\"?[\w$]+\"?\.)*\"?([^\"\n]+?)\"?(?:\n|$)", re.IGNORECASE)
+_NOT_NULL = re.compile(r"NOT NULL constraint failed: (.*)")
 _DUPLICATE = re.compile(r"duplicate key \"(.*?)\"", re.IGNORECASE | re.DOTALL)
 _GROUPED = re.compile(r"column \"?([^\"]+)\"? must appear in the GROUP BY", re.IGNORECASE)
 _RANGES = {"UINT8": "tinyint", "INT8": "tinyint", "INT16": "smallint", "INT32": "int", "INT64": "bigint", "DECIMAL": "numeric"}
@@ -75,7 +75,7 @@ def _constraint(text: str, database: str, table: TableDefinition | None, verb: s
             14,
         )
     if missing := _NOT_NULL.search(text):
-        column = missing[1].split(".")[-1].strip('"')
+        column = missing[1].strip().split('."')[-1].split(".")[-1].strip('"')
         return SqlError(
             515,
             f"Cannot insert the value NULL into column '{column}', table '{database}.{name}'; column does not allow nulls. {verb} fails.",

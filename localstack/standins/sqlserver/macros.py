@@ -15,17 +15,17 @@ MACROS: dict[str, str] = {
     # characters as T-SQL counts them: UTF-16 units
     "t_units(s)": r"length(s) + length(regexp_replace(s, '[^\x{10000}-\x{10FFFF}]', '', 'g'))",
     "t_len(s)": "t_units(rtrim(s, ' '))",
-    "t_int(s, kind)": r"""case when trim(s) = '' then 0 when regexp_full_match(trim(s), '[+-]?\d+') then
-        coalesce(try_cast(trim(s) as hugeint), t_fail(8115, 'Arithmetic overflow error converting expression to data type ' || kind || '.'))
-        else t_fail(245, 'Conversion failed when converting the nvarchar value ''' || s || ''' to data type ' || kind || '.') end""",
+    "t_int(s, source, kind)": r"""case when s is null then null when trim(s) = '' then 0 when regexp_full_match(trim(s), '[+-]?\d+') then
+        coalesce(try_cast(trim(s) as hugeint), t_fail(248, 'The conversion of the ' || source || ' value ''' || s || ''' overflowed an int column.'))
+        else t_fail(245, 'Conversion failed when converting the ' || source || ' value ''' || s || ''' to data type ' || kind || '.') end""",
     "t_try_int(s)": r"""case when trim(s) = '' then 0 when regexp_full_match(trim(s), '[+-]?\d+') then try_cast(trim(s) as hugeint) end""",
-    "t_number(s)": r"""case when regexp_full_match(trim(s), '[+-]?(\d+\.?\d*|\.\d+)') then trim(s)
+    "t_number(s)": r"""case when s is null then null when regexp_full_match(trim(s), '[+-]?(\d+\.?\d*|\.\d+)') then trim(s)
         else t_fail(8114, 'Error converting data type nvarchar to numeric.') end""",
     "t_try_number(s)": r"""case when regexp_full_match(trim(s), '[+-]?(\d+\.?\d*|\.\d+)') then trim(s) end""",
-    "t_float(s)": """case when trim(s) = '' then 0 else coalesce(try_cast(trim(s) as double),
+    "t_float(s)": """case when s is null then null when trim(s) = '' then 0 else coalesce(try_cast(trim(s) as double),
         t_fail(8114, 'Error converting data type nvarchar to float.')) end""",
     "t_bit(s)": r"""case when s is null then null when lower(trim(s)) = 'true' then true when lower(trim(s)) = 'false' then false
-        else t_int(s, 'bit') <> 0 end""",
+        else t_int(s, 'varchar', 'bit') <> 0 end""",
     "t_money(s)": r"replace(replace(trim(s), '$', ''), ',', '')",
     "t_clock(c)": "case when strpos(c, ':') = 2 then '0' else '' end || c || case when length(c) - length(replace(c, ':', '')) = 1 then ':00' else '' end",
     "t_iso(s)": rf"""case when trim(s) = '' then '1900-01-01'
@@ -58,9 +58,9 @@ MACROS: dict[str, str] = {
     "t_from_bytes(b)": "cast(cast('0x' || right(lpad(hex(b), 16, '0'), 16) as ubigint) as hugeint)",
     "t_unscaled(d)": "cast(replace(cast(d as varchar), '.', '') as hugeint)",
     "t_scaled(r, s)": """case when r < 0 then '-' else '' end || case when s = 0 then cast(abs(r) as varchar) else
-        substr(lpad(cast(abs(r) as varchar), greatest(length(cast(abs(r) as varchar)), s + 1), '0'), 1,
-            greatest(length(cast(abs(r) as varchar)), s + 1) - s)
-        || '.' || right(lpad(cast(abs(r) as varchar), greatest(length(cast(abs(r) as varchar)), s + 1), '0'), s) end""",
+        substr(lpad(cast(abs(r) as varchar), cast(greatest(length(cast(abs(r) as varchar)), s + 1) as integer), '0'), 1,
+            cast(greatest(length(cast(abs(r) as varchar)), s + 1) as integer) - s)
+        || '.' || right(lpad(cast(abs(r) as varchar), cast(greatest(length(cast(abs(r) as varchar)), s + 1) as integer), '0'), s) end""",
     "t_divide(a, b)": "case when b = 0 then t_fail(8134, 'Divide by zero error encountered.') else a / b end",
     "t_divide_whole(a, b)": "case when b = 0 then t_fail(8134, 'Divide by zero error encountered.') else a // b end",
     "t_modulo(a, b)": "case when b = 0 then t_fail(8134, 'Divide by zero error encountered.') else a % b end",

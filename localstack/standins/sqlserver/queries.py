@@ -219,7 +219,7 @@ class Queries(Expressions):
                 position = int(str(item.this)) - 1
                 if not 0 <= position < len(columns):
                     raise SqlError(108, f"The ORDER BY position number {position + 1} is out of range of the number of items in the select list.", 15)
-            elif columns and isinstance(item, exp.Column) and not item.table:
+            elif columns and isinstance(item, exp.Column) and not (item.table and texts):
                 names = [column.name.lower() for column in columns]
                 position = names.index(item.name.lower()) if item.name.lower() in names else None
             if position is None:

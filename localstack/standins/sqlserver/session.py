@@ -169,8 +169,8 @@ class Session:
         query = Changes(environment).query(parse(text))
         with self._guard(None, writing=False):
             self.transactions.enter(writes=False)
-            row = self.connection.execute(query.sql, _used(query.sql, environment.bound)).fetchone()
-        return row[0] if row else None
+            rows = self.connection.execute(query.sql, _used(query.sql, environment.bound)).fetchall()
+        return rows[0][0] if rows else None
 
     def environment(self, variables: dict[str, Value] | None = None) -> Environment:
         """What a statement can refer to."""
@@ -220,7 +220,10 @@ class Session:
             change, command = compiler.truncate(tree), 0xC4
         else:
             raise unsupported(type(tree).__name__)
-        rows = self._change(change, environment, "UPDATE" if command == 0xC5 else "INSERT")
+        rows, data = self._change(change, environment, "UPDATE" if command == 0xC5 else "INSERT")
+        if change.output:
+            yield column_metadata([ResultColumn(column.name, column.type or INT, column.nullable) for column in change.output])
+            yield data
         self.state.row_count = rows
         yield Done(done, rows, command)
 
@@ -234,36 +237,43 @@ class Session:
             relation = self.connection.sql(query.sql, params=_used(query.sql, environment.bound) or None)
             reader = relation.to_arrow_reader(ROWS_AT_ONCE)
             for batch in reader:
-                step = ROWS_AT_ONCE if batch.nbytes < BYTES_AT_ONCE else max(BYTES_AT_ONCE * batch.num_rows // batch.nbytes, 1)
-                for start in range(0, batch.num_rows, step if sent else min(step, FIRST_ROWS)):
-                    part = batch.slice(start, step if sent else min(step, FIRST_ROWS))
+                start = 0
+                while start < batch.num_rows:
+                    part = batch.slice(start, _rows_at_once(batch, first=not sent))
+                    start += part.num_rows
                     if self._cancelled.is_set():
                         raise Cancelled
-                    if limit is not None and sent + part.num_rows >= limit:
+                    broken = limit is not None and sent + part.num_rows >= limit
+                    if limit is not None and broken:
                         part = part.slice(0, limit - sent)
-                        yield part.num_rows, encode_rows(part, kinds)
-                        raise ConnectionDropped
                     yield part.num_rows, encode_rows(part, kinds)
                     sent += part.num_rows
+                    if broken:
+                        raise ConnectionDropped
 
-    def _change(self, change: Change, environment: Environment, verb: str) -> int:
+    def _change(self, change: Change, environment: Environment, verb: str) -> tuple[int, bytes]:
+        """Runs a change; gives the number of rows, and those that OUTPUT asked for."""
         store, parameters = self.state.store, _used(change.sql, environment.bound)
         if change.table.rowversion:
             store.version_writer_begins(self.state.spid)
         try:
             with self._guard(change.table, writing=True, verb=verb):
                 self.transactions.enter(writes=True)
-                found = self.connection.execute(change.sql, parameters).fetchone()
-                rows = int(found[0]) if found else 0
+                data, rows = b"", 0
+                if change.output:
+                    kinds = [column.type or INT for column in change.output]
+                    result = self.connection.sql(change.sql, params=parameters or None).to_arrow_table()
+                    rows, data = result.num_rows, b"".join(encode_rows(batch, kinds) for batch in result.to_batches())
+                else:
+                    rows = int(self.connection.execute(change.sql, parameters).fetchall()[0][0])
                 if change.makes_identity and rows:
-                    value = self.connection.execute(f"select currval('{change.table.sequence}')").fetchone()
-                    self.state.last_identity = value[0] if value else None
-                repeatable = environment.deterministic and not change.makes_identity
+                    (self.state.last_identity,) = self.connection.execute(f"select currval('{change.table.sequence}')").fetchall()[0]
+                repeatable = environment.deterministic and not change.makes_identity and not change.output
                 self.transactions.wrote(change.sql, parameters, rows, repeatable=repeatable)
         finally:
             if not self.transactions.depth:
                 store.version_writer_ends(self.state.spid)
-        return rows
+        return rows, data
 
     def _define(self, statement: Statement, environment: Environment) -> None:
         try:
@@ -382,6 +392,13 @@ class _Guard:
         translated = failures.translate(failure, session.state.database, self._table, snapshot, self._verb)
         session.transactions.failed(writing=self._writing, conflict=translated.number in {1205, 3960})
         raise translated from failure
+
+
+def _rows_at_once(batch: pa.RecordBatch, *, first: bool) -> int:
+    """Few rows first, so that the client can start; later as many as keep a piece of the answer small."""
+    if first:
+        return FIRST_ROWS
+    return ROWS_AT_ONCE if batch.nbytes < BYTES_AT_ONCE else max(BYTES_AT_ONCE * batch.num_rows // batch.nbytes, 1)
 
 
 def result_columns(query: Query) -> list[ResultColumn]:

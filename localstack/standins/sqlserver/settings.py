@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from standins.sqlserver import tokens
-from standins.sqlserver.batch import Statement
+from standins.sqlserver.batch import STARTS, Statement
 from standins.sqlserver.errors import SqlError, syntax_error, undeclared_variable, unknown_object, unsupported
 from standins.sqlserver.names import SYSTEM_DATABASES
 from standins.sqlserver.table_text import TokenReader, read_type
@@ -47,9 +47,9 @@ def run(session: "Session", statement: Statement, variables: dict[str, Value]) -
             value = session.scalar(statement.text[len("print") :], variables)
             return tokens.information(0, "" if value is None else str(value))
         case _:
-            if words[0].isalpha() and len(words[0]) > 2:
+            if words[0] in STARTS:
                 raise unsupported(f"the statement {' '.join(words[:2])}")
-            raise syntax_error(words[0])
+            raise syntax_error(statement.tokens[0].text)
 
 
 def begin(session: "Session") -> bytes:

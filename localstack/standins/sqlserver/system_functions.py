@@ -10,9 +10,10 @@ from standins.sqlserver.typed import Typed
 from standins.sqlserver.types import BIGINT, INT, SYSNAME, SqlType, nvarchar
 
 VERSION = (
-    "Tranship stand-in for SQL Server, for demos and tests only (speaks TDS 7.4 like Microsoft SQL Server 2019 - 15.0.2000.5; "
-    "it is not Microsoft SQL Server and runs a subset of T-SQL)"
+    "Microsoft SQL Server stand-in of Tranship, not Microsoft's product - 15.0.2000.5 (speaks TDS 7.4, runs a subset of T-SQL, "
+    "for demos and tests only)"
 )
+"""SQLAlchemy reads the numbers behind `Microsoft ... - `; everything else says what this is."""
 _PROPERTIES: dict[str, str | int | None] = {
     "productversion": "15.0.2000.5",
     "productmajorversion": "15",
