@@ -9,6 +9,7 @@ from typing import Self
 import psycopg2
 import psycopg2.extensions
 import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError
 
 from tranship.errors import ConfigurationError
 from tranship.postgres.faults import refused, translated
@@ -78,7 +79,7 @@ class PostgresSettings:
         """
         try:
             parsed = sa.make_url(url)
-        except (sa.exc.ArgumentError, ValueError):
+        except (ArgumentError, ValueError):
             # The driver's message repeats the text, and with it the password.
             raise ConfigurationError(
                 "The Postgres address is not a URL.",

@@ -15,7 +15,7 @@ import psycopg2.extensions
 import pyarrow as pa
 from psycopg2 import sql
 
-from tranship.errors import RowsOutsideSliceError
+from tranship.errors import RowsOutsideSliceError, TransientError
 from tranship.frames import Batches
 from tranship.postgres.casting import ColumnPlan, fit_batch
 from tranship.postgres.encoding import Encoding
@@ -24,6 +24,8 @@ from tranship.tables import TableName
 
 QUEUE_BYTES = 16 * 2**20
 """Encoded bytes that may wait to be sent."""
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How often we look whether the server is still there while the rows are slow to come."""
 Progress = Callable[[int, int], None]
 
 
@@ -91,12 +93,16 @@ def copy_in(
     producer.start()
     try:
         cursor.copy_expert(statement.as_string(cursor), queue)
-    except psycopg2.Error:
+    except psycopg2.Error as error:
         queue.close()
         producer.join()
-        # When the producer failed, the server's error only repeats that we broke off.
+        # When this side failed, the server's error only repeats that we broke off.
         if queue.failure is not None:
             raise queue.failure from None
+        if queue.interrupted and error.pgcode == "57014":
+            raise TransientError(
+                f"The server interrupted the COPY into {target.table} without an error."
+            ) from None
         raise
     finally:
         queue.close()
@@ -167,6 +173,7 @@ class _ChunkQueue:
     progress: Progress | None
     copied: Copied = field(default_factory=Copied)
     failure: BaseException | None = None
+    interrupted: bool = False
     _chunks: deque[tuple[bytes, int, int]] = field(default_factory=deque)
     _waiting_bytes: int = 0
     _finished: bool = False
@@ -205,23 +212,39 @@ class _ChunkQueue:
             self._changed.notify_all()
 
     def read(self, _size: int = -1) -> bytes:
-        """The next chunk, whatever its size: the driver takes any. Empty at the end."""
-        self._stop_if_server_spoke()
+        """The next chunk, whatever its size: the driver takes any. Empty at the end.
+
+        What is raised in here the driver drops: it only tells the server to give up the COPY.
+        """
+        try:
+            chunk = self._next()
+            if chunk and self.progress is not None:
+                self.progress(self.copied.rows, self.copied.bytes)
+        except BaseException as error:
+            if self.failure is None and not self.interrupted:
+                self.failure = error
+            raise
+        return chunk
+
+    def _next(self) -> bytes:
         with self._changed:
             while not self._chunks and not self._finished and self.failure is None:
-                self._changed.wait()
+                self._changed.wait(SECONDS_BETWEEN_LOOKS)
+                self._stop_if_server_spoke()
             if self.failure is not None:
-                # The driver tells the server to give up the COPY.
                 raise ConnectionAbortedError("reading the rows failed")
+            self._stop_if_server_spoke()
             if not self._chunks:
                 return b""
             chunk, self.copied.rows, self.copied.bytes = self._chunks.popleft()
             self._waiting_bytes -= len(chunk)
             self.copied.copy_bytes += len(chunk)
             self._changed.notify_all()
-        if self.progress is not None:
-            self.progress(self.copied.rows, self.copied.bytes)
-        return chunk
+            return chunk
+
+    def readline(self, _size: int = -1) -> bytes:
+        """Part of what the driver's type asks of a file; COPY never calls it."""
+        return self.read()
 
     def _stop_if_server_spoke(self) -> None:
         """Break off when the server has sent something: during a COPY that is an error.
@@ -232,4 +255,5 @@ class _ChunkQueue:
             self._poll = select.poll()
             self._poll.register(self.connection.fileno(), select.POLLIN)
         if self._poll.poll(0):
+            self.interrupted = True
             raise ConnectionAbortedError("the server ended the COPY")

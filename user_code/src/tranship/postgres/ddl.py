@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import psycopg2
 import psycopg2.errors
 import psycopg2.extensions
+import pyarrow as pa
 from psycopg2 import sql
 
 from tranship.errors import ColumnDrift, ConfigurationError, SchemaDriftError, WriteFailedError
@@ -132,8 +133,15 @@ def comment_column(cursor: psycopg2.extensions.cursor, table: TableName, column:
 def create_keys(
     cursor: psycopg2.extensions.cursor, request: WriteRequest, schema: TableSchema
 ) -> None:
-    """Give a new table its primary key, and an index on the columns that slices are found by."""
-    key = schema.primary_key or (request.key if request.mode is WriteMode.MERGE else ())
+    """Give a new table its primary key, or an index on the columns that slices are found by."""
+    key: tuple[str, ...] = ()
+    if request.mode is WriteMode.MERGE:
+        key = request.key
+    elif request.mode is WriteMode.REPLACE and not request.slice.columns:
+        # A partition may be a snapshot of the whole source, and appended rows a history: the
+        # source's key is a key here only where the whole table is replaced. Its columns may also
+        # have been dropped on the way.
+        key = schema.primary_key if set(schema.primary_key) <= set(schema.names) else ()
     if key:
         columns = sql.SQL(", ").join(map(sql.Identifier, key))
         cursor.execute(
@@ -141,7 +149,7 @@ def create_keys(
         )
     sliced = request.slice.columns
     # Without it, replacing one day would read the whole table to find the rows to delete.
-    if sliced and key[: len(sliced)] != sliced:
+    if sliced:
         columns = sql.SQL(", ").join(map(sql.Identifier, sliced))
         cursor.execute(sql.SQL("create index on {} ({})").format(quoted(request.table), columns))
 
@@ -216,9 +224,16 @@ def evolve_table(
         for name, type_ in evolution.widened
     ]
     if changes:
-        cursor.execute(
-            sql.SQL("alter table {} {}").format(quoted(table), sql.SQL(", ").join(changes))
-        )
+        try:
+            cursor.execute(
+                sql.SQL("alter table {} {}").format(quoted(table), sql.SQL(", ").join(changes))
+            )
+        except psycopg2.errors.FeatureNotSupported as error:
+            detail = error.diag.message_detail or error.diag.message_primary
+            raise WriteFailedError(
+                f"{table} cannot be changed ({evolution}): {detail}.",
+                "Drop what depends on the column, run the write, and create it again.",
+            ) from None
     for column, _ in evolution.added:
         comment_column(cursor, table, column)
 
@@ -229,7 +244,7 @@ def _meet(
     """The type the rows are cast to, and the type the column must become first (`None`: as it is)."""
     if there.generated:
         return None, None
-    if column.type.equals("null") or holds(there.type, incoming):
+    if pa.types.is_null(column.type) or holds(there.type, incoming):
         return there.type, None
     change = widened(there.type, incoming)
     return change, change

@@ -8,16 +8,18 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from pyarrow import csv
 
 from tranship.errors import ConfigurationError
 from tranship.postgres.casting import ColumnPlan
+from tranship.postgres.hexadecimal import hex_from_bytes
 from tranship.postgres.types import PostgresType
 
+pc: Any = pyarrow.compute  # its stubs know few of the argument types it takes
 ROWS_PER_CHUNK = 8_192
 """Rows encoded at once: about 2 MB of a 26-column fact. The encoder holds the GIL meanwhile."""
 
@@ -118,9 +120,9 @@ def _csv_array(array: pa.Array, plan: ColumnPlan) -> pa.Array:
     """The array as something whose CSV form Postgres reads back as the same values."""
     wire = plan.wire
     if pa.types.is_fixed_size_binary(wire):
-        return _hex(array.cast(pa.large_binary()), prefix="")
+        return hex_from_bytes(array.cast(pa.large_binary()))
     if pa.types.is_large_binary(wire):
-        return _hex(array, prefix="\\x")
+        return pc.binary_join_element_wise(_text("\\x"), hex_from_bytes(array), _text(""))
     if pa.types.is_decimal256(wire) or pa.types.is_decimal128(wire):
         return array.cast(pa.large_string())
     if pa.types.is_duration(wire):
@@ -131,22 +133,6 @@ def _csv_array(array: pa.Array, plan: ColumnPlan) -> pa.Array:
     if pa.types.is_timestamp(wire):
         return _far_timestamps(array)
     return array
-
-
-def _hex(array: pa.Array, prefix: str) -> pa.Array:
-    """Bytes as hexadecimal text, all values in one stroke."""
-    if not len(array):
-        return pa.array([], pa.large_string())
-    _, offsets, data = array.buffers()
-    bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
-    first, last = int(bounds[0]), int(bounds[-1])
-    digits = memoryview(data)[first:last].hex().encode() if data is not None else b""
-    doubled = pa.py_buffer((bounds - first) * 2)
-    valid = pc.is_valid(array).buffers()[1] if array.null_count else None
-    texts = pa.Array.from_buffers(
-        pa.large_string(), len(array), [valid, doubled, pa.py_buffer(digits)]
-    )
-    return pc.binary_join_element_wise(_text(prefix), texts, _text("")) if prefix else texts
 
 
 def _text(value: str) -> pa.Scalar:

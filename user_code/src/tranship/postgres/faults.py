@@ -133,7 +133,7 @@ def translate(
             details=details,
         )
     if state == "42501":
-        return _denied(error, settings, what, said, details)
+        return _denied(settings, what, said, details)
     if state == "42P01":
         return TableNotFoundError(f"{what}: {said}", "Check schema and name.", details=details)
     if state == "0A000" and "XML" in said:
@@ -178,7 +178,6 @@ def translated(settings: "PostgresSettings", doing: str = "") -> Iterator[None]:
 
 
 def _denied(
-    error: psycopg2.Error,
     settings: "PostgresSettings",
     what: str,
     said: str,

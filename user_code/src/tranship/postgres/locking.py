@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Sequence
+from itertools import count
 
 import psycopg2.errors
 import psycopg2.extensions
@@ -12,8 +13,10 @@ from tranship.errors import TransientError
 from tranship.tables import TableName
 
 ATTEMPT_MILLISECONDS = 500
-"""How long one attempt at an exclusive lock waits. Readers queue behind it for no longer, and it
-gives up before the server looks for deadlocks (after 1 s), so that never a reader is the victim."""
+"""How long an attempt at an exclusive lock waits. Readers queue behind it for no longer, and it gives
+up before the server looks for deadlocks (after 1 s), so that no reader is the victim of one."""
+PATIENT_ATTEMPT_MILLISECONDS = 1_500
+"""How long every fourth attempt waits: an autovacuum only steps aside for who waits over a second."""
 LONGEST_PAUSE_SECONDS = 2.0
 
 
@@ -52,10 +55,11 @@ def lock_exclusively(
         TransientError: Somebody held the table all that time; the message says who.
     """
     deadline = time.monotonic() + wait_seconds
-    cursor.execute("select set_config('lock_timeout', %s, true)", (f"{ATTEMPT_MILLISECONDS}ms",))
     pause = 0.05
-    while True:
+    for attempt in count(1):
+        milliseconds = ATTEMPT_MILLISECONDS if attempt % 4 else PATIENT_ATTEMPT_MILLISECONDS
         cursor.execute("savepoint tranship_lock")
+        cursor.execute("select set_config('lock_timeout', %s, true)", (f"{milliseconds}ms",))
         try:
             for statement in statements:
                 cursor.execute(statement)

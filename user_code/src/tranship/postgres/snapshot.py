@@ -285,8 +285,8 @@ def _option(setting: str) -> sql.Composable:
 
 
 def _barrier(options: list[str] | None) -> str:
-    settings = dict(option.partition("=")[::2] for option in options or ())
-    return "true" if settings.get("security_barrier") in {"true", "on", "1"} else "false"
+    on = {f"security_barrier={value}" for value in ("true", "on", "1", "yes")}
+    return "true" if on & set(options or ()) else "false"
 
 
 def _grantee(everyone: bool, role: str) -> sql.Composable:

@@ -39,7 +39,7 @@ def compiled(statement: sa.ClauseElement) -> tuple[str, dict[str, Any]]:
     """A statement's text and values as the driver takes them."""
     made = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     # The unused value keeps the driver substituting, and with it turning %% into %.
-    return str(made), {**made.params, "tranship": None}
+    return str(made), {**dict(made.params or {}), "tranship": None}
 
 
 def select_slice(

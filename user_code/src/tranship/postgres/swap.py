@@ -116,18 +116,15 @@ class Replacement:
         """
         name = self.existing.name
         attached = attachments_of(self.cursor, self.existing)
-        try:
-            lock_exclusively(self.cursor, attached.lock_statements(), name, wait_seconds)
-        except psycopg2.errors.InsufficientPrivilege as error:
-            self.cursor.execute("rollback to savepoint tranship_lock")
-            return str(error.diag.message_primary)
-        if fingerprint(self.cursor, self.existing.oid) != self._before:
-            raise TransientError(
-                f"{name} was altered by somebody else while its replacement was loaded.",
-                "Run the write again.",
-            )
+        # Going back to this point also lets go of the locks.
         self.cursor.execute("savepoint tranship_swap")
         try:
+            lock_exclusively(self.cursor, attached.lock_statements(), name, wait_seconds)
+            if fingerprint(self.cursor, self.existing.oid) != self._before:
+                raise TransientError(
+                    f"{name} was altered by somebody else while its replacement was loaded.",
+                    "Run the write again.",
+                )
             self._exchange()
         except CARRY_OVER_FAILURES as error:
             self.cursor.execute("rollback to savepoint tranship_swap")

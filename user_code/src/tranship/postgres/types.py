@@ -129,12 +129,9 @@ def _from_source(source: SourceType, arrow: pa.DataType) -> PostgresType | None:
                 PostgresType("varchar", (source.length,)) if source.length else PostgresType("text")
             )
         named = {
-            "uniqueidentifier": "uuid",
-            "uuid": "uuid",
-            "xml": "xml",
-            "json": "json",
-            "jsonb": "jsonb",
-        }
+            "uniqueidentifier": "uuid", "uuid": "uuid", "xml": "xml", "json": "json", "jsonb": "jsonb",
+            "interval": "interval", "numeric": "numeric",
+        }  # fmt: skip
         return PostgresType(named[name]) if name in named else None
     if pa.types.is_decimal(arrow):
         fixed = {"money": (19, 4), "smallmoney": (10, 4)}

@@ -133,7 +133,7 @@ class _Write:
         if evolution:
             self.details["evolved"] = str(evolution)
         if request.mode is WriteMode.MERGE:
-            return self._merge(cursor, plans, evolution)
+            return self._merge(cursor, existing, plans, evolution)
         if request.mode is WriteMode.REPLACE and isinstance(request.slice, WholeTable):
             reason = obstacle(cursor, existing)
             if reason is None:
@@ -151,7 +151,7 @@ class _Write:
         self.details["method"] = "created"
         if self.request.mode is WriteMode.MERGE:
             create_keys(cursor, self.request, self.schema)
-            return self._merge(cursor, plans, Evolution())
+            return self._merge(cursor, None, plans, Evolution())
         copied = self._copy(cursor, quoted(self.request.table), plans, freeze=True)
         with self._phase("index"):
             create_keys(cursor, self.request, self.schema)
@@ -178,7 +178,7 @@ class _Write:
             return copied
         self.details["in_place_because"] = reason
         with self._phase("move"):
-            self._evolve(cursor, evolution)
+            existing = self._evolve(cursor, existing, evolution)
             self._delete(cursor, existing)
             insert_staged(
                 cursor, self.request.table, [plan.name for plan in plans], quoted(replacement.table)
@@ -197,18 +197,23 @@ class _Write:
         create_staging(cursor, plans)
         copied = self._copy(cursor, STAGING, plans)
         with self._phase("move"):
-            self._evolve(cursor, evolution)
+            existing = self._evolve(cursor, existing, evolution)
             self._delete(cursor, existing)
             insert_staged(cursor, self.request.table, [plan.name for plan in plans])
         return copied
 
     def _merge(
-        self, cursor: psycopg2.extensions.cursor, plans: list[ColumnPlan], evolution: Evolution
+        self,
+        cursor: psycopg2.extensions.cursor,
+        existing: ExistingTable | None,
+        plans: list[ColumnPlan],
+        evolution: Evolution,
     ) -> Copied:
         create_staging(cursor, plans)
         copied = self._copy(cursor, STAGING, plans)
         with self._phase("merge"):
-            self._evolve(cursor, evolution)
+            if existing is not None:
+                self._evolve(cursor, existing, evolution)
             updated, inserted = merge_staged(cursor, self.request, plans)
         self.details |= {"rows_updated": updated, "rows_inserted": inserted}
         self.details.setdefault("method", "merged")
@@ -224,13 +229,17 @@ class _Write:
             )
         self.details["method"] = "deleted and inserted"
 
-    def _evolve(self, cursor: psycopg2.extensions.cursor, evolution: Evolution) -> None:
+    def _evolve(
+        self, cursor: psycopg2.extensions.cursor, existing: ExistingTable, evolution: Evolution
+    ) -> ExistingTable:
+        """Alter the table where the rows need it, and give it as it then is."""
         if evolution:
             lock = sql.SQL("lock table {} in access exclusive mode").format(
                 quoted(self.request.table)
             )
             lock_exclusively(cursor, [lock], self.request.table, self.settings.lock_wait_seconds)
             evolve_table(cursor, self.request.table, evolution)
+        return find_table(cursor, self.request.table) or existing
 
     def _copy(
         self,

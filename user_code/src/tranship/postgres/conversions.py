@@ -1,0 +1,216 @@
+"""Whole arrays of one type made into arrays of another; a value that would change is an error.
+
+Each function raises `MisfitError`, or pyarrow's own error, and `casting` says to whom it happened.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from tranship.postgres.hexadecimal import bytes_from_hex
+from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType
+
+pc: Any = pyarrow.compute  # its stubs know few of the argument types it takes
+Convert = Callable[[pa.Array], pa.Array]
+
+UUID_BYTES = 16
+# https://www.postgresql.org/docs/current/datatype-datetime.html: 4713 BC to 5874897 and 294276 AD;
+# an Arrow timestamp in microseconds ends before that.
+FIRST_DAY, LAST_DAY = -2_440_588, 2_145_042_905
+FIRST_MICROSECOND = -210_866_803_200_000_000
+_ENCODING_DECLARATION = r"""^(\s*<\?xml[^>]*?)\s+encoding\s*=\s*["'][^"']*["']"""
+
+
+class MisfitError(Exception):
+    """A value that a column cannot hold: its place in the array and why."""
+
+    def __init__(self, index: int, why: str):
+        super().__init__(why)
+        self.index = index
+        self.why = why
+
+
+def unchanged(array: pa.Array) -> pa.Array:
+    return array
+
+
+def cast_to(wire: pa.DataType, *, safe: bool = True) -> Convert:
+    def convert(array: pa.Array) -> pa.Array:
+        return array if array.type == wire else array.cast(wire, safe=safe)
+
+    return convert
+
+
+def decimal_type(type_: PostgresType) -> pa.DataType | None:
+    if not type_.modifiers:
+        return None
+    precision, scale = type_.modifiers
+    if precision <= 38:
+        return pa.decimal128(precision, scale)
+    return pa.decimal256(precision, scale) if precision <= 76 else None
+
+
+def is_narrow(wire: pa.DataType) -> bool:
+    return not pa.types.is_decimal256(wire)
+
+
+def zero_or_one(array: pa.Array) -> pa.Array:
+    wrong = pc.index(pc.is_in(array, pa.array([0, 1, None], array.type)), pa.scalar(False)).as_py()
+    if wrong >= 0:
+        raise MisfitError(wrong, "only 0 and 1 are truth values")
+    return array.cast(pa.bool_())
+
+
+def to_real(array: pa.Array) -> pa.Array:
+    narrow = array.cast(pa.float32(), safe=False)
+    lost = pc.and_(pc.is_inf(narrow), pc.invert(pc.is_inf(array)))
+    where = pc.index(lost, pa.scalar(True)).as_py()
+    if where >= 0:
+        raise MisfitError(where, "it is too large for a 4-byte float")
+    return narrow
+
+
+def float_text(*, bounded: bool) -> Convert:
+    def convert(array: pa.Array) -> pa.Array:
+        if bounded:
+            where = pc.index(pc.is_inf(array), pa.scalar(True)).as_py()
+            if where >= 0:
+                raise MisfitError(where, "a numeric with a precision has no infinity")
+        return array.cast(pa.large_string())
+
+    return convert
+
+
+def uuid_bytes(array: pa.Array) -> pa.Array:
+    digits = pc.replace_substring_regex(array.cast(pa.large_string()), r"^\{(.*)\}$|-", r"\1")
+    digits = pc.replace_substring(digits, "-", "")
+    lengths = pc.utf8_length(digits)
+    odd = pc.index(pc.equal(lengths, 2 * UUID_BYTES), pa.scalar(False)).as_py()
+    if odd >= 0:
+        raise MisfitError(odd, "it is not a UUID")
+    values = bytes_from_hex(digits)
+    return values.cast(pa.binary(UUID_BYTES))
+
+
+def checked_date(array: pa.Array) -> pa.Array:
+    days = cast_to(pa.date32())(array)
+    _within(days.cast(pa.int32()), FIRST_DAY, LAST_DAY)
+    return days
+
+
+def checked_timestamp(wire: pa.DataType) -> Convert:
+    cast = cast_to(wire)
+
+    def convert(array: pa.Array) -> pa.Array:
+        stamps = cast(array)
+        _within(stamps.cast(pa.int64()), FIRST_MICROSECOND, None)
+        return stamps
+
+    return convert
+
+
+def _within(numbers: pa.Array, low: int, high: int | None) -> None:
+    bounds = pc.min_max(numbers)
+    least, most = bounds["min"].as_py(), bounds["max"].as_py()
+    if least is None or (least >= low and (high is None or most <= high)):
+        return
+    outside = pc.less(numbers, low)
+    if high is not None:
+        outside = pc.or_(outside, pc.greater(numbers, high))
+    raise MisfitError(
+        pc.index(outside, pa.scalar(True)).as_py(), "it is outside the range of Postgres"
+    )
+
+
+def whole_ticks(convert: Convert, digits: int) -> Convert:
+    """Refuse values with more fractional digits than the column keeps; Postgres would round them."""
+    if digits >= MICROSECOND_DIGITS:
+        return convert
+    tick = 10 ** (MICROSECOND_DIGITS - digits)
+
+    def checked(array: pa.Array) -> pa.Array:
+        values = convert(array)
+        numbers = values.cast(pa.int64())
+        rest = pc.subtract(numbers, pc.multiply(pc.divide(numbers, tick), tick))
+        where = pc.index(pc.not_equal(rest, 0), pa.scalar(True)).as_py()
+        if where >= 0:
+            raise MisfitError(where, f"it has more than {digits} digits after the second")
+        return values
+
+    return checked
+
+
+def plain_text(array: pa.Array) -> pa.Array:
+    texts = cast_to(pa.large_string())(array)
+    _refuse_nul(texts)
+    return texts
+
+
+def text_up_to(limit: int | None) -> Convert:
+    def convert(array: pa.Array) -> pa.Array:
+        texts = plain_text(array)
+        offsets = texts.buffers()[1]
+        if limit is not None and len(texts) and offsets is not None:
+            bounds = np.frombuffer(memoryview(offsets), np.int64)[
+                texts.offset : texts.offset + len(texts) + 1
+            ]
+            # No text has more characters than bytes, so most batches need no counting.
+            if int(np.diff(bounds).max(initial=0)) > limit:
+                where = pc.index(pc.greater(pc.utf8_length(texts), limit), pa.scalar(True)).as_py()
+                if where >= 0:
+                    length = pc.utf8_length(texts)[where].as_py()
+                    raise MisfitError(where, f"it has {length} characters")
+        return texts
+
+    return convert
+
+
+def _refuse_nul(texts: pa.Array) -> None:
+    """Postgres's texts cannot hold U+0000 (https://www.postgresql.org/docs/current/datatype-character.html)."""
+    _, offsets, data = texts.buffers()
+    if data is None or offsets is None or not len(texts):
+        return
+    bounds = np.frombuffer(memoryview(offsets), np.int64)
+    first, last = int(bounds[texts.offset]), int(bounds[texts.offset + len(texts)])
+    if first == last or np.frombuffer(memoryview(data), np.uint8)[first:last].min() != 0:
+        return
+    where = pc.index(pc.match_substring(texts, "\0"), pa.scalar(True)).as_py()
+    if where >= 0:
+        raise MisfitError(where, "Postgres texts cannot contain U+0000")
+
+
+def xml_text(array: pa.Array) -> pa.Array:
+    """Text without an encoding declaration: it is UTF-8 by now, whatever it was declared as."""
+    return pc.replace_substring_regex(plain_text(array), _ENCODING_DECLARATION, r"\1")
+
+
+def json_text(array: pa.Array) -> pa.Array:
+    values = array.to_pylist(maps_as_pydicts="strict")
+    texts = []
+    for index, value in enumerate(values):
+        try:
+            texts.append(
+                None if value is None else json.dumps(value, default=_as_json, allow_nan=False)
+            )
+        except (TypeError, ValueError) as error:
+            raise MisfitError(index, f"JSON cannot express it ({error})") from None
+        if value is not None and re.search(r"(?<!\\)(?:\\\\)*\\u0000", texts[-1]):
+            raise MisfitError(index, "Postgres texts cannot contain U+0000")
+    return pa.array(texts, pa.large_string())
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    raise TypeError(f"a {type(value).__name__} has no JSON form")

@@ -1,0 +1,246 @@
+"""Read a Postgres table as a stream of record batches with its exact types.
+
+The server sends CSV through COPY and pyarrow parses it, a block of whole rows at a time, while a thread
+receives the next: memory holds a few blocks, however large the table is.
+"""
+
+import io
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import psycopg2.extensions
+import pyarrow as pa
+from pyarrow import csv
+
+from tranship.errors import TableNotFoundError, ValueDoesNotFitError
+from tranship.frames import ROWS_PER_BATCH, Batches
+from tranship.postgres.catalog import find_table
+from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.faults import translated
+from tranship.postgres.hexadecimal import bytes_from_hex
+from tranship.postgres.statements import compiled, select_slice
+from tranship.reads import ReadRequest
+from tranship.tables import TableSchema
+
+BLOCK_BYTES = 4 * 2**20
+"""Size at which a block of rows is handed over; one larger row makes a larger block."""
+BLOCKS_AHEAD = 2
+
+_CONVERSION = re.compile(r"In CSV column #(?P<column>\d+): (?P<why>.*)")
+
+
+def read(settings: PostgresSettings, request: ReadRequest) -> Batches:
+    """The rows of a table as batches, in no particular order.
+
+    Each pass opens a connection of its own and sees one snapshot of the table. Types that Arrow has no
+    match for (json, enums, arrays, intervals, unbounded numerics) come as text.
+
+    Args:
+        settings: The server.
+        request: The table, its slice, and the columns.
+
+    Returns:
+        Batches that may be opened again and again; their schema is known before any row is read.
+
+    Raises:
+        TableNotFoundError: There is no such table, or this user may not see it.
+        ColumnNotFoundError: A column, or the slice's column, is not in the table.
+        ValueDoesNotFitError: While iterating: a value has no Arrow form, such as `infinity`.
+
+    Example:
+        >>> read(settings, ReadRequest(TableName("public", "stg_a"))).to_table()  # doctest: +SKIP
+    """
+    with (
+        connect(settings) as connection,
+        translated(settings, f"read of {request}"),
+        connection.cursor() as cursor,
+    ):
+        existing = find_table(cursor, request.table)
+        if existing is None:
+            raise TableNotFoundError(
+                f"Postgres at {settings.host}:{settings.port} has no table {request.table} in database "
+                f"{settings.database!r}, or {settings.user!r} may not see its schema.",
+                "Check schema and name, upper and lower case included; materialize the asset first.",
+            )
+        whole = existing.schema()
+        schema = whole.select(request.columns) if request.columns else whole
+        select = select_slice(request.table, list(schema.names), request.slice, whole)
+        statement = cursor.mogrify(*compiled(select)).decode()
+    arrow_schema = schema.to_arrow()
+    return Batches(
+        arrow_schema, lambda: _stream(settings, request, statement, schema, arrow_schema)
+    )
+
+
+def _stream(
+    settings: PostgresSettings,
+    request: ReadRequest,
+    statement: str,
+    schema: TableSchema,
+    arrow_schema: pa.Schema,
+) -> Iterator[pa.RecordBatch]:
+    blocks = _BlockQueue()
+    thread = threading.Thread(
+        target=_receive,
+        args=(settings, request, statement, blocks),
+        name="tranship-copy-out",
+        daemon=True,
+    )
+    thread.start()
+    rows = 0
+    try:
+        while (block := blocks.get()) is not None:
+            for batch in _parse(block, schema, arrow_schema, request, rows):
+                rows += batch.num_rows
+                yield batch
+    finally:
+        blocks.abandon()
+        thread.join()
+
+
+def _receive(
+    settings: PostgresSettings, request: ReadRequest, statement: str, blocks: "_BlockQueue"
+) -> None:
+    """Runs in the thread: one COPY from the first row to the last."""
+    try:
+        with (
+            connect(settings) as connection,
+            translated(settings, f"read of {request}"),
+            connection.cursor() as cursor,
+        ):
+            # The texts that pyarrow parses; a role or database may have other defaults.
+            cursor.execute(
+                "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex'"
+            )
+            cursor.execute("set extra_float_digits = 1; set intervalstyle = 'postgres'")
+            blocks.connection = connection
+            cursor.copy_expert(f"copy ({statement}) to stdout with (format csv)", blocks)
+        blocks.finish(None)
+    except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
+        blocks.finish(error)
+
+
+def _parse(
+    block: bytes,
+    schema: TableSchema,
+    arrow_schema: pa.Schema,
+    request: ReadRequest,
+    rows_before: int,
+) -> Iterator[pa.RecordBatch]:
+    types = {
+        column.name: pa.large_string() if pa.types.is_large_binary(column.type) else column.type
+        for column in schema.columns
+    }
+    try:
+        table = csv.read_csv(
+            io.BytesIO(block),
+            # One block: a boundary inside would have to fall between rows.
+            read_options=csv.ReadOptions(
+                column_names=list(schema.names), block_size=len(block) + 1
+            ),
+            parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=csv.ConvertOptions(
+                column_types=types,
+                null_values=[""],
+                true_values=["t"],
+                false_values=["f"],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise _unreadable(error, schema, request, rows_before) from None
+    for batch in table.to_batches(max_chunksize=ROWS_PER_BATCH):
+        arrays = [
+            bytes_from_hex(array, digits_from=2) if pa.types.is_large_binary(wanted.type) else array
+            for array, wanted in zip(batch.columns, arrow_schema, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(arrays, schema=arrow_schema)
+
+
+def _unreadable(
+    error: pa.ArrowInvalid, schema: TableSchema, request: ReadRequest, rows_before: int
+) -> ValueDoesNotFitError:
+    match = _CONVERSION.search(str(error))
+    where = f'column "{schema.names[int(match["column"])]}"' if match else "a row"
+    why = match["why"] if match else str(error)
+    return ValueDoesNotFitError(
+        f"{request.table} holds a value in {where}, after row {rows_before}, that Arrow has no form "
+        f"for: {why}.",
+        "Infinite dates, years before 1 or after 9999, and NaN in a numeric(p,s) cannot be read: leave "
+        "the column out, or read it through a view that casts it.",
+        details={"column": where},
+    )
+
+
+@dataclass(slots=True)
+class _BlockQueue:
+    """A bounded queue of blocks that `copy_expert` writes to as a file, one row a call."""
+
+    connection: psycopg2.extensions.connection | None = None
+    _rows: list[bytes] = field(default_factory=list)
+    _size: int = 0
+    _blocks: deque[bytes] = field(default_factory=deque)
+    _finished: bool = False
+    _failure: BaseException | None = None
+    _abandoned: bool = False
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def write(self, row: bytes) -> int:
+        self._rows.append(row)
+        self._size += len(row)
+        if self._size >= BLOCK_BYTES:
+            self._hand_over()
+        return len(row)
+
+    def _hand_over(self) -> None:
+        block = b"".join(self._rows)
+        self._rows.clear()
+        self._size = 0
+        with self._changed:
+            while len(self._blocks) >= BLOCKS_AHEAD and not self._abandoned:
+                self._changed.wait()
+            if self._abandoned:
+                raise ConnectionAbortedError("nobody reads any more")
+            self._blocks.append(block)
+            self._changed.notify_all()
+
+    def finish(self, failure: BaseException | None) -> None:
+        if failure is None and self._rows:
+            try:
+                self._hand_over()
+            except ConnectionAbortedError as error:
+                failure = error
+        with self._changed:
+            self._failure = failure
+            self._finished = True
+            self._changed.notify_all()
+
+    def get(self) -> bytes | None:
+        """The next block; `None` after the last.
+
+        Raises:
+            Exception: Whatever ended the COPY early.
+        """
+        with self._changed:
+            while not self._blocks and not self._finished:
+                self._changed.wait()
+            if self._blocks:
+                block = self._blocks.popleft()
+                self._changed.notify_all()
+                return block
+            if self._failure is not None:
+                raise self._failure
+            return None
+
+    def abandon(self) -> None:
+        """Let the thread go: it is told at its next block, and the server at once."""
+        with self._changed:
+            self._abandoned = True
+            finished, connection = self._finished, self.connection
+            self._changed.notify_all()
+        if not finished and connection is not None and not connection.closed:
+            connection.cancel()
