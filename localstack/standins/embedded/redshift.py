@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from standins.embedded.process import GuardedProcess
 from standins.embedded.ready_file import new_ready_file, wait_for_port
@@ -50,11 +50,13 @@ class EmbeddedRedshift:
         command = [sys.executable, "-m", "standins", "redshift", "--port", str(self._wanted_port)]
         command += ["--postgres", without_password + backend.path]
         command += ["--s3-endpoint", self._s3_endpoint, "--ready-file", str(ready_file)]
+        command.append("--exit-with-parent")
+        password = unquote(backend.password or "")
         self._server = GuardedProcess(
             "The Redshift stand-in",
             command,
             log=self.log,
-            environment={"PGPASSWORD": backend.password or ""},
+            environment={"PGPASSWORD": password, "TRANSHIP_STANDIN_PASSWORD": password},
         ).start()
         self.port = wait_for_port(self._server, ready_file, START_SECONDS)
 

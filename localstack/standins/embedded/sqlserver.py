@@ -7,6 +7,7 @@ from typing import Self
 
 from standins.embedded.process import GuardedProcess
 from standins.embedded.ready_file import new_ready_file, wait_for_port
+from standins.sample.catalog import DEFAULT_SEED
 
 HOST = "127.0.0.1"
 USER = "sa"
@@ -62,9 +63,9 @@ class EmbeddedSqlServer:
         ready_file = new_ready_file(self.directory, "sqlserver")
         command = [sys.executable, "-m", "standins", "sqlserver", "--host", HOST]
         command += ["--port", str(self._wanted_port), "--user", USER, "--database", DATABASE]
-        command += ["--ready-file", str(ready_file)]
+        command += ["--ready-file", str(ready_file), "--exit-with-parent"]
         if self._sample is not None:
-            command += ["--sample", str(self._sample)]
+            command += ["--sample", str(self._sample), "--sample-seed", str(DEFAULT_SEED)]
         if self._path is not None:
             command += ["--path", str(self._path)]
         self._server = GuardedProcess(

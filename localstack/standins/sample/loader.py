@@ -1,6 +1,6 @@
 """Loads the sample tables into a SQL Server: by bulk copy where the server takes it, else by INSERT."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import mssql_python
@@ -58,7 +58,7 @@ class SampleLoader:
             SampleLoadError: If the table is there with another number of rows and is not to be replaced.
         """
         present = self._row_count(table)
-        if present is not None and not self._replace:
+        if present and not self._replace:
             if present == table.rows:
                 on_rows(table.rows)
                 return TableLoad(table.name, table.rows, "already there")
@@ -66,9 +66,11 @@ class SampleLoader:
                 f"dbo.{table.name} has {present:,} rows, the sample {table.rows:,}. Pass --replace to drop the "
                 "table and load it anew, or use another database."
             )
-        if present is not None:
+        if present is not None and self._replace:
             self._execute(f"drop table [dbo].[{table.name}]")
-        self._execute(table.ddl)
+            present = None
+        if present is None:
+            self._execute(table.ddl)
         self._connection.commit()
         method = self._fill(table, on_rows)
         loaded = self._row_count(table)
@@ -109,9 +111,8 @@ class SampleLoader:
         for batch in table.batches():
             for start in range(0, len(batch), size):
                 part = batch.slice(start, size)
-                values = [column.to_pylist() for column in part.columns]
-                parameters = [value for row in zip(*values, strict=True) for value in row]
-                cursor.execute(_insert_statement(table, len(part)), parameters)
+                rows = list(zip(*(column.to_pylist() for column in part.columns), strict=True))
+                cursor.execute(*_insert_statement(table, rows))
                 on_rows(len(part))
         self._connection.commit()
 
@@ -131,12 +132,13 @@ class SampleLoader:
         self._connection.cursor().execute(statement)
 
 
-def _insert_statement(table: SampleTable, rows: int) -> str:
-    # A null parameter is sent as text, which SQL Server does not turn into varbinary by itself.
-    markers = [
-        "cast(? as varbinary(max))" if field.type == pa.large_binary() else "?"
-        for field in table.schema
-    ]
-    row = f"({', '.join(markers)})"
+def _insert_statement(
+    table: SampleTable, rows: Sequence[Sequence[object]]
+) -> tuple[str, list[object]]:
+    """Return an INSERT of several rows and its parameters."""
+    # The driver sends a null parameter as text, which SQL Server does not turn into varbinary.
+    markers = [f"({', '.join('null' if value is None else '?' for value in row)})" for row in rows]
+    parameters = [value for row in rows for value in row if value is not None]
     columns = ", ".join(f"[{name}]" for name in table.schema.names)
-    return f"insert into [dbo].[{table.name}] ({columns}) values {', '.join([row] * rows)}"
+    statement = f"insert into [dbo].[{table.name}] ({columns}) values {', '.join(markers)}"
+    return statement, parameters
