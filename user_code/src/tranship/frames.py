@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from tranship.errors import BatchDoesNotFitError, ConfigurationError
+from tranship.errors import ConfigurationError
+from tranship.fitting import hold_to
 from tranship.tables import TableSchema
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Batches:
         if not replayable and not isinstance(value, Batches):
             opened = _once(opened)
         fixed = schema if schema is not None else found
-        return cls(fixed, lambda: _hold_to(fixed, opened()), replayable)
+        return cls(fixed, lambda: hold_to(fixed, opened()), replayable)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.open()
@@ -220,57 +221,6 @@ def _once(opened: Callable[[], Iterator[pa.RecordBatch]]) -> Callable[[], Iterat
         return opened()
 
     return first_pass
-
-
-def _hold_to(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for number, batch in enumerate(batches, start=1):
-        yield _fit(batch, schema, number)
-
-
-def _fit(batch: pa.RecordBatch, schema: pa.Schema, number: int) -> pa.RecordBatch:
-    if batch.schema.equals(schema):
-        return (
-            batch.replace_schema_metadata(schema.metadata)
-            if batch.schema.metadata != schema.metadata
-            else batch
-        )
-    missing = [name for name in schema.names if name not in batch.schema.names]
-    extra = [name for name in batch.schema.names if name not in schema.names]
-    if missing or extra:
-        listed = [f'"{name}" is missing' for name in missing] + [
-            f'"{name}" is new' for name in extra
-        ]
-        raise BatchDoesNotFitError(
-            f"Batch {number} does not have the columns of the first one: {', '.join(listed)}.",
-            "Give every batch the same columns.",
-        )
-    return pa.RecordBatch.from_arrays(
-        [_cast(batch.column(field.name), field, number) for field in schema], schema=schema
-    )
-
-
-def _cast(array: pa.Array, field: pa.Field, number: int) -> pa.Array:
-    """The same values as the first batch's type, where that loses nothing."""
-    if array.null_count and not field.nullable:
-        raise BatchDoesNotFitError(
-            f'Batch {number} has {array.null_count} null(s) in "{field.name}", which is declared not null.',
-            "Fill them, or declare the column nullable.",
-        )
-    if array.type == field.type:
-        return array
-    if pa.types.is_null(field.type):
-        raise BatchDoesNotFitError(
-            f'"{field.name}" was all null in the first batch and is {array.type} in batch {number}.',
-            "Declare the types: give the first frame's column a type, or pass a schema.",
-        )
-    try:
-        return array.cast(field.type, safe=True)
-    except pa.ArrowException as error:
-        raise BatchDoesNotFitError(
-            f'"{field.name}" is {field.type} in the first batch and {array.type} in batch {number}, '
-            f"and its values do not fit: {error}.",
-            "Give every batch the same types.",
-        ) from error
 
 
 def _check_names(names: list[Any]) -> None:
