@@ -1,6 +1,7 @@
 """Ops that move tables one by one: find them, extract each, load each."""
 
 import re
+from collections.abc import Iterator
 
 import dagster as dg
 from pydantic import Field
@@ -63,12 +64,10 @@ def extract_table(context: dg.OpExecutionContext, sqlserver: SqlServerResource, 
     return extract(context, sqlserver, TableName.parse(table, default_schema="dbo"))
 
 
-@dg.op(retry_policy=TRANSIENT_FAULTS, tags={"kind": "postgres"})
-def load_table(
-    context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str
-) -> int:
-    """Replace one `stg_` table in Postgres; returns how many rows it has now."""
-    return load(context, postgres, df, tbl)
+@dg.op(out=dg.Out(int), retry_policy=TRANSIENT_FAULTS, tags={"kind": "postgres"})
+def load_table(context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str):
+    """Replace one `stg_` table in Postgres; gives how many rows it has now."""
+    yield from load(context, postgres, df, tbl)
 
 
 @dg.op(out=EXTRACTED, retry_policy=TRANSIENT_FAULTS, tags={"kind": "sqlserver"})
@@ -77,12 +76,12 @@ def extract_dim_product_category(context: dg.OpExecutionContext, sqlserver: SqlS
     return extract(context, sqlserver, TableName("dbo", "DimProductCategory"))
 
 
-@dg.op(retry_policy=TRANSIENT_FAULTS, tags={"kind": "postgres"})
+@dg.op(out=dg.Out(int), retry_policy=TRANSIENT_FAULTS, tags={"kind": "postgres"})
 def load_dim_product_category(
     context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str
-) -> int:
-    """Replace `stg_DimProductCategory` in Postgres; returns how many rows it has now."""
-    return load(context, postgres, df, tbl)
+):
+    """Replace `stg_DimProductCategory` in Postgres; gives how many rows it has now."""
+    yield from load(context, postgres, df, tbl)
 
 
 def extract(
@@ -94,7 +93,9 @@ def extract(
         return sqlserver.read(table, log=context.log), target_name(table)
 
 
-def load(context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str) -> int:
+def load(
+    context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches, tbl: str
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[int]]:
     """Replace a `stg_` table, count it, and report both to Dagster.
 
     Raises:
@@ -105,15 +106,17 @@ def load(context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches
     with as_failures():
         result = postgres.write(WriteRequest(table), df, log=context.log)
         rows_in_table = postgres.row_count(table)
-    context.log_event(dg.AssetMaterialization(asset_key, metadata=write_metadata(result)))
+    context.log.info(
+        f"Loaded {result.rows:,} rows into {table} in {result.seconds:.2f} s "
+        f"({result.rows_per_second:,.0f} rows/s)."
+    )
     complete = rows_in_table == result.rows
-    context.log_event(
-        dg.AssetCheckEvaluation(
-            asset_key=asset_key,
-            check_name="as_many_rows_as_extracted",
-            passed=complete,
-            metadata={"rows_extracted": result.rows, "rows_in_table": rows_in_table},
-        )
+    yield dg.AssetMaterialization(asset_key, metadata=write_metadata(result))
+    yield dg.AssetCheckEvaluation(
+        asset_key=asset_key,
+        check_name="as_many_rows_as_extracted",
+        passed=complete,
+        metadata={"rows_extracted": result.rows, "rows_in_table": rows_in_table},
     )
     if not complete:
         raise dg.Failure(
@@ -121,11 +124,7 @@ def load(context: dg.OpExecutionContext, postgres: PostgresResource, df: Batches
             "Something else writes to the table; give it a table of its own.",
             allow_retries=False,
         )
-    context.log.info(
-        f"Loaded {result.rows:,} rows into {table} in {result.seconds:.2f} s "
-        f"({result.rows_per_second:,.0f} rows/s)."
-    )
-    return result.rows
+    yield dg.Output(result.rows)
 
 
 def target_name(table: TableName) -> str:

@@ -1,0 +1,66 @@
+"""IO managers that keep assets and op outputs as Postgres tables."""
+
+import logging
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from typing_extensions import override
+
+from tranship.frames import Batches
+from tranship.io_manager import TableIOManager
+from tranship.postgres import reader, writer
+from tranship.postgres.resource import PostgresResource
+from tranship.reads import ReadRequest
+from tranship.writes import WriteRequest, WriteResult
+
+
+class PostgresIOManager(TableIOManager):
+    """Keeps assets as Postgres tables; inputs without an annotation come as pyarrow Tables.
+
+    Example:
+        >>> import dagster as dg
+        >>> postgres = PostgresResource(
+        ...     host="127.0.0.1", database="warehouse", user="etl", password=dg.EnvVar("PGPASSWORD")
+        ... )
+        >>> dg.Definitions(
+        ...     resources={"io_manager": PostgresIOManager(postgres=postgres, schema="staging")}
+        ... )  # doctest: +SKIP
+    """
+
+    postgres: dg.ResourceDependency[PostgresResource]
+
+    @property
+    @override
+    def default_load_type(self) -> Any:
+        return pa.Table
+
+    @override
+    def write(self, request: WriteRequest, batches: Batches, log: logging.Logger) -> WriteResult:
+        return writer.write(self.postgres.settings(), request, batches, log=log)
+
+    @override
+    def read(self, request: ReadRequest, log: logging.Logger) -> Batches:
+        return reader.read(self.postgres.settings(), request)
+
+
+class PostgresPandasIOManager(PostgresIOManager):
+    """A `PostgresIOManager` whose inputs come as pandas frames unless they are annotated otherwise."""
+
+    @property
+    @override
+    def default_load_type(self) -> Any:
+        import pandas as pd
+
+        return pd.DataFrame
+
+
+class PostgresPolarsIOManager(PostgresIOManager):
+    """A `PostgresIOManager` whose inputs come as polars frames unless they are annotated otherwise."""
+
+    @property
+    @override
+    def default_load_type(self) -> Any:
+        import polars as pl
+
+        return pl.DataFrame

@@ -1,0 +1,129 @@
+"""Postgres as a Dagster resource: configuration at the top, plain functions underneath."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+import psycopg2.extensions
+from psycopg2 import sql
+from pydantic import Field
+
+from tranship.errors import TableNotFoundError
+from tranship.frames import Batches
+from tranship.postgres import reader, writer
+from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.copying import Progress
+from tranship.reads import ReadRequest
+from tranship.slices import Slice, WholeTable
+from tranship.tables import TableName
+from tranship.writes import WriteRequest, WriteResult
+
+
+class PostgresResource(dg.ConfigurableResource[Any]):
+    """A Postgres database to write to and read from.
+
+    Example:
+        >>> import dagster as dg
+        >>> PostgresResource(
+        ...     host="warehouse.example.com",
+        ...     database="warehouse",
+        ...     user="etl",
+        ...     password=dg.EnvVar("POSTGRES_PASSWORD"),
+        ... )  # doctest: +SKIP
+    """
+
+    host: str = Field(description="Host name or address; a path is the folder of a unix socket.")
+    port: int = Field(default=5432, description="TCP port.")
+    database: str = Field(description="The database; a write never leaves it.")
+    user: str = Field(
+        description="The role to connect as. It needs CREATE on the schemas it writes."
+    )
+    password: str | None = Field(
+        default=None, description="The role's password. Give it as an EnvVar."
+    )
+    sslmode: str = Field(
+        default="prefer",
+        description="libpq's sslmode: prefer encrypts where the server can and verifies nothing; "
+        "verify-full also checks the certificate and its host name.",
+    )
+    sslrootcert: str | None = Field(
+        default=None, description="PEM file of the certificate authorities to trust, or system."
+    )
+    connect_timeout_seconds: int = Field(
+        default=10, description="How long to wait for the server to answer."
+    )
+    statement_timeout_seconds: float = Field(
+        default=0, description="The server ends a statement that runs longer; 0 waits for ever."
+    )
+    lock_wait_seconds: float = Field(
+        default=600.0,
+        description="How long a write waits for another writer of the same table, and for readers "
+        "that stand in the way of a swap.",
+    )
+
+    def settings(self) -> PostgresSettings:
+        """The same as a value that the functions of `tranship.postgres` take.
+
+        Raises:
+            ConfigurationError: A setting cannot be used.
+        """
+        return PostgresSettings(
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            user=self.user,
+            password=self.password,
+            sslmode=self.sslmode,
+            sslrootcert=self.sslrootcert,
+            connect_timeout_seconds=self.connect_timeout_seconds,
+            statement_timeout_seconds=self.statement_timeout_seconds,
+            lock_wait_seconds=self.lock_wait_seconds,
+        )
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg2.extensions.connection]:
+        """A psycopg2 connection, for statements of your own; see `tranship.postgres.connection.connect`."""
+        with connect(self.settings()) as connection:
+            yield connection
+
+    def write(
+        self,
+        request: WriteRequest,
+        batches: Batches,
+        *,
+        log: logging.Logger | None = None,
+        progress: Progress | None = None,
+    ) -> WriteResult:
+        """Write rows in one transaction; see `tranship.postgres.writer.write`."""
+        return writer.write(self.settings(), request, batches, log=log, progress=progress)
+
+    def read(
+        self,
+        table: TableName,
+        slice: Slice | None = None,  # noqa: A002 - the word of the whole library
+        *,
+        columns: Sequence[str] | None = None,
+    ) -> Batches:
+        """The rows of a table as batches; see `tranship.postgres.reader.read`."""
+        names = None if columns is None else tuple(columns)
+        return reader.read(self.settings(), ReadRequest(table, slice or WholeTable(), names))
+
+    def row_count(self, table: TableName) -> int:
+        """How many rows a table has now.
+
+        Raises:
+            TableNotFoundError: There is no such table.
+        """
+        with connect(self.settings()) as connection, connection.cursor() as cursor:
+            identifier = sql.Identifier(table.schema, table.name)
+            cursor.execute("select to_regclass(%s) is not null", (identifier.as_string(cursor),))
+            if cursor.fetchone() != (True,):
+                raise TableNotFoundError(
+                    f"There is no table {table} in {self.database}.",
+                    "Load it first, or check its name.",
+                )
+            cursor.execute(sql.SQL("select count(*) from {}").format(identifier))
+            counted = cursor.fetchone()
+        return counted[0] if counted else 0
