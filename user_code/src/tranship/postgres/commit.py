@@ -46,7 +46,7 @@ def commit(
     if status == "committed":
         details["commit"] = "confirmed on a second connection"
         return
-    if status == "aborted" or request.mode is not WriteMode.APPEND:
+    if status == "aborted" or request.mode != WriteMode.APPEND:
         raise TransientError(lost.what, lost.remedy, details=lost.details)
     raise WriteFailedError(
         f"The connection was lost during the commit of the {request}, and the server does not say "

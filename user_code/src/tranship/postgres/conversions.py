@@ -38,10 +38,13 @@ class MisfitError(Exception):
 
 
 def unchanged(array: pa.Array) -> pa.Array:
+    """The array as it is."""
     return array
 
 
 def cast_to(wire: pa.DataType, *, safe: bool = True) -> Convert:
+    """Arrow's own cast; a safe one refuses to lose anything."""
+
     def convert(array: pa.Array) -> pa.Array:
         return array if array.type == wire else array.cast(wire, safe=safe)
 
@@ -49,6 +52,7 @@ def cast_to(wire: pa.DataType, *, safe: bool = True) -> Convert:
 
 
 def decimal_type(type_: PostgresType) -> pa.DataType | None:
+    """The Arrow decimal of a `numeric(p,s)`; `None` where there is none."""
     if not type_.modifiers:
         return None
     precision, scale = type_.modifiers
@@ -58,10 +62,12 @@ def decimal_type(type_: PostgresType) -> pa.DataType | None:
 
 
 def is_narrow(wire: pa.DataType) -> bool:
+    """Whether the binary encoder knows the type: it has no 256-bit decimals."""
     return not pa.types.is_decimal256(wire)
 
 
 def zero_or_one(array: pa.Array) -> pa.Array:
+    """Integers as truth values, and only 0 and 1."""
     wrong = pc.index(pc.is_in(array, pa.array([0, 1, None], array.type)), pa.scalar(False)).as_py()
     if wrong >= 0:
         raise MisfitError(wrong, "only 0 and 1 are truth values")
@@ -69,6 +75,7 @@ def zero_or_one(array: pa.Array) -> pa.Array:
 
 
 def to_real(array: pa.Array) -> pa.Array:
+    """8-byte floats as 4-byte ones; what becomes infinite is refused."""
     narrow = array.cast(pa.float32(), safe=False)
     lost = pc.and_(pc.is_inf(narrow), pc.invert(pc.is_inf(array)))
     where = pc.index(lost, pa.scalar(True)).as_py()
@@ -78,6 +85,8 @@ def to_real(array: pa.Array) -> pa.Array:
 
 
 def float_text(*, bounded: bool) -> Convert:
+    """Floats as their shortest exact texts; `bounded` refuses infinities."""
+
     def convert(array: pa.Array) -> pa.Array:
         if bounded:
             where = pc.index(pc.is_inf(array), pa.scalar(True)).as_py()
@@ -89,8 +98,9 @@ def float_text(*, bounded: bool) -> Convert:
 
 
 def uuid_bytes(array: pa.Array) -> pa.Array:
-    digits = pc.replace_substring_regex(array.cast(pa.large_string()), r"^\{(.*)\}$|-", r"\1")
-    digits = pc.replace_substring(digits, "-", "")
+    """UUIDs in any usual spelling as their 16 bytes."""
+    texts = array.cast(pa.large_string())
+    digits = pc.replace_substring(pc.ascii_trim(texts, characters="{}"), "-", "")
     lengths = pc.utf8_length(digits)
     odd = pc.index(pc.equal(lengths, 2 * UUID_BYTES), pa.scalar(False)).as_py()
     if odd >= 0:
@@ -100,12 +110,14 @@ def uuid_bytes(array: pa.Array) -> pa.Array:
 
 
 def checked_date(array: pa.Array) -> pa.Array:
+    """Dates within the range of Postgres."""
     days = cast_to(pa.date32())(array)
     _within(days.cast(pa.int32()), FIRST_DAY, LAST_DAY)
     return days
 
 
 def checked_timestamp(wire: pa.DataType) -> Convert:
+    """Timestamps within the range of Postgres."""
     cast = cast_to(wire)
 
     def convert(array: pa.Array) -> pa.Array:
@@ -148,12 +160,15 @@ def whole_ticks(convert: Convert, digits: int) -> Convert:
 
 
 def plain_text(array: pa.Array) -> pa.Array:
+    """Texts without U+0000."""
     texts = cast_to(pa.large_string())(array)
     _refuse_nul(texts)
     return texts
 
 
 def text_up_to(limit: int | None) -> Convert:
+    """Texts of at most so many characters."""
+
     def convert(array: pa.Array) -> pa.Array:
         texts = plain_text(array)
         offsets = texts.buffers()[1]
@@ -192,6 +207,7 @@ def xml_text(array: pa.Array) -> pa.Array:
 
 
 def json_text(array: pa.Array) -> pa.Array:
+    """Nested values as JSON."""
     values = array.to_pylist(maps_as_pydicts="strict")
     texts = []
     for index, value in enumerate(values):

@@ -135,9 +135,9 @@ def create_keys(
 ) -> None:
     """Give a new table its primary key, or an index on the columns that slices are found by."""
     key: tuple[str, ...] = ()
-    if request.mode is WriteMode.MERGE:
+    if request.mode == WriteMode.MERGE:
         key = request.key
-    elif request.mode is WriteMode.REPLACE and not request.slice.columns:
+    elif request.mode == WriteMode.REPLACE and not request.slice.columns:
         # A partition may be a snapshot of the whole source, and appended rows a history: the
         # source's key is a key here only where the whole table is replaced. Its columns may also
         # have been dropped on the way.
@@ -178,7 +178,7 @@ def reconcile(
         raise WriteFailedError(
             f"{request.table} is a {kind}, not a table.", "Choose another name, or drop it."
         )
-    evolve = request.on_schema_change is OnSchemaChange.EVOLVE
+    evolve = request.on_schema_change == OnSchemaChange.EVOLVE
     plans: list[ColumnPlan] = []
     added: list[tuple[Column, PostgresType]] = []
     wider: list[tuple[str, PostgresType]] = []

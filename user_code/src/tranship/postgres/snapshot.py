@@ -37,7 +37,7 @@ select a.attname, x.grantee = 0, pg_get_userbyid(x.grantee), x.privilege_type, x
 from pg_attribute a, aclexplode(a.attacl) x where a.attrelid = {0} and a.attnum > 0 and not a.attisdropped
 """
 _VIEWS = """
-select distinct v.oid, n.nspname, v.relname, pg_get_viewdef(v.oid), v.reloptions
+select distinct v.oid, n.nspname, v.relname, pg_get_viewdef(v.oid), v.reloptions, pg_get_userbyid(v.relowner)
 from pg_depend d join pg_rewrite r on r.oid = d.objid join pg_class v on v.oid = r.ev_class
 join pg_namespace n on n.oid = v.relnamespace
 where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = {}
@@ -172,10 +172,10 @@ class Attachments:
         # Setting the owner to the owner changes nothing but takes the lock; `lock table` on a view
         # would lock every table in it.
         locks: list[sql.Composable] = [
-            sql.SQL("alter view {} set (security_barrier = {})").format(
-                sql.Identifier(schema, name), sql.SQL(_barrier(options))
+            sql.SQL("alter view {} owner to {}").format(
+                sql.Identifier(schema, name), sql.Identifier(owner)
             )
-            for _, schema, name, _, options in self.views
+            for _, schema, name, _, _, owner in self.views
         ]
         locks.append(
             sql.SQL("lock table only {} in access exclusive mode").format(
@@ -186,7 +186,7 @@ class Attachments:
 
     def view_statements(self) -> Iterator[sql.Composable]:
         """The same views again; their text now finds the replacement under the old name."""
-        for _, schema, name, definition, options in self.views:
+        for _, schema, name, definition, options, _ in self.views:
             listed = sql.SQL(", ").join(map(_option, options or ()))
             yield sql.SQL("create or replace view {}{} as {}").format(
                 sql.Identifier(schema, name),
@@ -282,11 +282,6 @@ def _option(setting: str) -> sql.Composable:
     return sql.SQL("{} = {}").format(
         sql.SQL(".").join(map(sql.Identifier, name.split("."))), sql.Literal(value)
     )
-
-
-def _barrier(options: list[str] | None) -> str:
-    on = {f"security_barrier={value}" for value in ("true", "on", "1", "yes")}
-    return "true" if on & set(options or ()) else "false"
 
 
 def _grantee(everyone: bool, role: str) -> sql.Composable:

@@ -132,9 +132,9 @@ class _Write:
         plans, evolution = reconcile(request, self.schema, existing)
         if evolution:
             self.details["evolved"] = str(evolution)
-        if request.mode is WriteMode.MERGE:
+        if request.mode == WriteMode.MERGE:
             return self._merge(cursor, existing, plans, evolution)
-        if request.mode is WriteMode.REPLACE and isinstance(request.slice, WholeTable):
+        if request.mode == WriteMode.REPLACE and isinstance(request.slice, WholeTable):
             reason = obstacle(cursor, existing)
             if reason is None:
                 return self._swap(cursor, existing, plans, evolution)
@@ -149,7 +149,7 @@ class _Write:
         plans = new_columns(self.request, self.schema)
         create_table(cursor, self.request.table, self.schema, plans)
         self.details["method"] = "created"
-        if self.request.mode is WriteMode.MERGE:
+        if self.request.mode == WriteMode.MERGE:
             create_keys(cursor, self.request, self.schema)
             return self._merge(cursor, None, plans, Evolution())
         copied = self._copy(cursor, quoted(self.request.table), plans, freeze=True)
@@ -220,7 +220,7 @@ class _Write:
         return copied
 
     def _delete(self, cursor: psycopg2.extensions.cursor, existing: ExistingTable) -> None:
-        if self.request.mode is WriteMode.APPEND:
+        if self.request.mode == WriteMode.APPEND:
             self.details["method"] = "appended"
             return
         with self._phase("delete"):
