@@ -60,7 +60,7 @@ def test_an_import_that_fails_names_the_command_that_mends_it(monkeypatch):
     def fail(name: str) -> None:
         raise ImportError("libltdl.so.7: cannot open shared object file: No such file or directory")
 
-    monkeypatch.setattr(connection.importlib, "import_module", fail)
+    monkeypatch.setattr("importlib.import_module", fail)
     with pytest.raises(ConfigurationError) as caught:
         connection.driver()
     assert "libltdl.so.7: cannot open" in str(caught.value)

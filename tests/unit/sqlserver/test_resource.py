@@ -41,3 +41,9 @@ def test_a_wrong_setting_is_named():
     )
     with pytest.raises(ConfigurationError, match="encrypt is 'perhaps'"):
         resource.settings()
+
+
+def test_the_password_is_not_in_its_representation():
+    resource = SqlServerResource(host="db", database="dw", user="etl", password="hunter2")
+    assert "hunter2" not in repr(resource)
+    assert "hunter2" not in str(resource)

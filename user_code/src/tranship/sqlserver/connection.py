@@ -3,7 +3,7 @@
 import importlib
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ def driver() -> Any:
 
 
 @contextmanager
-def connect(settings: SqlServerSettings, *, doing: str = "connecting") -> Iterator[Any]:
+def connect(settings: SqlServerSettings, *, doing: str = "running a statement") -> Iterator[Any]:
     """A connection that is closed when the block ends; what the driver raises in it is translated.
 
     Every statement is its own transaction (autocommit), which is what a reader needs: a single
@@ -154,4 +154,6 @@ def cancel(cursor: Any) -> None:
     """
     stop = getattr(cursor.hstmt, "_cancel", None)
     if stop is not None:
-        stop()
+        # It fails where the connection is lost, and then there is nothing left to stop.
+        with suppress(RuntimeError):
+            stop()

@@ -146,6 +146,13 @@ def _refusal(
             "Check user and password, and that the server allows SQL Server authentication.",
             details=details,
         )
+    if "does not match host name" in text:
+        return ConnectionFailedError(
+            f'The certificate of {settings.address} is made out for another name than "{settings.host}".',
+            "Connect by the name that the certificate has (the driver does not match addresses), or give "
+            'that name: driver_keywords={"HostnameInCertificate": "db.example.com"}.',
+            details=details,
+        )
     if "certificate" in text:
         return ConnectionFailedError(
             f"The certificate of {settings.address} is not trusted by this machine.",

@@ -35,7 +35,7 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
     port: int = Field(default=DEFAULT_PORT, description="TCP port.")
     database: str = Field(description="The database to read.")
     user: str = Field(description="SQL Server login. It needs SELECT on the tables, no more.")
-    password: str = Field(description="The login's password. Give it as an EnvVar.")
+    password: str = Field(repr=False, description="The login's password. Give it as an EnvVar.")
     encrypt: str = Field(
         default="yes",
         description="yes (TLS, certificate verified), strict (TDS 8, SQL Server 2022 and later), or no.",

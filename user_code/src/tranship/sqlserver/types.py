@@ -192,6 +192,8 @@ def wire_form(source: SourceType, target: pa.DataType) -> WireForm:
         return WireForm(pa.large_string(), _lower_case)
     if name == "time":
         return WireForm(pa.time64("ns"), _without_7th_digit)
+    if name == "datetimeoffset":
+        return WireForm(pa.timestamp("us", tz="+00:00"), _cast_to(target))
     if name == "rowversion":
         return WireForm(pa.large_binary(), _cast_to(target))
     return WireForm(target)

@@ -1,0 +1,77 @@
+"""What the catalogue says of tables, in a fixed number of queries."""
+
+import pyarrow as pa
+import pytest
+
+from tranship.errors import TableNotFoundError
+from tranship.sqlserver import catalogue
+from tranship.sqlserver.statements import rows
+from tranship.tables import Column, SourceType, TableName
+
+
+def test_the_sample_is_found_by_wildcard(settings):
+    found = catalogue.list_tables(settings, ["dbo.DimProduct*"], exclude=["dbo.*Category"])
+    assert found == [TableName("dbo", "DimProduct")]
+
+
+def test_a_table_is_described_with_exact_types_and_its_key(settings, table):
+    name = table(
+        """
+        create table {table} (
+            [Order No] int not null, Line smallint not null, Price money, Note nvarchar(50), Body nvarchar(max),
+            Rate decimal(9, 3) not null, At datetime2(3), Version rowversion, primary key (Line, [Order No])
+        )
+        """
+    )
+    schema = catalogue.describe(settings, name)
+    assert schema.primary_key == ("Line", "Order No")
+    assert schema.columns == (
+        Column("Order No", pa.int32(), False, SourceType("int")),
+        Column("Line", pa.int16(), False, SourceType("smallint")),
+        Column("Price", pa.decimal128(19, 4), True, SourceType("money")),
+        Column("Note", pa.large_string(), True, SourceType("nvarchar", length=50)),
+        Column("Body", pa.large_string(), True, SourceType("nvarchar")),
+        Column("Rate", pa.decimal128(9, 3), False, SourceType("decimal", precision=9, scale=3)),
+        Column("At", pa.timestamp("us"), True, SourceType("datetime2", precision=3)),
+        Column("Version", pa.binary(8), False, SourceType("rowversion")),
+    )
+
+
+def test_a_column_that_cannot_be_moved_is_described_all_the_same(settings, table):
+    name = table("create table {table} (Id int primary key, Place geography)")
+    place = catalogue.describe(settings, name).column("Place")
+    assert (place.type, place.source_type) == (pa.null(), SourceType("geography"))
+
+
+def test_identity_and_the_estimate_of_rows_are_known(settings, table):
+    name = table(
+        "create table {table} (Id int identity primary key, Note nvarchar(9))",
+        "insert into {table} (Note) values ('a'), ('b'), ('c')",
+    )
+    found = catalogue.inspect_table(settings, name)
+    assert (found.identity, found.computed, found.is_view) == (("Id",), (), False)
+    assert catalogue.row_count_estimate(settings, name) == 3
+
+
+def test_a_missing_table_is_answered_with_close_names(settings):
+    with pytest.raises(TableNotFoundError) as caught:
+        catalogue.describe(settings, TableName("dbo", "DimProdukt"))
+    assert str(caught.value).startswith(
+        f'There is no table dbo.DimProdukt in the database "{settings.database}". '
+        "Did you mean dbo.DimProduct"
+    )
+
+
+def test_many_tables_take_no_more_queries_than_one(settings, table, monkeypatch):
+    names = [table("create table {table} (Id int primary key)") for _ in range(4)]
+    asked = []
+
+    def counting(connection, statement):
+        asked.append(statement)
+        return rows(connection, statement)
+
+    monkeypatch.setattr("tranship.sqlserver.catalogue.rows", counting)
+    found = catalogue.describe_many(settings, names)
+    assert list(found) == names
+    assert {schema.primary_key for schema in found.values()} == {("Id",)}
+    assert len(asked) == 6
