@@ -156,6 +156,7 @@ class Backend:
         self.relay: Callable[[list[tuple[bytes, bytes]]], Awaitable[None]] | None = None
         self.skipping = False
         self.failed = False
+        self._named = 0
         self._reader, self._writer = reader, writer
         self._outstanding: deque[bytes] = deque()
         self._settled = asyncio.Event()
@@ -268,9 +269,8 @@ class Backend:
             while waiting and waiting[0] not in b"SQ":
                 waiting.popleft()
             self.skipping = not waiting
-        elif kind == b"Z" or (waiting and _ENDS.get(kind) == waiting[0]):
-            if waiting:
-                waiting.popleft()
+        elif waiting and (kind == b"Z" or _ENDS.get(kind) == waiting[0]):
+            waiting.popleft()
 
     async def run(self, sql: str) -> Result:
         """Run statements of the gateway in the client's session and transaction.
@@ -296,7 +296,8 @@ class Backend:
         await self.settled()
         queue: asyncio.Queue[list[tuple[bytes, bytes]]] = asyncio.Queue()
         self.capture = queue.put
-        await self.send(wire.execute_once("standin", sql))
+        self._named += 1  # after an error the Close is skipped: a name is never used twice
+        await self.send(wire.execute_once(f"standin_{self._named}", sql))
         closes = 0
         while closes < 2:
             for kind, payload in await queue.get():

@@ -58,6 +58,26 @@ begin
     return result;
 end $$;
 
+-- CREATE TABLE AS: text without a length gets Redshift's largest one, and lengths count bytes.
+create or replace function redshift_standin.size_columns(relation oid) returns void
+language plpgsql as $$
+declare part record;
+begin
+    for part in
+        select attname, atttypid, greatest(atttypmod - 4, 0) as length from pg_catalog.pg_attribute
+        where attrelid = relation and attnum > 0 and not attisdropped
+            and atttypid in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype)
+    loop
+        if part.length = 0 then
+            execute pg_catalog.format('alter table %s alter column %I type varchar(65535)', relation::regclass, part.attname);
+            part.length := 65535;
+        end if;
+        execute pg_catalog.format('alter table %s add constraint %I check (octet_length(%I) <= %s)',
+            relation::regclass, 'rsbytes_' || case when part.atttypid = 'bpchar'::regtype then 'c' else '' end
+                || part.length || '_' || part.attname, part.attname, part.length);
+    end loop;
+end $$;
+
 create or replace function redshift_standin.type_name(type oid, modifier int) returns text
 language sql immutable as $$
     select case type

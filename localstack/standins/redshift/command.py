@@ -29,7 +29,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--aws-endpoint", metavar="URL", help="for IAM; defaults to the S3 endpoint")
     p.add_argument("--region", default=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
     p.add_argument("--user", help="the admin user; without it: the user of the Postgres URL")
-    p.add_argument("--password", help=f"better given as ${PASSWORD_VARIABLE}; without it: Postgres'")
+    p.add_argument(
+        "--password", help=f"better given as ${PASSWORD_VARIABLE}; without it: Postgres'"
+    )
     p.add_argument("--default-iam-role", metavar="ARN", help="what IAM_ROLE DEFAULT means")
     p.add_argument("--no-role-check", action="store_true", help="do not ask IAM for roles")
     p.add_argument("--tls-certificate", metavar="PEM")

@@ -2,14 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 
+from standins.redshift.alter import alter_table
 from standins.redshift.context import Context
 from standins.redshift.copy import run_copy
 from standins.redshift.copy_command import read_copy
-from standins.redshift.ddl import create_table, is_create_table
-from standins.redshift.errors import ACTIVE_TRANSACTION, RedshiftError
-from standins.redshift.faults import ConnectionCut
+from standins.redshift.ddl import create_table, create_table_as, is_create_table
+from standins.redshift.faults import ConnectionCutError
+from standins.redshift.merge import read_merge, run_merge
 from standins.redshift.rewrite import refuse, rewrite
-from standins.redshift.statements import Cursor, Statement, quote
+from standins.redshift.statements import Cursor, Statement
+from standins.redshift.unload import run_unload
+from standins.redshift.unload_command import read_unload
+from standins.redshift.upkeep import upkeep
 
 #: Runs the statement and returns its command tag.
 Command = Callable[[Context], Awaitable[str]]
@@ -28,9 +32,24 @@ def command_for(statement: Statement, context: Context) -> Command | None:
     if verb == "COPY":
         command = read_copy(statement, fold=fold)
         return lambda ctx: run_copy(ctx, command, statement.text.strip())
-    if is_create_table(statement) and "(" in statement.words and not _is_ctas(statement):
-        created = create_table(statement, fold=fold)
-        return lambda ctx: _run_all(ctx, created.statements, "CREATE TABLE")
+    if verb == "UNLOAD":
+        unload = read_unload(statement, context.settings)
+        return lambda ctx: run_unload(ctx, unload, statement.text.strip())
+    if is_create_table(statement):
+        as_query = _is_ctas(statement)
+        if as_query:
+            created = create_table_as(statement, context.settings)
+        else:
+            created = create_table(statement, fold=fold)
+        tag = "SELECT" if as_query else "CREATE TABLE"
+        return lambda ctx: _run_all(ctx, created.statements, tag)
+    if statement.starts("ALTER", "TABLE"):
+        return alter_table(statement, fold=fold)
+    if verb == "MERGE":
+        merge = read_merge(statement, context.settings)
+        return lambda ctx: run_merge(ctx, merge)
+    if verb in {"VACUUM", "ANALYZE", "ANALYSE"}:
+        return upkeep(statement, fold=fold)
     if verb == "TRUNCATE":
         return lambda ctx: _truncate(ctx, rewrite(statement, ctx.settings))
     if verb in {"COMMIT", "END"}:
@@ -40,7 +59,8 @@ def command_for(statement: Statement, context: Context) -> Command | None:
 
 def _is_ctas(statement: Statement) -> bool:
     words = statement.words
-    return "AS" in words and any(w in words for w in ("SELECT", "WITH"))
+    starts = (i for i, word in enumerate(words[:-1]) if word == "AS")
+    return any(words[i + 1] in {"SELECT", "WITH", "("} for i in starts)
 
 
 def written_table(statement: Statement, context: Context) -> tuple[str, ...] | None:
@@ -71,8 +91,8 @@ async def _truncate(context: Context, sql: str) -> str:
 async def _commit(context: Context, sql: str) -> str:
     faults = context.services.faults
     if faults.take("before commit"):
-        raise ConnectionCut
+        raise ConnectionCutError
     tag = (await context.backend.run(sql)).tag
     if faults.take("after commit"):
-        raise ConnectionCut
+        raise ConnectionCutError
     return tag

@@ -14,6 +14,15 @@ from standins.redshift.rewrite import SessionSettings
 from standins.redshift.statements import literal, quote
 from standins.redshift.storage import Storage
 
+#: Fails on purpose, which makes a transaction block a failed one.
+REFUSAL = "do $$ begin raise exception 'refused by the gateway'; end $$"
+
+
+def require_refusal(failure: BackendError) -> None:
+    """Raise if a statement failed for any other reason than being `REFUSAL`."""
+    if failure.fields.get("C") != "P0001":
+        raise failure
+
 
 class QueryIds:
     """Growing numbers for statements."""
@@ -96,11 +105,9 @@ class Context:
         """Put the client's transaction, if any, into the failed state."""
         if self.backend.status == b"T":
             try:
-                await self.backend.run(
-                    "do $$ begin raise exception 'refused by the gateway'; end $$"
-                )
-            except BackendError as expected:
-                assert expected.fields.get("C") == "P0001"
+                await self.backend.run(REFUSAL)
+            except BackendError as failure:
+                require_refusal(failure)
 
     def last_values_statement(self) -> str:
         """SQL that makes pg_last_copy_id() and its kin return this session's values."""

@@ -15,7 +15,7 @@ from standins.redshift.backend import PrivateStatement
 from standins.redshift.context import Context
 from standins.redshift.copy_command import CopyCommand
 from standins.redshift.errors import BackendError, RedshiftError, from_backend, spectrum
-from standins.redshift.faults import ConnectionCut
+from standins.redshift.faults import ConnectionCutError
 from standins.redshift.parquet_files import arrow_type, read_batches
 from standins.redshift.rows import chunks, new_encoder
 from standins.redshift.statements import quote
@@ -184,7 +184,7 @@ class _Load:
 
         def put(item: bytes | None) -> None:
             if self._stop.is_set():
-                raise _Stopped
+                raise _StoppedError
             asyncio.run_coroutine_threadsafe(queue.put(item), loop).result()
 
         def produce() -> None:
@@ -192,7 +192,7 @@ class _Load:
                 for batch in self.batches():
                     put(encoder.encode(batch))
                 put(encoder.finish())
-            except _Stopped:
+            except _StoppedError:
                 return
             finally:
                 if not self._stop.is_set():
@@ -248,7 +248,7 @@ class _Load:
     async def _fault(self, sent: int) -> None:
         fault = self.context.services.faults.take("copy") if sent == 1 else None
         if fault is not None and fault.action == "cut":
-            raise ConnectionCut
+            raise ConnectionCutError
         if fault is not None:
             await asyncio.sleep(fault.seconds)
 
@@ -258,5 +258,5 @@ class _Load:
         raise failure
 
 
-class _Stopped(Exception):
+class _StoppedError(Exception):
     """The receiver does not want more rows."""

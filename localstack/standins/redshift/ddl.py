@@ -7,8 +7,8 @@ primary key's columns are NOT NULL. Everything Postgres cannot keep goes to the 
 from dataclasses import dataclass, field
 
 from standins.redshift.errors import UNSUPPORTED, RedshiftError
-from standins.redshift.rewrite import check_name
-from standins.redshift.statements import Cursor, Statement, literal, quote
+from standins.redshift.rewrite import SessionSettings, check_name, rewrite
+from standins.redshift.statements import Cursor, Statement, literal, quote, split
 from standins.redshift.types import read_type
 
 _ENCODINGS = {
@@ -106,6 +106,21 @@ def accept_attribute(cursor: Cursor, attributes: TableAttributes) -> bool:
     return True
 
 
+def copied_attributes(table: tuple[str, ...], source: tuple[str, ...]) -> list[str]:
+    """SQL that gives a table made by LIKE the distribution, sorting and encodings of its source."""
+    new, old = (f"to_regclass({literal(quote(*name))})" for name in (table, source))
+    return [
+        f"""insert into redshift_standin.table_attributes
+            (relid, diststyle, distkey, sortkeys, interleaved)
+        select {new}, diststyle, distkey, sortkeys, interleaved
+        from redshift_standin.table_attributes where relid = {old}
+        on conflict (relid) do nothing""",
+        f"""insert into redshift_standin.column_encodings
+        select {new}, attnum, encoding from redshift_standin.column_encodings where relid = {old}
+        on conflict (relid, attnum) do nothing""",
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class CreateTable:
     """A CREATE TABLE translated: statements to run in order, within one transaction."""
@@ -142,6 +157,8 @@ def create_table(statement: Statement, *, fold: bool = True) -> CreateTable:
         temporary, table = True, table[-1:]
     attributes = TableAttributes()
     cursor.expect("(")
+    like = Cursor(statement, cursor.position)
+    source = like.qualified_name(fold=fold) if like.accept("LIKE") else None
     parts, columns = _elements(cursor, attributes, table, fold=fold)
     while not cursor.done:
         if not accept_attribute(cursor, attributes):
@@ -150,7 +167,34 @@ def create_table(statement: Statement, *, fold: bool = True) -> CreateTable:
     verb = f"create {'temporary ' if temporary else ''}table {'if not exists ' if absent else ''}"
     body = ",\n    ".join(parts)
     sql = f"{verb}{quote(*table)} (\n    {body}\n)"
-    return CreateTable(table, [sql, *attributes.statements(table)])
+    copied = copied_attributes(table, source) if source else []
+    return CreateTable(table, [sql, *copied, *attributes.statements(table)])
+
+
+def create_table_as(statement: Statement, settings: SessionSettings) -> CreateTable:
+    """Translate CREATE TABLE ... AS: attributes go between the name and AS.
+
+    Raises:
+        RedshiftError: Redshift would refuse it.
+    """
+    fold = not settings.case_sensitive_names
+    cursor = Cursor(statement)
+    while not cursor.accept("TABLE"):
+        cursor.next()
+    head = statement.text[: cursor.token.start]
+    absent = cursor.accept("IF", "NOT", "EXISTS")
+    table = cursor.qualified_name(fold=fold)
+    listed = cursor.names_in_parentheses(fold=fold) if cursor.peek() == "(" else []
+    attributes = TableAttributes()
+    while not cursor.accept("AS"):
+        if not accept_attribute(cursor, attributes):
+            raise cursor.unexpected()
+    query = rewrite(split(statement.text[cursor.token.start :])[0], settings)
+    names = f" ({', '.join(map(quote, listed))})" if listed else ""
+    sql = f"{head}{'if not exists ' if absent else ''}{quote(*table)}{names} as {query}"
+    relation = f"to_regclass({literal(quote(*table))})::oid"
+    sized = f"select redshift_standin.size_columns({relation})"
+    return CreateTable(table, [sql, sized, *attributes.statements(table)])
 
 
 def _elements(
@@ -170,12 +214,11 @@ def _elements(
         if not cursor.accept(","):
             break
     cursor.expect(")")
-    required = [f"check ({quote(n)} is not null)" for n in attributes.primary_key if not columns]
     for name in attributes.primary_key:
         for index, column in enumerate(columns):
             if column == name and not parts[index].endswith(" not null"):
                 parts[index] += " not null"
-    return [*parts, *checks, *required], columns
+    return [*parts, *checks], columns
 
 
 def _like(cursor: Cursor) -> str:

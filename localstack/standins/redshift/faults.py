@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 
 
-class ConnectionCut(Exception):
+class ConnectionCutError(Exception):
     """A fault says that this client's connection ends now."""
 
 

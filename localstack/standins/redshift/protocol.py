@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from standins.redshift import wire
 from standins.redshift.commands import Command, command_for, written_table
-from standins.redshift.context import Context
+from standins.redshift.context import REFUSAL, Context, require_refusal
 from standins.redshift.errors import BackendError, RedshiftError, from_backend
 from standins.redshift.rewrite import rewrite
 from standins.redshift.statements import Statement, split
@@ -204,9 +204,8 @@ class Protocol:
         """Tell the client, and let Postgres drop what this batch did, up to Sync."""
         self._skipping = True
         if not self._backend.skipping and self._backend.status != b"E":
-            refusal = "do $$ begin raise exception 'refused by the gateway'; end $$"
             try:
-                await self._backend.run_extended(refusal)
-            except BackendError as expected:
-                assert expected.fields.get("C") == "P0001"
+                await self._backend.run_extended(REFUSAL)
+            except BackendError as failure:
+                require_refusal(failure)
         self._writer.write(wire.error(fields))

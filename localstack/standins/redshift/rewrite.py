@@ -87,12 +87,22 @@ def rewrite(statement: Statement, settings: SessionSettings) -> str:
     refuse(statement)
     if statement.words[0] in {"SET", "SHOW", "RESET"}:
         return _setting(statement, settings)
-    edits = []
+    edits = _left_out(statement)
     for index, token in enumerate(statement.tokens):
         edit = _edit(statement, index, token, settings)
         if edit is not None:
             edits.append(edit)
     return apply_edits(statement.text, edits) if edits else statement.text
+
+
+def _left_out(statement: Statement) -> list[Edit]:
+    """Clauses that mean nothing to Postgres."""
+    words, tokens = statement.words, statement.tokens
+    if words[0] == "CREATE" and words[-4:] == ["WITH", "NO", "SCHEMA", "BINDING"]:
+        return [Edit(tokens[-4].start, tokens[-1].end + 1, "")]
+    if words[:2] == ["CREATE", "SCHEMA"] and "QUOTA" in words:
+        return [Edit(tokens[words.index("QUOTA")].start, tokens[-1].end + 1, "")]
+    return []
 
 
 def _edit(statement: Statement, index: int, token: Token, settings: SessionSettings) -> Edit | None:
@@ -118,10 +128,18 @@ def _edit(statement: Statement, index: int, token: Token, settings: SessionSetti
         text = _FUNCTIONS["SYSDATE"]
     elif words[index] in _FUNCTIONS and following == "(":
         text = _FUNCTIONS[words[index]]
-    elif preceding == "(" and index >= 2 and words[index - 2] in _DATE_PARTS:
-        if token.token_type != TokenType.STRING and following == ",":
-            text = literal(token.text)
+    elif _is_date_part(words, index) and token.token_type != TokenType.STRING:
+        text = literal(token.text)
     return None if text is None else Edit(token.start, token.end + 1, text)
+
+
+def _is_date_part(words: list[str], index: int) -> bool:
+    """Whether the word is the first argument of DATEADD and its kin, where it may go unquoted."""
+    return (
+        index >= 2
+        and words[index - 2] in _DATE_PARTS
+        and words[index - 1 : index + 2][::2] == ["(", ","]
+    )
 
 
 def check_name(name: str) -> None:

@@ -15,7 +15,7 @@ from standins.redshift.backend import Backend, Target
 from standins.redshift.catalogue import Catalogue
 from standins.redshift.context import Context, Services
 from standins.redshift.errors import BackendError, RedshiftError, from_backend
-from standins.redshift.faults import ConnectionCut
+from standins.redshift.faults import ConnectionCutError
 from standins.redshift.protocol import Protocol
 
 #: Startup parameters that reach Postgres. Redshift's drivers send others, which Postgres refuses.
@@ -55,7 +55,7 @@ class Session:
         except (RedshiftError, BackendError) as error:
             fields = error.fields("FATAL") if isinstance(error, RedshiftError) else error.fields
             self._writer.write(wire.error(fields))
-        except ConnectionCut:
+        except ConnectionCutError:
             self._writer.transport.abort()
         except (ConnectionError, asyncio.IncompleteReadError, wire.ProtocolError):
             pass  # the peer left; there is nobody to tell
@@ -152,6 +152,8 @@ class Session:
         receiver = asyncio.create_task(receive())
         try:
             await asyncio.wait({work, pump}, return_when=asyncio.FIRST_COMPLETED)
+            if pump.done():
+                pump.result()
             if work.done() and not work.cancelled():
                 work.result()
             elif self._backend and self._backend.status != b"I":

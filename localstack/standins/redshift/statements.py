@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from typing import ClassVar
 
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import TokenError
@@ -23,9 +25,11 @@ _STRINGS = {TokenType.STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING}
 
 class _Tokenizer(Redshift.Tokenizer):
     # By default the text after UNLOAD, LOCK, VACUUM and others becomes one opaque token.
-    COMMANDS: set[TokenType] = set()
+    COMMANDS: ClassVar[set[TokenType]] = set()
     # One word, one token: two words such as GROUP BY may have a comment between them.
-    KEYWORDS = {name: kind for name, kind in Redshift.Tokenizer.KEYWORDS.items() if " " not in name}
+    KEYWORDS: ClassVar[dict[str, TokenType]] = {
+        name: kind for name, kind in Redshift.Tokenizer.KEYWORDS.items() if " " not in name
+    }
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ def _relative(text: str, begin: int, tokens: list[Token]) -> Statement:
 def _split_big(sql: str) -> list[str]:
     ends = [match.start() for match in _PIECES.finditer(sql) if match[0] == ";"]
     bounds = [-1, *ends, len(sql)]
-    parts = [sql[start + 1 : end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    parts = [sql[start + 1 : end] for start, end in pairwise(bounds)]
     return [part for part in parts if part.strip()]
 
 
