@@ -111,7 +111,7 @@ from relation r
 def test_everything_that_hangs_on_the_table_survives_the_swap(
     table: TableName, load: Load, sql_rows: Run, roles: tuple[str, str]
 ) -> None:
-    reader, owner = roles
+    reader, _owner = roles
     other = TableName(table.schema, "other")
     load(other, products((1, "x"), (2, "y"), (3, "z")))
     load(table, products((1, "old")))
