@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tranship.errors import ConfigurationError
+from tranship.errors import ConfigurationError, UnsupportedTypeError
 from tranship.frames import ROWS_PER_BATCH, Batches, describe, schema_of
 from tranship.tables import Column, SourceType, TableSchema
 
@@ -200,6 +200,53 @@ def test_columns_of_the_same_name_are_refused(frame: Any):
 
     assert str(refused.value) == (
         "The frame has several columns of the same name: ['a']. Rename them."
+    )
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame(), pl.DataFrame(), pa.table({})])
+def test_a_frame_without_columns_is_refused_with_what_to_return(frame: Any):
+    with pytest.raises(ConfigurationError) as refused:
+        Batches.of(frame)
+
+    assert str(refused.value) == (
+        "The frame has no columns. "
+        "Return an empty frame with its columns, or None to skip the write."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([1, "x"], "Could not convert 'x' with type str: tried to convert to int64"),
+        (["x", 1], "Expected bytes, got a 'int' object"),
+        ([1j, 2j], "Unsupported numpy type"),
+        ([object()] * 2, "did not recognize Python value type"),
+    ],
+)
+def test_a_column_without_one_type_is_named(values: list[Any], why: str):
+    frame = pd.DataFrame({"id": [1, 2], "x": pd.Series(values, dtype=object)})
+    if isinstance(values[0], complex):
+        frame["x"] = pd.Series(values)
+
+    with pytest.raises(UnsupportedTypeError) as refused:
+        Batches.of(frame)
+
+    message = str(refused.value)
+    assert message.startswith('The column "x" of the frame has no type that can be moved: ')
+    assert why in message
+    assert message.endswith("Give all its values one type: frame.astype, frame.cast.")
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_python_objects_in_polars_are_refused_never_sent_as_addresses(lazily: bool):
+    frame = pl.DataFrame({"x": [object()]}, schema={"x": pl.Object})
+
+    with pytest.raises(UnsupportedTypeError) as refused:
+        Batches.of(frame.lazy() if lazily else frame)
+
+    assert str(refused.value) == (
+        'The column "x" of the frame has no type that can be moved: it holds Python objects. '
+        "Give all its values one type: frame.astype, frame.cast."
     )
 
 

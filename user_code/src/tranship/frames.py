@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from tranship.errors import ConfigurationError
+from tranship.errors import ConfigurationError, UnsupportedTypeError
 from tranship.fitting import hold_to
 from tranship.tables import TableSchema
 
@@ -57,6 +57,7 @@ class Batches:
         Raises:
             ConfigurationError: The value is none of these, is an empty iterable without a schema,
                 or a frame's column names are not distinct texts.
+            UnsupportedTypeError: A column holds Python objects that have no Arrow type in common.
             BatchDoesNotFitError: While iterating: a batch has another schema.
         """
         value = _readable(value)
@@ -108,7 +109,7 @@ class Batches:
         """
         import pandas as pd
 
-        return self.to_table().to_pandas(types_mapper=pd.ArrowDtype)
+        return self.to_table().to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
 
     def to_polars(self) -> "pl.DataFrame":
         """All rows in memory, as a polars frame."""
@@ -164,6 +165,7 @@ def schema_of(frame: Any) -> pa.Schema:
 
     Raises:
         ConfigurationError: The value is not a frame, or its column names are not distinct texts.
+        UnsupportedTypeError: A column holds Python objects that have no Arrow type in common.
     """
     if isinstance(frame, pa.Table | pa.RecordBatch | pa.RecordBatchReader | Batches):
         schema = frame.schema
@@ -173,10 +175,13 @@ def schema_of(frame: Any) -> pa.Schema:
             if type(frame).__name__ == "LazyFrame"
             else frame.clear()
         )
+        opaque = [name for name, dtype in collected.schema.items() if str(dtype) == "Object"]
+        if opaque:
+            raise _untyped(opaque[0], "it holds Python objects")
         schema = collected.to_arrow().schema
     elif _library(frame) == "pandas":
         _check_names(list(frame.columns))
-        schema = pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
+        schema = _pandas_schema(frame)
     elif isinstance(stream := _readable(frame), pa.RecordBatchReader):
         schema = stream.schema
     else:
@@ -223,8 +228,32 @@ def _once(opened: Callable[[], Iterator[pa.RecordBatch]]) -> Callable[[], Iterat
     return first_pass
 
 
+def _pandas_schema(frame: "pd.DataFrame") -> pa.Schema:
+    try:
+        return pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
+    except (pa.ArrowException, TypeError):
+        for name in frame.columns:  # Arrow does not always say which column it was
+            try:
+                pa.Schema.from_pandas(frame.loc[:, [name]], preserve_index=False)
+            except (pa.ArrowException, TypeError) as error:
+                raise _untyped(name, str(error).rstrip(".")) from error
+        raise
+
+
+def _untyped(name: str, why: str) -> UnsupportedTypeError:
+    return UnsupportedTypeError(
+        f'The column "{name}" of the frame has no type that can be moved: {why}.',
+        "Give all its values one type: frame.astype, frame.cast.",
+    )
+
+
 def _check_names(names: list[Any]) -> None:
     wrong = [name for name in names if not isinstance(name, str) or not name]
+    if not names:
+        raise ConfigurationError(
+            "The frame has no columns.",
+            "Return an empty frame with its columns, or None to skip the write.",
+        )
     if wrong:
         raise ConfigurationError(
             f"Column names must be texts, but these are not: {wrong!r}.",
