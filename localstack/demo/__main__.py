@@ -18,12 +18,13 @@ from standins.embedded import EmbeddedError, GuardedProcess
 
 JOBS = ("run_etl_job", "staging_job")
 UI_SECONDS = 60.0
+REPORT_COLUMNS = 100
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the demo; returns the process exit code."""
     options = _parser().parse_args(arguments)
-    console = Console()
+    console = _console()
     # A supervisor's SIGTERM ends the demo like Ctrl-C does: every system is stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
             os.environ.update(systems.environment)
             if options.verb == "ui":
                 return _serve_ui(systems, options.directory, options.port, console)
-            return _run(systems, console)
+            return _run(console)
     except EmbeddedError as error:
         console.print(f"[red]✗[/] {error}", highlight=False)
         return 1
@@ -40,6 +41,12 @@ def main(arguments: Sequence[str]) -> int:
             "Stopped. Tables are as the last finished load left them; nothing keeps running."
         )
         return 130
+
+
+def _console() -> Console:
+    """A console as wide as the report; a pipe or a log file has no width of its own."""
+    console = Console()
+    return console if console.is_terminal else Console(width=REPORT_COLUMNS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(systems: Systems, console: Console) -> int:
+def _run(console: Console) -> int:
     started = time.monotonic()
     with console.status("Loading the code location ..."):
         # Here, not above: Dagster takes a second to import, and Ctrl-C should work before that.
@@ -110,7 +117,9 @@ def _serve_ui(systems: Systems, directory: Path, wanted_port: int, console: Cons
         with console.status("Starting the Dagster UI ..."):
             server.wait_until(lambda: _answers(port), UI_SECONDS)
         console.print(f"[green]✓[/] Dagster UI on [bold]http://127.0.0.1:{port}[/] (log: {log})")
-        console.print(f"  The warehouse in psql: [bold]psql \"$(cat {_url_file(systems, directory)})\"[/]")
+        console.print(
+            f'  The warehouse in psql: [bold]psql "$(cat {_url_file(systems, directory)})"[/]'
+        )
         console.print("Ctrl-C ends everything.")
         while server.exit_code() is None:
             time.sleep(0.5)

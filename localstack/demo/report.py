@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -21,11 +22,11 @@ def show(runs: Sequence[FinishedRun], console: Console) -> None:
 
 def _table(run: FinishedRun) -> Table:
     outcome = "[green]succeeded[/]" if run.success else "[red]failed[/]"
-    table = Table(title=f"{run.job} {outcome}", title_justify="left", title_style="bold")
-    table.add_column("Target table")
-    headings = ["Rows read", "Rows loaded", "MB", "Seconds", "Rows/s", "Checks passed"]
-    for heading in headings:
-        table.add_column(heading, justify="right")
+    title = f"{run.job} {outcome}"
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("Target table", no_wrap=True)
+    for heading in ("Rows read", "Loaded", "MB", "Seconds", "Rows/s", "Checks passed"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for one in sorted(run.tables, key=lambda one: one.table):
         mark = "[green]" if one.checks_passed == one.checks else "[red]"
         read = _rows_read(run, one.table)
