@@ -11,7 +11,19 @@ from standins.sqlserver.functions import Call
 from standins.sqlserver.typed import Typed, integer_digits
 from standins.sqlserver.types import BIGINT, FLOAT, INT, MAX, SqlType
 
-AGGREGATES = {"count", "count_big", "sum", "avg", "min", "max", "stdev", "stdevp", "var", "varp", "string_agg"}
+AGGREGATES = {
+    "count",
+    "count_big",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "stdev",
+    "stdevp",
+    "var",
+    "varp",
+    "string_agg",
+}
 RANKINGS = {"row_number", "rank", "dense_rank", "ntile", "lag", "lead", "first_value", "last_value"}
 
 Over = Callable[[str], str]
@@ -33,7 +45,11 @@ def aggregate(call: Call, over: Over) -> Typed:
         node, distinct = node.expressions[0], "distinct "
     if name in {"count", "count_big"}:
         kind = INT if name == "count" else BIGINT
-        counted = "*" if node is None or isinstance(node, exp.Star) else call.compiler.value(node, call.scope).sql
+        counted = (
+            "*"
+            if node is None or isinstance(node, exp.Star)
+            else call.compiler.value(node, call.scope).sql
+        )
         count = over(f"count({distinct}{counted})")
         return Typed(narrow_integer(count, INT) if kind == INT else count, kind, nullable=False)
     if node is None:
@@ -41,24 +57,40 @@ def aggregate(call: Call, over: Over) -> Typed:
     value = call.compiler.value(node, call.scope)
     kind = value.type
     if kind is None or (kind.name == "bit" and name not in {"min", "max"}):
-        raise SqlError(8117, f"Operand data type {kind.name if kind else 'NULL'} is invalid for {name} operator.")
+        raise SqlError(
+            8117,
+            f"Operand data type {kind.name if kind else 'NULL'} is invalid for {name} operator.",
+        )
     if name in {"min", "max"}:
         if kind.name == "datetimeoffset":
             return Typed(over(f"{name}({value.sql})"), kind)
-        if kind.name in {"bit", "text", "ntext", "image", "xml", "rowversion"} and kind.name != "rowversion":
+        if (
+            kind.name in {"bit", "text", "ntext", "image", "xml", "rowversion"}
+            and kind.name != "rowversion"
+        ):
             raise SqlError(8117, f"Operand data type {kind.name} is invalid for {name} operator.")
-        return Typed(over(f"{name}({value.sql})"), SqlType("varbinary", 8) if kind.name == "rowversion" else kind)
+        return Typed(
+            over(f"{name}({value.sql})"),
+            SqlType("varbinary", 8) if kind.name == "rowversion" else kind,
+        )
     if name == "string_agg":
         return _string_agg(call, value, over, distinct)
     if not kind.is_number:
         raise SqlError(8117, f"Operand data type {kind.name} is invalid for {name} operator.")
     if name in {"stdev", "stdevp", "var", "varp"}:
-        word = {"stdev": "stddev_samp", "stdevp": "stddev_pop", "var": "var_samp", "varp": "var_pop"}[name]
+        word = {
+            "stdev": "stddev_samp",
+            "stdevp": "stddev_pop",
+            "var": "var_samp",
+            "varp": "var_pop",
+        }[name]
         return Typed(over(f"{word}({distinct}{value.sql})"), FLOAT)
     total = over(f"sum({distinct}{value.sql})")
     if name == "sum":
         return _sum(total, kind)
-    return _average(total, over(f"count({distinct}{value.sql})"), over(f"avg({distinct}{value.sql})"), kind)
+    return _average(
+        total, over(f"count({distinct}{value.sql})"), over(f"avg({distinct}{value.sql})"), kind
+    )
 
 
 def _sum(total: str, kind: SqlType) -> Typed:
@@ -67,7 +99,11 @@ def _sum(total: str, kind: SqlType) -> Typed:
         return Typed(narrow_integer(total, target), target)
     if kind.name in {"float", "real"}:
         return Typed(total, FLOAT)
-    target = SqlType("money") if "money" in kind.name else SqlType("decimal", precision=38, scale=kind.scale)
+    target = (
+        SqlType("money")
+        if "money" in kind.name
+        else SqlType("decimal", precision=38, scale=kind.scale)
+    )
     return Typed(f"cast({total} as {target.storage})", target)
 
 
@@ -78,7 +114,11 @@ def _average(total: str, count: str, mean: str, kind: SqlType) -> Typed:
         target = BIGINT if kind == BIGINT else INT
         return Typed(f"cast(({total}) // nullif({count}, 0) as {target.storage})", target)
     scale = integer_digits(kind)[1]
-    target = SqlType("money") if "money" in kind.name else SqlType("decimal", precision=38, scale=max(scale, 6))
+    target = (
+        SqlType("money")
+        if "money" in kind.name
+        else SqlType("decimal", precision=38, scale=max(scale, 6))
+    )
     wanted = 4 if target.name == "money" else target.scale
     return Typed(divided(total, scale, f"nullif({count}, 0)", 0, target, wanted), target)
 

@@ -5,7 +5,16 @@ from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.typed import RANK, Typed, clash, integer_digits
 from standins.sqlserver.types import INT, MAX, SqlType
 
-_SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "mod": "%", "bitwiseand": "&", "bitwiseor": "|", "bitwisexor": "^"}
+_SIGNS = {
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "div": "/",
+    "mod": "%",
+    "bitwiseand": "&",
+    "bitwiseor": "|",
+    "bitwisexor": "^",
+}
 _WORDS = {"add": "add", "sub": "subtract", "mul": "multiply", "div": "divide", "mod": "modulo"}
 
 
@@ -23,7 +32,9 @@ def combine(operation: str, left: Typed, right: Typed) -> Typed:
         return _join(left, right, kinds, nullable=nullable)
     if operation == "add" and all(kind.is_binary for kind in kinds):
         return Typed(f"({left.sql} || {right.sql})", SqlType("varbinary", MAX), nullable)
-    if operation in {"add", "sub"} and any(kind.name in {"datetime", "smalldatetime"} for kind in kinds):
+    if operation in {"add", "sub"} and any(
+        kind.name in {"datetime", "smalldatetime"} for kind in kinds
+    ):
         return _shift_days(operation, left, right, nullable=nullable)
     left, right = (_as_number(side, kinds, operation) for side in (left, right))
     if left.type is None or right.type is None:
@@ -43,13 +54,22 @@ def _join(left: Typed, right: Typed, kinds: list[SqlType], *, nullable: bool) ->
     length = MAX if any(kind.is_large for kind in kinds) else min(total, limit)
     kind = SqlType("nvarchar" if national else "varchar", length)
     text = f"({left.sql} || {right.sql})"
-    return Typed(f"left({text}, {limit})" if total > limit and length != MAX else text, kind, nullable)
+    return Typed(
+        f"left({text}, {limit})" if total > limit and length != MAX else text, kind, nullable
+    )
 
 
 def _shift_days(operation: str, left: Typed, right: Typed, *, nullable: bool) -> Typed:
     sign = "+" if operation == "add" else "-"
-    if left.type and right.type and left.type.name in {"datetime", "smalldatetime"} and right.type.is_integer:
-        return Typed(f"({left.sql} {sign} to_days(cast({right.sql} as integer)))", left.type, nullable)
+    if (
+        left.type
+        and right.type
+        and left.type.name in {"datetime", "smalldatetime"}
+        and right.type.is_integer
+    ):
+        return Typed(
+            f"({left.sql} {sign} to_days(cast({right.sql} as integer)))", left.type, nullable
+        )
     raise unsupported("this arithmetic on dates: use DATEADD and DATEDIFF")
 
 
@@ -68,16 +88,26 @@ def _as_number(side: Typed, kinds: list[SqlType], operation: str) -> Typed:
         return convert(side, target)
     if len(kinds) == 2 and kinds[0].name != kinds[1].name:
         raise clash(kinds[0], kinds[1], _WORDS.get(operation, _SIGNS[operation]))
-    raise SqlError(8117, f"Operand data type {kind.name} is invalid for {_WORDS.get(operation, _SIGNS[operation])} operator.")
+    raise SqlError(
+        8117,
+        f"Operand data type {kind.name} is invalid for {_WORDS.get(operation, _SIGNS[operation])} operator.",
+    )
 
 
 def _floating(operation: str, left: Typed, right: Typed, *, nullable: bool) -> Typed:
     if operation not in {"add", "sub", "mul", "div"}:
-        raise SqlError(402, f"The data types are incompatible in the {_WORDS.get(operation, _SIGNS[operation])} operator.")
+        raise SqlError(
+            402,
+            f"The data types are incompatible in the {_WORDS.get(operation, _SIGNS[operation])} operator.",
+        )
     both_real = left.type == right.type == SqlType("real")
     kind = SqlType("real" if both_real else "float")
     sides = [f"cast({side.sql} as {kind.storage})" for side in (left, right)]
-    text = f"t_divide({sides[0]}, {sides[1]})" if operation == "div" else f"({sides[0]} {_SIGNS[operation]} {sides[1]})"
+    text = (
+        f"t_divide({sides[0]}, {sides[1]})"
+        if operation == "div"
+        else f"({sides[0]} {_SIGNS[operation]} {sides[1]})"
+    )
     return Typed(text, kind, nullable)
 
 
@@ -85,7 +115,10 @@ def _whole(operation: str, left: Typed, right: Typed, *, nullable: bool) -> Type
     assert left.type is not None
     assert right.type is not None
     kind = max((left.type, right.type), key=lambda side: RANK[side.name])
-    sides = [side.sql if side.type == kind else f"cast({side.sql} as {kind.storage})" for side in (left, right)]
+    sides = [
+        side.sql if side.type == kind else f"cast({side.sql} as {kind.storage})"
+        for side in (left, right)
+    ]
     if operation == "div":
         text = f"t_divide_whole({sides[0]}, {sides[1]})"
     elif operation == "mod":
@@ -106,7 +139,7 @@ def _digits(side: Typed) -> tuple[int, int]:
 
 
 def _exact(operation: str, left: Typed, right: Typed, *, nullable: bool) -> Typed:
-    """decimal and money: https://learn.microsoft.com/sql/t-sql/data-types/precision-scale-and-length-transact-sql ."""
+    """Decimal and money: https://learn.microsoft.com/sql/t-sql/data-types/precision-scale-and-length-transact-sql ."""
     (precision1, scale1), (precision2, scale2) = _digits(left), _digits(right)
     if operation in {"add", "sub"}:
         scale = max(scale1, scale2)
@@ -120,7 +153,9 @@ def _exact(operation: str, left: Typed, right: Typed, *, nullable: bool) -> Type
         scale = max(scale1, scale2)
         precision = min(precision1 - scale1, precision2 - scale2) + scale
     else:
-        raise SqlError(402, f"The data types are incompatible in the '{_SIGNS[operation]}' operator.")
+        raise SqlError(
+            402, f"The data types are incompatible in the '{_SIGNS[operation]}' operator."
+        )
     if precision > 38:
         whole = precision - scale
         scale = min(scale, max(38 - whole, 6 if operation in {"mul", "div"} and scale > 6 else 0))
@@ -132,8 +167,15 @@ def _exact(operation: str, left: Typed, right: Typed, *, nullable: bool) -> Type
         scale = 4
     if operation == "div":
         return Typed(divided(left.sql, scale1, right.sql, scale2, kind, scale), kind, nullable)
-    casts = [f"cast({side.sql} as decimal({digits[0]},{digits[1]}))" for side, digits in ((left, (precision1, scale1)), (right, (precision2, scale2)))]
-    text = f"t_modulo({casts[0]}, {casts[1]})" if operation == "mod" else f"({casts[0]} {_SIGNS[operation]} {casts[1]})"
+    casts = [
+        f"cast({side.sql} as decimal({digits[0]},{digits[1]}))"
+        for side, digits in ((left, (precision1, scale1)), (right, (precision2, scale2)))
+    ]
+    text = (
+        f"t_modulo({casts[0]}, {casts[1]})"
+        if operation == "mod"
+        else f"({casts[0]} {_SIGNS[operation]} {casts[1]})"
+    )
     return Typed(f"cast({text} as {kind.storage})", kind, nullable)
 
 

@@ -53,7 +53,9 @@ def tokenize(sql: str) -> list[Token]:
     try:
         return list(Words().tokenize(sql))
     except TokenError:
-        raise SqlError(105, f"Unclosed quotation mark after the character string '{sql[-60:]}'.", 15) from None
+        raise SqlError(
+            105, f"Unclosed quotation mark after the character string '{sql[-60:]}'.", 15
+        ) from None
 
 
 def split(sql: str) -> list[Statement | If]:
@@ -94,7 +96,13 @@ class _Cutter:
 
     def _one(self) -> list[Statement | If]:
         """One statement; BEGIN...END gives those inside."""
-        if self._word() == "BEGIN" and self._word(1) not in {"TRAN", "TRANSACTION", "TRY", "CATCH", "DISTRIBUTED"}:
+        if self._word() == "BEGIN" and self._word(1) not in {
+            "TRAN",
+            "TRANSACTION",
+            "TRY",
+            "CATCH",
+            "DISTRIBUTED",
+        }:
             self._position += 1
             return self.block()
         if self._word() != "IF":
@@ -137,15 +145,36 @@ class _Cutter:
                 cases += 1
             elif current == "END" and cases:
                 cases -= 1
-            elif depth == 0 and not cases and current in STARTS and self._tokens[index - 1].token_type != TokenType.DOT:
+            elif (
+                depth == 0
+                and not cases
+                and current in STARTS
+                and self._tokens[index - 1].token_type != TokenType.DOT
+            ):
                 continues = (
                     (current == "SELECT" and (not body or previous in _SET_OPERATORS))
                     or (current == "SET" and not updated)
-                    or (current in {"INSERT", "UPDATE", "DELETE", "MERGE"} and verb == "WITH" and not body)
-                    or (current in {"DELETE", "UPDATE", "SET"} and previous in {"ON", "DELETE", "UPDATE", "CASCADE"})
+                    or (
+                        current in {"INSERT", "UPDATE", "DELETE", "MERGE"}
+                        and verb == "WITH"
+                        and not body
+                    )
+                    or (
+                        current in {"DELETE", "UPDATE", "SET"}
+                        and previous in {"ON", "DELETE", "UPDATE", "CASCADE"}
+                    )
                     or (verb == "ALTER" and current in {"ALTER", "DROP", "WITH", "SET"})
-                    or (current == "WITH" and (self._next(index) == TokenType.L_PAREN or verb in {"CREATE", "EXEC", "RAISERROR", "BEGIN"}))
-                    or (current in {"OPEN", "CLOSE", "GO", "KILL", "USE", "SAVE", "RETURN"} and previous in {"SELECT", ",", "AS", "ON", "BY", "=", "WHERE", "AND"})
+                    or (
+                        current == "WITH"
+                        and (
+                            self._next(index) == TokenType.L_PAREN
+                            or verb in {"CREATE", "EXEC", "RAISERROR", "BEGIN"}
+                        )
+                    )
+                    or (
+                        current in {"OPEN", "CLOSE", "GO", "KILL", "USE", "SAVE", "RETURN"}
+                        and previous in {"SELECT", ",", "AS", "ON", "BY", "=", "WHERE", "AND"}
+                    )
                     or (current in {"EXEC", "EXECUTE"} and verb == "INSERT" and not body)
                     or (verb == "SET" and current == "IF")
                 )

@@ -100,7 +100,9 @@ class TableDefinition:
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Creates what the stand-in keeps in a database, where it is not there yet."""
-    connection.execute(_TABLES.format(first_object=FIRST_OBJECT_ID, first_rowversion=FIRST_ROWVERSION))
+    connection.execute(
+        _TABLES.format(first_object=FIRST_OBJECT_ID, first_rowversion=FIRST_ROWVERSION)
+    )
     for name, schema_id in _SCHEMAS.items():
         connection.execute(
             "insert into standin.schemas select $id, $name where not exists (from standin.schemas where name = $name)",
@@ -145,7 +147,9 @@ class Catalogue:
             return None
         columns = tuple(ColumnDefinition(name, kind) for name, kind in view.columns)
         schema, name = view.name.split(".")
-        return TableDefinition(schema, name, columns, sql=f"standin.{identifier(view.name.lower())}")
+        return TableDefinition(
+            schema, name, columns, sql=f"standin.{identifier(view.name.lower())}"
+        )
 
     def _load(self, schema: str, name: str) -> TableDefinition | None:
         found = self.rows(
@@ -190,6 +194,7 @@ class Catalogue:
     def tables(self) -> list[TableDefinition]:
         """All user tables, by schema and name."""
         names = self.rows(
-            "select s.name, t.name from standin.tables t join standin.schemas s using (schema_id) order by 1, 2", []
+            "select s.name, t.name from standin.tables t join standin.schemas s using (schema_id) order by 1, 2",
+            [],
         )
         return [table for names_ in names if (table := self.find(*names_))]

@@ -21,7 +21,10 @@ def self_signed(folder: Path, host: str = "127.0.0.1") -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
-    addresses: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    addresses: list[x509.GeneralName] = [
+        x509.DNSName("localhost"),
+        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+    ]
     try:
         if (address := ipaddress.ip_address(host)) != ipaddress.ip_address("127.0.0.1"):
             addresses.append(x509.IPAddress(address))
@@ -44,7 +47,9 @@ def self_signed(folder: Path, host: str = "127.0.0.1") -> tuple[Path, Path]:
     key_path.touch(mode=0o600)
     key_path.write_bytes(
         key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
         )
     )
     return certificate_path, key_path

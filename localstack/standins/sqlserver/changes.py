@@ -28,7 +28,9 @@ class Change:
 
 def source_of(table: TableDefinition, alias: str = "") -> Source:
     """A table as an entry of FROM."""
-    columns = tuple(SourceColumn(column.name, column.type, column.nullable) for column in table.columns)
+    columns = tuple(
+        SourceColumn(column.name, column.type, column.nullable) for column in table.columns
+    )
     return Source(alias or table.name, columns, table)
 
 
@@ -70,9 +72,16 @@ class Changes(Queries):
         else:
             query = self.query(body, scope)
             self._check_count(len(query.columns), len(explicit))
-            rows = f" from ({query.sql}) v({', '.join(f'c{index}' for index in range(len(explicit)))})"
+            rows = (
+                f" from ({query.sql}) v({', '.join(f'c{index}' for index in range(len(explicit)))})"
+            )
             values = [
-                assign(Typed(f"v.c{index}", column.type, column.nullable), target.type, self._long(table), target.name)
+                assign(
+                    Typed(f"v.c{index}", column.type, column.nullable),
+                    target.type,
+                    self._long(table),
+                    target.name,
+                )
                 for index, (column, target) in enumerate(zip(query.columns, explicit, strict=True))
             ]
         filled = {target.name: value for target, value in zip(explicit, values, strict=True)}
@@ -83,11 +92,15 @@ class Changes(Queries):
             names.append(identifier(column.name))
             texts.append(filled.get(column.name) or self.filler(table, column))
         makes_identity = table.identity is not None and table.identity.name not in filled
-        text = f"{prefix}insert into {table.sql} ({', '.join(names)}) select {', '.join(texts)}{rows}"
+        text = (
+            f"{prefix}insert into {table.sql} ({', '.join(names)}) select {', '.join(texts)}{rows}"
+        )
         returning, output = self._output_clause(node, table, "inserted")
         return Change(text + returning, table, makes_identity, output)
 
-    def _output_clause(self, node: exp.Expression, table: TableDefinition, pseudo: str) -> tuple[str, tuple[SourceColumn, ...]]:
+    def _output_clause(
+        self, node: exp.Expression, table: TableDefinition, pseudo: str
+    ) -> tuple[str, tuple[SourceColumn, ...]]:
         """OUTPUT of plain columns of `inserted` or `deleted`."""
         clause = node.args.get("returning")
         if clause is None:
@@ -99,12 +112,20 @@ class Changes(Queries):
             inner = item.this if isinstance(item, exp.Alias) else item
             if not isinstance(inner, exp.Column) or inner.table.lower() != pseudo:
                 raise unsupported(f"{item.sql(dialect='tsql')[:80]} in OUTPUT")
-            chosen = table.columns if isinstance(inner.this, exp.Star) else [table.column(inner.name)]
+            chosen = (
+                table.columns if isinstance(inner.this, exp.Star) else [table.column(inner.name)]
+            )
             for column in chosen:
                 if column is None:
                     raise unknown_column(inner.name)
                 texts.append(identifier(column.name))
-                columns.append(SourceColumn(item.alias if isinstance(item, exp.Alias) else column.name, column.type, column.nullable))
+                columns.append(
+                    SourceColumn(
+                        item.alias if isinstance(item, exp.Alias) else column.name,
+                        column.type,
+                        column.nullable,
+                    )
+                )
         return f" returning {', '.join(texts)}", tuple(columns)
 
     def _long(self, table: TableDefinition) -> str:
@@ -112,44 +133,77 @@ class Changes(Queries):
 
     def _targets(self, table: TableDefinition, names: list[str]) -> list[ColumnDefinition]:
         if not names:
-            return [c for c in table.columns if c.computed is None and c.identity is None and c.type.name != "rowversion"]
+            return [
+                c
+                for c in table.columns
+                if c.computed is None and c.identity is None and c.type.name != "rowversion"
+            ]
         targets = []
         for name in names:
             column = table.column(name)
             if column is None:
                 raise unknown_column(name)
             if column.computed is not None:
-                raise SqlError(271, f'The column "{column.name}" cannot be modified because it is either a computed column or is the result of a UNION operator.')
+                raise SqlError(
+                    271,
+                    f'The column "{column.name}" cannot be modified because it is either a computed column or is the result of a UNION operator.',
+                )
             if column.type.name == "rowversion":
-                raise SqlError(273, "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column.")
+                raise SqlError(
+                    273,
+                    "Cannot insert an explicit value into a timestamp column. Use INSERT with a column list to exclude the timestamp column, or insert a DEFAULT into the timestamp column.",
+                )
             if column.identity and self.environment.session.identity_insert != table.object_id:
-                raise SqlError(544, f"Cannot insert explicit value for identity column in table '{table.name}' when IDENTITY_INSERT is set to OFF.")
+                raise SqlError(
+                    544,
+                    f"Cannot insert explicit value for identity column in table '{table.name}' when IDENTITY_INSERT is set to OFF.",
+                )
             targets.append(column)
         return targets
 
     @staticmethod
     def _check_count(given: int, wanted: int) -> None:
         if given > wanted:
-            raise SqlError(121, "The select list for the INSERT statement contains more items than the insert list. The number of SELECT values must match the number of INSERT columns.", 15)
+            raise SqlError(
+                121,
+                "The select list for the INSERT statement contains more items than the insert list. The number of SELECT values must match the number of INSERT columns.",
+                15,
+            )
         if given < wanted:
-            raise SqlError(120, "The select list for the INSERT statement contains fewer items than the insert list. The number of SELECT values must match the number of INSERT columns.", 15)
+            raise SqlError(
+                120,
+                "The select list for the INSERT statement contains fewer items than the insert list. The number of SELECT values must match the number of INSERT columns.",
+                15,
+            )
 
-    def _rows(self, table: TableDefinition, body: exp.Values, targets: list[ColumnDefinition], scope: Scope) -> tuple[str, list[str]]:
+    def _rows(
+        self,
+        table: TableDefinition,
+        body: exp.Values,
+        targets: list[ColumnDefinition],
+        scope: Scope,
+    ) -> tuple[str, list[str]]:
         """VALUES: each value is assigned to its column's type before the rows come together."""
         lines = []
         for row in body.expressions:
             items = row.expressions if isinstance(row, exp.Tuple) else [row]
             if len(items) != len(targets):
-                raise SqlError(213, "Column name or number of supplied values does not match table definition.")
+                raise SqlError(
+                    213, "Column name or number of supplied values does not match table definition."
+                )
             texts = []
             for item, column in zip(items, targets, strict=True):
                 if isinstance(item, exp.Var) and str(item.this).upper() == "DEFAULT":
                     texts.append(self.filler(table, column))
                 else:
-                    texts.append(assign(self.value(item, scope), column.type, self._long(table), column.name))
+                    texts.append(
+                        assign(self.value(item, scope), column.type, self._long(table), column.name)
+                    )
             lines.append(f"({', '.join(texts)})")
         names = [f"c{index}" for index in range(len(targets))]
-        return f" from (values {', '.join(lines)}) v({', '.join(names)})", [f"v.{name}" for name in names]
+        return f" from (values {', '.join(lines)}) v({', '.join(names)})", [
+            f"v.{name}" for name in names
+        ]
 
     def filler(self, table: TableDefinition, column: ColumnDefinition) -> str:
         """The value of a column that INSERT does not name."""
@@ -169,7 +223,9 @@ class Changes(Queries):
             raise unsupported("TOP in UPDATE")
         scope = Scope()
         prefix = self.with_clause(node, scope)
-        table, source, sources = self._changed(node.this, node.args.get("from_"), node.args.get("joins"), scope)
+        table, source, sources = self._changed(
+            node.this, node.args.get("from_"), node.args.get("joins"), scope
+        )
         assignments = []
         for item in node.expressions:
             if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
@@ -181,10 +237,15 @@ class Changes(Queries):
                 raise SqlError(8102, f"Cannot update identity column '{column.name}'.")
             if column.type.name == "rowversion":
                 raise SqlError(272, "Cannot update a timestamp column.")
-            if isinstance(item.expression, exp.Var) and str(item.expression.this).upper() == "DEFAULT":
+            if (
+                isinstance(item.expression, exp.Var)
+                and str(item.expression.this).upper() == "DEFAULT"
+            ):
                 text = self.filler(table, column)
             else:
-                text = assign(self.value(item.expression, scope), column.type, self._long(table), column.name)
+                text = assign(
+                    self.value(item.expression, scope), column.type, self._long(table), column.name
+                )
             assignments.append(f"{identifier(column.name)} = {text}")
         if table.rowversion:
             assignments.append(f"{identifier(table.rowversion.name)} = {_NEXT_VERSION}")
@@ -213,7 +274,9 @@ class Changes(Queries):
         text = f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}"
         return Change(text + returning, table, output=output)
 
-    def _changed(self, node: exp.Expression, from_: exp.From | None, joins: object, scope: Scope) -> tuple[TableDefinition, str, bool]:
+    def _changed(
+        self, node: exp.Expression, from_: exp.From | None, joins: object, scope: Scope
+    ) -> tuple[TableDefinition, str, bool]:
         """The changed table, its alias, and whether there are other sources."""
         if from_ is None:
             table = self.target(node)
@@ -233,4 +296,3 @@ class Changes(Queries):
         """TRUNCATE TABLE; it starts the identity again, which the session does."""
         table = self.target(node.expressions[0])
         return Change(f"delete from {table.sql}", table)
-

@@ -15,19 +15,48 @@ PARENT_POLL_SECONDS = 0.5
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m standins sqlserver", description="A stand-in for SQL Server, for demos and tests only.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=1433, help="port; 0 takes any free one (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m standins sqlserver",
+        description="A stand-in for SQL Server, for demos and tests only.",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=1433, help="port; 0 takes any free one (default: %(default)s)"
+    )
     parser.add_argument("--user", default="sa", help="the one login (default: %(default)s)")
-    parser.add_argument("--password", help=f"its password; better given in ${PASSWORD_VARIABLE}, where `ps` does not show it")
-    parser.add_argument("--database", default="AdventureWorksDW", help="name of the database (default: %(default)s)")
-    parser.add_argument("--sample", type=float, metavar="SCALE", help="load the generated sample warehouse at this scale")
-    parser.add_argument("--sample-seed", type=int, default=0, help="seed of the sample (default: %(default)s)")
-    parser.add_argument("--path", type=Path, help="DuckDB file to keep the data in (default: memory)")
-    parser.add_argument("--tls-certificate", type=Path, help="PEM certificate (default: a self-signed one)")
+    parser.add_argument(
+        "--password",
+        help=f"its password; better given in ${PASSWORD_VARIABLE}, where `ps` does not show it",
+    )
+    parser.add_argument(
+        "--database", default="AdventureWorksDW", help="name of the database (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sample",
+        type=float,
+        metavar="SCALE",
+        help="load the generated sample warehouse at this scale",
+    )
+    parser.add_argument(
+        "--sample-seed", type=int, default=0, help="seed of the sample (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--path", type=Path, help="DuckDB file to keep the data in (default: memory)"
+    )
+    parser.add_argument(
+        "--tls-certificate", type=Path, help="PEM certificate (default: a self-signed one)"
+    )
     parser.add_argument("--tls-key", type=Path, help="PEM key of the certificate")
-    parser.add_argument("--ready-file", type=Path, help='written once it listens: {"host": ..., "port": ...}')
-    parser.add_argument("--exit-with-parent", action="store_true", help="end when the process that started this one ends")
+    parser.add_argument(
+        "--ready-file", type=Path, help='written once it listens: {"host": ..., "port": ...}'
+    )
+    parser.add_argument(
+        "--exit-with-parent",
+        action="store_true",
+        help="end when the process that started this one ends",
+    )
     return parser
 
 
@@ -41,7 +70,11 @@ async def _serve(server: SqlServerStandin, options: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.request_stop)
-    follower = asyncio.create_task(_follow_parent(server, os.getppid())) if options.exit_with_parent else None
+    follower = (
+        asyncio.create_task(_follow_parent(server, os.getppid()))
+        if options.exit_with_parent
+        else None
+    )
 
     def announce() -> None:
         address = {"host": server.host, "port": server.port}
@@ -99,7 +132,9 @@ def main(argv: list[str]) -> int:
             load_sample(server, options.sample, options.sample_seed)
         asyncio.run(_serve(server, options))
     except OSError as failure:
-        sys.stderr.write(f"the stand-in cannot listen on {options.host}:{options.port}: {failure}\n")
+        sys.stderr.write(
+            f"the stand-in cannot listen on {options.host}:{options.port}: {failure}\n"
+        )
         return 1
     finally:
         server.stop()

@@ -19,10 +19,16 @@ _STYLES = {
     120: "%Y-%m-%d %H:%M:%S",
     23: "%Y-%m-%d",
 }
-_INTEGER_RANGE = {"tinyint": (0, 255), "smallint": (-(2**15), 2**15 - 1), "int": (-(2**31), 2**31 - 1)}
+_INTEGER_RANGE = {
+    "tinyint": (0, 255),
+    "smallint": (-(2**15), 2**15 - 1),
+    "int": (-(2**31), 2**31 - 1),
+}
 
 
-def convert(value: Typed, target: SqlType, *, safe: bool = False, style: int | None = None) -> Typed:
+def convert(
+    value: Typed, target: SqlType, *, safe: bool = False, style: int | None = None
+) -> Typed:
     """CAST or CONVERT: text too long is cut, as T-SQL does there.
 
     Args:
@@ -63,10 +69,24 @@ def assign(value: Typed, target: SqlType, table: str, column: str) -> str:
     return convert(value, target).sql
 
 
-def _convert(value: Typed, source: SqlType, target: SqlType, *, safe: bool, style: int | None) -> str:
+def _convert(
+    value: Typed, source: SqlType, target: SqlType, *, safe: bool, style: int | None
+) -> str:
     sql = value.sql
-    textual = source.is_string or source.name in {"xml", "sql_variant", "hierarchyid", "geography", "geometry"}
-    if target.is_string or target.name in {"xml", "sql_variant", "hierarchyid", "geography", "geometry"}:
+    textual = source.is_string or source.name in {
+        "xml",
+        "sql_variant",
+        "hierarchyid",
+        "geography",
+        "geometry",
+    }
+    if target.is_string or target.name in {
+        "xml",
+        "sql_variant",
+        "hierarchyid",
+        "geography",
+        "geometry",
+    }:
         text = sql if textual else _to_text(sql, source, style)
         return _cut_text(text, source, target)
     if target.is_binary:
@@ -85,7 +105,9 @@ def _convert(value: Typed, source: SqlType, target: SqlType, *, safe: bool, styl
 
 
 def _not_allowed(source: SqlType, target: SqlType) -> SqlError:
-    return SqlError(529, f"Explicit conversion from data type {source.name} to {target.name} is not allowed.")
+    return SqlError(
+        529, f"Explicit conversion from data type {source.name} to {target.name} is not allowed."
+    )
 
 
 def _cut_text(text: str, source: SqlType, target: SqlType) -> str:
@@ -167,7 +189,11 @@ def _to_binary(sql: str, source: SqlType, target: SqlType, style: int | None) ->
         data = sql
     elif source.is_integer or source.name == "bit":
         width = {"bit": 1, "tinyint": 1, "smallint": 2, "int": 4, "bigint": 8}[source.name]
-        width = 8 if target.name == "rowversion" else min(target.length if target.length > 0 else width, 8)
+        width = (
+            8
+            if target.name == "rowversion"
+            else min(target.length if target.length > 0 else width, 8)
+        )
         data = f"unhex(right(printf('%016x', cast({sql} as bigint)), {width * 2}))"
     elif source.is_string and style in {1, 2}:
         data = f"unhex(replace(lower({sql}), '0x', ''))" if style == 1 else f"unhex({sql})"
@@ -176,7 +202,9 @@ def _to_binary(sql: str, source: SqlType, target: SqlType, style: int | None) ->
     if target.length <= 0:
         return data
     cut = data if 0 < source.length <= target.length else f"t_cut_bytes({data}, {target.length})"
-    return f"t_pad_bytes({cut}, {target.length})" if target.name in {"binary", "rowversion"} else cut
+    return (
+        f"t_pad_bytes({cut}, {target.length})" if target.name in {"binary", "rowversion"} else cut
+    )
 
 
 def _from_text(sql: str, source: SqlType, target: SqlType, *, safe: bool) -> str:
@@ -212,7 +240,11 @@ def _to_integer(sql: str, source: SqlType, target: SqlType) -> str:
     if source.name in {"float", "real", "decimal", "numeric"}:
         return f"cast(trunc({sql}) as {target.storage})"
     if source.is_datetime or source.name == "time" or source.name == "uniqueidentifier":
-        raise _not_allowed(source, target) if source.name != "datetime" else unsupported("converting datetime to a number")
+        raise (
+            _not_allowed(source, target)
+            if source.name != "datetime"
+            else unsupported("converting datetime to a number")
+        )
     return f"cast({sql} as {target.storage})"
 
 
@@ -220,7 +252,11 @@ def _to_number(sql: str, source: SqlType, target: SqlType) -> str:
     if source.is_binary:
         raise unsupported(f"converting {source.name} to {target.name}")
     if source.is_datetime or source.name in {"time", "uniqueidentifier"}:
-        raise _not_allowed(source, target) if source.name != "datetime" else unsupported("converting datetime to a number")
+        raise (
+            _not_allowed(source, target)
+            if source.name != "datetime"
+            else unsupported("converting datetime to a number")
+        )
     inner = f"cast({sql} as integer)" if source.name == "bit" else sql
     return f"cast({inner} as {target.storage})"
 
@@ -243,7 +279,11 @@ def _to_moment(sql: str, source: SqlType, target: SqlType) -> str:
         raise _not_allowed(source, target)
     if source.name == "time":
         if target.name == "time":
-            return sql if target.scale >= min(source.scale, 6) else f"t_round_time({sql}, {10 ** (6 - target.scale)})"
+            return (
+                sql
+                if target.scale >= min(source.scale, 6)
+                else f"t_round_time({sql}, {10 ** (6 - target.scale)})"
+            )
         if target.name == "date":
             raise _not_allowed(source, target)
         moment = f"(timestamp '1900-01-01' + ({sql}))"
@@ -275,5 +315,7 @@ def instant(value: Typed) -> str:
 def narrow_integer(sql: str, target: SqlType) -> str:
     """`sql` as an integer type, with error 8115 where it does not fit."""
     low, high = _INTEGER_RANGE.get(target.name, (-(2**63), 2**63 - 1))
-    message = text_literal(f"Arithmetic overflow error converting expression to data type {target.name}.")
+    message = text_literal(
+        f"Arithmetic overflow error converting expression to data type {target.name}."
+    )
     return f"cast(case when ({sql}) between {low} and {high} then ({sql}) when ({sql}) is not null then t_fail(8115, {message}) end as {target.storage})"

@@ -62,7 +62,9 @@ class Database:
             return self._last_rowversion()
 
     def _last_rowversion(self) -> int:
-        found = self._root.execute("select last_value from duckdb_sequences() where schema_name = 'standin' and sequence_name = 'rowversions'")
+        found = self._root.execute(
+            "select last_value from duckdb_sequences() where schema_name = 'standin' and sequence_name = 'rowversions'"
+        )
         ((value,),) = found.fetchall()
         return FIRST_ROWVERSION - 1 if value is None else value
 

@@ -1,8 +1,8 @@
 """CREATE, ALTER and DROP of tables and schemas. A changed table is built anew beside the old one and takes its place."""
 
-import duckdb
-
 from dataclasses import replace
+
+import duckdb
 
 from standins.sqlserver.batch import Statement
 from standins.sqlserver.catalogue import RESERVED_SCHEMAS, ColumnDefinition, TableDefinition
@@ -12,7 +12,14 @@ from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
 from standins.sqlserver.expressions import Environment, Scope
 from standins.sqlserver.names import DEFAULT_SCHEMA
-from standins.sqlserver.table_text import TableText, TokenReader, read_column, read_constraint, read_table, read_type
+from standins.sqlserver.table_text import (
+    TableText,
+    TokenReader,
+    read_column,
+    read_constraint,
+    read_table,
+    read_type,
+)
 from standins.sqlserver.typed import Typed, identifier
 
 
@@ -48,14 +55,21 @@ class Definitions:
 
     def _name(self, parts: list[str]) -> tuple[str, str]:
         """Schema and table of a written name."""
-        if len(parts) == 3 and parts[0] and parts[0].lower() != self._environment.session.database.lower():
+        if (
+            len(parts) == 3
+            and parts[0]
+            and parts[0].lower() != self._environment.session.database.lower()
+        ):
             raise unsupported(f"tables of another database ({parts[0]})")
         name = parts[-1]
         if name.startswith("#"):
             raise unsupported(f"temporary tables ({name})")
         schema = parts[-2] if len(parts) > 1 and parts[-2] else DEFAULT_SCHEMA
         if schema.lower() in RESERVED_SCHEMAS:
-            raise SqlError(2760, f'The specified schema name "{schema}" either does not exist or you do not have permission to use it.')
+            raise SqlError(
+                2760,
+                f'The specified schema name "{schema}" either does not exist or you do not have permission to use it.',
+            )
         return schema, name
 
     def _create_schema(self, reader: TokenReader) -> None:
@@ -65,7 +79,10 @@ class Definitions:
             raise unsupported("CREATE SCHEMA with anything behind the name")
         if self._catalogue.schema_id(name) is not None:
             raise SqlError(2714, f"There is already an object named '{name}' in the database.")
-        self._connection.execute("insert into standin.schemas select greatest(max(schema_id), 4) + 1, ? from standin.schemas", [name])
+        self._connection.execute(
+            "insert into standin.schemas select greatest(max(schema_id), 4) + 1, ? from standin.schemas",
+            [name],
+        )
         self._connection.execute(f"create schema {identifier(name)}")
 
     def _drop_schema(self, reader: TokenReader) -> None:
@@ -76,12 +93,20 @@ class Definitions:
         if schema_id is None:
             if missing_is_fine:
                 return
-            raise SqlError(15151, f"Cannot drop the schema '{name}', because it does not exist or you do not have permission.")
+            raise SqlError(
+                15151,
+                f"Cannot drop the schema '{name}', because it does not exist or you do not have permission.",
+            )
         if schema_id <= 4:
             raise SqlError(15150, f"Cannot drop the schema '{name}'.")
-        used = self._catalogue.rows("select name from standin.tables where schema_id = ?", [schema_id])
+        used = self._catalogue.rows(
+            "select name from standin.tables where schema_id = ?", [schema_id]
+        )
         if used:
-            raise SqlError(3729, f"Cannot drop schema '{name}' because it is being referenced by object '{used[0][0]}'.")
+            raise SqlError(
+                3729,
+                f"Cannot drop schema '{name}' because it is being referenced by object '{used[0][0]}'.",
+            )
         self._connection.execute("delete from standin.schemas where schema_id = ?", [schema_id])
         self._connection.execute(f"drop schema {identifier(name)}")
 
@@ -90,7 +115,10 @@ class Definitions:
         schema, name = self._name(reader.qualified())
         schema_id = self._catalogue.schema_id(schema)
         if schema_id is None:
-            raise SqlError(2760, f'The specified schema name "{schema}" either does not exist or you do not have permission to use it.')
+            raise SqlError(
+                2760,
+                f'The specified schema name "{schema}" either does not exist or you do not have permission to use it.',
+            )
         if self._catalogue.find(schema, name):
             raise SqlError(2714, f"There is already an object named '{name}' in the database.")
         text = read_table(reader, name)
@@ -102,19 +130,44 @@ class Definitions:
             else:
                 raise syntax_error(reader.peek())
         for key in text.keys:
-            taken = self._catalogue.rows("select 1 from standin.keys k join standin.tables t on t.object_id = k.parent_id where k.name = ? and t.schema_id = ?", [key.name, schema_id])
+            taken = self._catalogue.rows(
+                "select 1 from standin.keys k join standin.tables t on t.object_id = k.parent_id where k.name = ? and t.schema_id = ?",
+                [key.name, schema_id],
+            )
             if taken:
-                raise SqlError(2714, f"There is already an object named '{key.name}' in the database.")
+                raise SqlError(
+                    2714, f"There is already an object named '{key.name}' in the database."
+                )
         object_id = self._next_id()
-        (real_schema,) = self._catalogue.rows("select name from standin.schemas where schema_id = ?", [schema_id])[0]
-        table = TableDefinition(real_schema, name, tuple(text.columns), tuple(text.keys), object_id, f"{identifier(real_schema)}.{identifier(name)}")
-        table = replace(table, columns=tuple(self._typed_computed(table, column) for column in table.columns))
+        (real_schema,) = self._catalogue.rows(
+            "select name from standin.schemas where schema_id = ?", [schema_id]
+        )[0]
+        table = TableDefinition(
+            real_schema,
+            name,
+            tuple(text.columns),
+            tuple(text.keys),
+            object_id,
+            f"{identifier(real_schema)}.{identifier(name)}",
+        )
+        table = replace(
+            table, columns=tuple(self._typed_computed(table, column) for column in table.columns)
+        )
         now = "cast(now() at time zone 'UTC' as timestamp)"
-        self._connection.execute(f"insert into standin.tables values (?, ?, ?, {now}, {now})", [object_id, schema_id, name])
+        self._connection.execute(
+            f"insert into standin.tables values (?, ?, ?, {now}, {now})",
+            [object_id, schema_id, name],
+        )
         if table.identity and table.identity.identity:
             seed, step = table.identity.identity
-            low = f"minvalue {min(seed, 1)}" if step > 0 else f"maxvalue {max(seed, -1)} minvalue -9223372036854775807"
-            self._connection.execute(f"create sequence {table.sequence} start {seed} increment {step} {low}")
+            low = (
+                f"minvalue {min(seed, 1)}"
+                if step > 0
+                else f"maxvalue {max(seed, -1)} minvalue -9223372036854775807"
+            )
+            self._connection.execute(
+                f"create sequence {table.sequence} start {seed} increment {step} {low}"
+            )
         self._connection.execute(self._table_sql(table, table.sql))
         self._record(table)
 
@@ -124,7 +177,9 @@ class Definitions:
         return replace(column, type=self._computed(table, column).type or column.type)
 
     def _computed(self, table: TableDefinition, column: ColumnDefinition) -> Typed:
-        plain = replace(table, columns=tuple(other for other in table.columns if other.computed is None))
+        plain = replace(
+            table, columns=tuple(other for other in table.columns if other.computed is None)
+        )
         compiler = Changes(self._environment)
         scope = Scope([source_of(plain)])
         value = compiler.value(parse(f"select {column.computed}").expressions[0], scope)
@@ -134,10 +189,14 @@ class Definitions:
         parts = []
         for column in table.columns:
             if column.computed is not None:
-                parts.append(f"{identifier(column.name)} {column.type.storage} generated always as ({self._computed(table, column).sql}) virtual")
+                parts.append(
+                    f"{identifier(column.name)} {column.type.storage} generated always as ({self._computed(table, column).sql}) virtual"
+                )
                 continue
             collation = " collate nocase" if column.type.storage == "varchar" else ""
-            parts.append(f"{identifier(column.name)} {column.type.storage}{collation}{'' if column.nullable else ' not null'}")
+            parts.append(
+                f"{identifier(column.name)} {column.type.storage}{collation}{'' if column.nullable else ' not null'}"
+            )
         for key in table.keys:
             word = "primary key" if key.primary else "unique"
             parts.append(f"{word} ({', '.join(identifier(name) for name in key.columns)})")
@@ -161,7 +220,10 @@ class Definitions:
         keys = sorted(table.keys, key=lambda key: not key.primary)
         for index_id, key in enumerate(keys, 1 if keys and keys[0].primary else 2):
             key_id = self._next_id()
-            self._connection.execute("insert into standin.keys values (?, ?, ?, ?, ?)", [key_id, table.object_id, key.name, "PK" if key.primary else "UQ", index_id])
+            self._connection.execute(
+                "insert into standin.keys values (?, ?, ?, ?, ?)",
+                [key_id, table.object_id, key.name, "PK" if key.primary else "UQ", index_id],
+            )
             for position, name in enumerate(key.columns, 1):
                 self._connection.execute(
                     "insert into standin.key_columns select ?, ?, ?, column_id from standin.columns where object_id = ? and name = ?",
@@ -185,11 +247,21 @@ class Definitions:
                 if table.identity:
                     self._connection.execute(f"drop sequence {table.sequence}")
                 self._erase(table.object_id)
-                self._connection.execute("delete from standin.tables where object_id = ?", [table.object_id])
-                self._connection.execute("delete from standin.properties where class = 1 and major_id = ?", [table.object_id])
+                self._connection.execute(
+                    "delete from standin.tables where object_id = ?", [table.object_id]
+                )
+                self._connection.execute(
+                    "delete from standin.properties where class = 1 and major_id = ?",
+                    [table.object_id],
+                )
                 self._catalogue.forget()
             elif not missing_is_fine:
-                raise SqlError(3701, f"Cannot drop the table '{'.'.join(parts)}', because it does not exist or you do not have permission.", 11, 5)
+                raise SqlError(
+                    3701,
+                    f"Cannot drop the table '{'.'.join(parts)}', because it does not exist or you do not have permission.",
+                    11,
+                    5,
+                )
             if not reader.accept(","):
                 return
 
@@ -199,7 +271,10 @@ class Definitions:
         parts = reader.qualified()
         table = self._catalogue.find(*self._name(parts))
         if table is None:
-            raise SqlError(4902, f'Cannot find the object "{".".join(parts)}" because it does not exist or you do not have permissions.')
+            raise SqlError(
+                4902,
+                f'Cannot find the object "{".".join(parts)}" because it does not exist or you do not have permissions.',
+            )
         _ = reader.accept("WITH", "CHECK") or reader.accept("WITH", "NOCHECK")
         if reader.accept("ALTER", "COLUMN"):
             self._rebuild(table, self._altered(table, reader))
@@ -216,7 +291,10 @@ class Definitions:
         name = reader.name()
         column = table.column(name)
         if column is None:
-            raise SqlError(4924, f"ALTER TABLE ALTER COLUMN failed because column '{name}' does not exist in table '{table.name}'.")
+            raise SqlError(
+                4924,
+                f"ALTER TABLE ALTER COLUMN failed because column '{name}' does not exist in table '{table.name}'.",
+            )
         if reader.peek() in {"ADD", "DROP"}:
             raise unsupported(f"ALTER COLUMN ... {reader.peek()}")
         changed = replace(column, type=read_type(reader), nullable=True)
@@ -227,10 +305,16 @@ class Definitions:
         elif not reader.accept("NULL") and reader.more():
             raise syntax_error(reader.peek())
         if column.computed is not None or "rowversion" in {column.type.name, changed.type.name}:
-            raise SqlError(4928, f"Cannot alter column '{name}' because it is 'timestamp' or computed.")
+            raise SqlError(
+                4928, f"Cannot alter column '{name}' because it is 'timestamp' or computed."
+            )
         if any(name.lower() in {part.lower() for part in key.columns} for key in table.keys):
-            raise SqlError(5074, f"The object '{table.keys[0].name}' is dependent on column '{name}'.")
-        return replace(table, columns=tuple(changed if other is column else other for other in table.columns))
+            raise SqlError(
+                5074, f"The object '{table.keys[0].name}' is dependent on column '{name}'."
+            )
+        return replace(
+            table, columns=tuple(changed if other is column else other for other in table.columns)
+        )
 
     def _without(self, table: TableDefinition, reader: TokenReader) -> TableDefinition:
         missing_is_fine = reader.accept("IF", "EXISTS")
@@ -238,13 +322,22 @@ class Definitions:
             name = reader.name()
             column = table.column(name)
             if column is None and not missing_is_fine:
-                raise SqlError(4924, f"ALTER TABLE DROP COLUMN failed because column '{name}' does not exist in table '{table.name}'.")
+                raise SqlError(
+                    4924,
+                    f"ALTER TABLE DROP COLUMN failed because column '{name}' does not exist in table '{table.name}'.",
+                )
             for key in table.keys:
                 if name.lower() in {part.lower() for part in key.columns}:
-                    raise SqlError(5074, f"The object '{key.name}' is dependent on column '{name}'.")
+                    raise SqlError(
+                        5074, f"The object '{key.name}' is dependent on column '{name}'."
+                    )
             if column is not None and column.default_name:
-                raise SqlError(5074, f"The object '{column.default_name}' is dependent on column '{name}'.")
-            table = replace(table, columns=tuple(other for other in table.columns if other is not column))
+                raise SqlError(
+                    5074, f"The object '{column.default_name}' is dependent on column '{name}'."
+                )
+            table = replace(
+                table, columns=tuple(other for other in table.columns if other is not column)
+            )
             if not reader.accept(","):
                 return table
 
@@ -252,7 +345,9 @@ class Definitions:
     def _without_constraint(table: TableDefinition, name: str) -> TableDefinition:
         keys = tuple(key for key in table.keys if key.name.lower() != name.lower())
         columns = tuple(
-            replace(column, default=None, default_name=None) if column.default_name and column.default_name.lower() == name.lower() else column
+            replace(column, default=None, default_name=None)
+            if column.default_name and column.default_name.lower() == name.lower()
+            else column
             for column in table.columns
         )
         if keys == table.keys and columns == table.columns:
@@ -274,12 +369,20 @@ class Definitions:
         added = []
         for number, column in enumerate(found.columns, highest + 1):
             if table.column(column.name):
-                raise SqlError(2705, f"Column names in each table must be unique. Column name '{column.name}' in table '{table.full_name}' is specified more than once.")
+                raise SqlError(
+                    2705,
+                    f"Column names in each table must be unique. Column name '{column.name}' in table '{table.full_name}' is specified more than once.",
+                )
             if column.identity:
                 raise unsupported("ALTER TABLE ADD of an identity column")
             added.append(replace(column, column_id=number))
-        extended = replace(table, columns=table.columns + tuple(added), keys=table.keys + tuple(found.keys))
-        return replace(extended, columns=tuple(self._typed_computed(extended, column) for column in extended.columns))
+        extended = replace(
+            table, columns=table.columns + tuple(added), keys=table.keys + tuple(found.keys)
+        )
+        return replace(
+            extended,
+            columns=tuple(self._typed_computed(extended, column) for column in extended.columns),
+        )
 
     def _rebuild(self, old: TableDefinition, new: TableDefinition) -> None:
         compiler = Changes(self._environment)
@@ -291,21 +394,41 @@ class Definitions:
             names.append(identifier(column.name))
             before = old.column(column.name)
             if before is None:
-                given = column if not column.nullable or column.type.name == "rowversion" else replace(column, default=None)
-                if not column.nullable and column.default is None and column.type.name != "rowversion":
+                given = (
+                    column
+                    if not column.nullable or column.type.name == "rowversion"
+                    else replace(column, default=None)
+                )
+                if (
+                    not column.nullable
+                    and column.default is None
+                    and column.type.name != "rowversion"
+                ):
                     self._refuse_without_value(old, column)
                 texts.append(compiler.filler(new, given))
             elif before.type == column.type:
                 texts.append(identifier(column.name))
             else:
-                texts.append(assign(Typed(identifier(column.name), before.type), column.type, new.full_name, column.name))
+                texts.append(
+                    assign(
+                        Typed(identifier(column.name), before.type),
+                        column.type,
+                        new.full_name,
+                        column.name,
+                    )
+                )
         self._connection.execute(self._table_sql(new, beside))
-        self._connection.execute(f"insert into {beside} ({', '.join(names)}) select {', '.join(texts)} from {old.sql}")
+        self._connection.execute(
+            f"insert into {beside} ({', '.join(names)}) select {', '.join(texts)} from {old.sql}"
+        )
         self._connection.execute(f"drop table {old.sql}")
         self._connection.execute(f"alter table {beside} rename to {identifier(new.name)}")
         self._erase(old.object_id)
         self._record(new)
-        self._connection.execute("update standin.tables set modified = cast(now() at time zone 'UTC' as timestamp) where object_id = ?", [new.object_id])
+        self._connection.execute(
+            "update standin.tables set modified = cast(now() at time zone 'UTC' as timestamp) where object_id = ?",
+            [new.object_id],
+        )
 
     def _refuse_without_value(self, table: TableDefinition, column: ColumnDefinition) -> None:
         if self._connection.execute(f"select 1 from {table.sql} limit 1").fetchall():
@@ -314,5 +437,3 @@ class Definitions:
                 "ALTER TABLE only allows columns to be added that can contain nulls, or have a DEFAULT definition specified, or the column being added is an identity "
                 f"or timestamp column. Column '{column.name}' cannot be added to non-empty table '{table.name}' because it does not satisfy these conditions.",
             )
-
-

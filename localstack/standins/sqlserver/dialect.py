@@ -20,7 +20,9 @@ class Literal(TSQL):
     class Tokenizer(TSQL.Tokenizer):
         """Type names that sqlglot folds into others stay names."""
 
-        KEYWORDS: ClassVar = {word: kind for word, kind in TSQL.Tokenizer.KEYWORDS.items() if word not in _LOSSY_TYPES}
+        KEYWORDS: ClassVar = {
+            word: kind for word, kind in TSQL.Tokenizer.KEYWORDS.items() if word not in _LOSSY_TYPES
+        }
 
     class Parser(TSQL.Parser):
         """No function is known, so that each becomes an `Anonymous` call."""
@@ -38,7 +40,11 @@ class Words(TSQL):
     class Tokenizer(TSQL.Tokenizer):
         """T-SQL's quoting, but `PRIMARY KEY` is two tokens."""
 
-        KEYWORDS: ClassVar = {word: kind for word, kind in TSQL.Tokenizer.KEYWORDS.items() if not any(c.isspace() for c in word)}
+        KEYWORDS: ClassVar = {
+            word: kind
+            for word, kind in TSQL.Tokenizer.KEYWORDS.items()
+            if not any(c.isspace() for c in word)
+        }
         COMMANDS: ClassVar = set()
 
 
@@ -88,7 +94,9 @@ def parse(sql: str) -> exp.Expression:
         near = str(details.get("highlight") or "") or sql.strip()[-20:]
         raise syntax_error(near.strip()[:128]) from None
     except TokenError:
-        raise SqlError(105, f"Unclosed quotation mark after the character string '{sql[-60:]}'.", 15) from None
+        raise SqlError(
+            105, f"Unclosed quotation mark after the character string '{sql[-60:]}'.", 15
+        ) from None
     if len(statements) != 1 or statements[0] is None:
         raise syntax_error(sql.strip()[:30])
     return statements[0]

@@ -72,7 +72,9 @@ def _storage(column: pa.Array, kind: SqlType) -> pa.Array:
         try:
             return column.cast(kind.arrow)
         except pa.ArrowInvalid as failure:
-            raise SqlError(8115, f"Arithmetic overflow error converting expression to data type {kind.name}.") from failure
+            raise SqlError(
+                8115, f"Arithmetic overflow error converting expression to data type {kind.name}."
+            ) from failure
     return column
 
 
@@ -100,7 +102,11 @@ def _values(column: pa.Array, dtype: str) -> np.ndarray:
 
 
 def _little_endian(values: np.ndarray, width: int) -> Block:
-    return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), values.dtype.itemsize)[:, :width]
+    return (
+        np.ascontiguousarray(values)
+        .view(np.uint8)
+        .reshape(len(values), values.dtype.itemsize)[:, :width]
+    )
 
 
 def _plain(dtype: str, width: int) -> Callable[[pa.Array, SqlType], Block]:
@@ -112,7 +118,9 @@ def _plain(dtype: str, width: int) -> Callable[[pa.Array, SqlType], Block]:
 
 def _bit(column: pa.Array, _kind: SqlType) -> Block:
     if pa.types.is_boolean(column.type):
-        return _little_endian(pc.fill_null(column, False).to_numpy(zero_copy_only=False).astype(np.uint8), 1)
+        return _little_endian(
+            pc.fill_null(column, False).to_numpy(zero_copy_only=False).astype(np.uint8), 1
+        )
     return _little_endian(_values(column, "<i1"), 1)
 
 
@@ -174,7 +182,9 @@ def _datetime(column: pa.Array, kind: SqlType) -> Block:
     days, time = _days_and_time(_values(column, "<i8"))
     if kind.name == "smalldatetime":
         first = _little_endian((days + DAYS_FROM_1900).astype("<u2"), 2)
-        return np.concatenate((first, _little_endian((time // 60_000_000).astype("<u2"), 2)), axis=1)
+        return np.concatenate(
+            (first, _little_endian((time // 60_000_000).astype("<u2"), 2)), axis=1
+        )
     ticks = (time * 3 + 5000) // 10000
     first = _little_endian((days + DAYS_FROM_1900).astype("<i4"), 4)
     return np.concatenate((first, _little_endian(ticks.astype("<u4"), 4)), axis=1)
@@ -233,7 +243,10 @@ def _pieces(column: pa.Array, kind: SqlType) -> list[Piece]:
         return _chunked(content, lengths, nulls)
     longest = int(lengths.max())
     if longest > kind.max_bytes:
-        raise SqlError(8152, f"String or binary data would be truncated: {longest} bytes in a value of type {kind}.")
+        raise SqlError(
+            8152,
+            f"String or binary data would be truncated: {longest} bytes in a value of type {kind}.",
+        )
     prefix = lengths if nulls is None else np.where(nulls, NULL_LENGTH, lengths)
     return [_little_endian(prefix.astype("<u2"), 2), content]
 
@@ -248,7 +261,11 @@ def _chunked(content: Variable, lengths: Integers, nulls: Mask | None) -> list[P
     if nulls is not None:
         head[nulls, :8] = 0xFF
         tail_lengths = np.where(nulls, 0, 4)
-    return [_keep(head, head_lengths), content, _keep(np.zeros((len(lengths), 4), np.uint8), tail_lengths)]
+    return [
+        _keep(head, head_lengths),
+        content,
+        _keep(np.zeros((len(lengths), 4), np.uint8), tail_lengths),
+    ]
 
 
 def _legacy_large(content: Variable, lengths: Integers, nulls: Mask | None) -> list[Piece]:
@@ -269,8 +286,14 @@ def _utf8(column: pa.Array) -> tuple[Integers, Block]:
         empty = pa.scalar("" if pa.types.is_string(column.type) else b"", column.type)
         column = pc.fill_null(column, empty)
     _, starts, data = column.buffers()
-    offsets = np.frombuffer(starts, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.int64)
-    raw = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data is not None else np.empty(0, np.uint8)
+    offsets = np.frombuffer(starts, np.int32)[
+        column.offset : column.offset + len(column) + 1
+    ].astype(np.int64)
+    raw = (
+        np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+        if data is not None
+        else np.empty(0, np.uint8)
+    )
     return offsets - offsets[0], raw
 
 

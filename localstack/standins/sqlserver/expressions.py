@@ -102,8 +102,12 @@ class Expressions:
             exp.BitwiseNot: self._bitwise_not,
             exp.Parameter: self._parameter,
             exp.SessionParameter: self._parameter,
-            exp.Cast: lambda node, scope: convert(self.value(node.this, scope), tree_type(node.args["to"])),
-            exp.TryCast: lambda node, scope: convert(self.value(node.this, scope), tree_type(node.args["to"]), safe=True),
+            exp.Cast: lambda node, scope: convert(
+                self.value(node.this, scope), tree_type(node.args["to"])
+            ),
+            exp.TryCast: lambda node, scope: convert(
+                self.value(node.this, scope), tree_type(node.args["to"]), safe=True
+            ),
             exp.Convert: self._convert,
             exp.Case: self._case,
             exp.Anonymous: lambda node, scope: self.call(str(node.this), node.expressions, scope),
@@ -140,11 +144,27 @@ class Expressions:
         handler = self._values.get(type(node))
         if handler is not None:
             return handler(node, scope)
-        if isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseXor)):
-            return arithmetic.combine(node.key, self.value(node.this, scope), self.value(node.expression, scope))
+        if isinstance(
+            node,
+            (
+                exp.Add,
+                exp.Sub,
+                exp.Mul,
+                exp.Div,
+                exp.Mod,
+                exp.BitwiseAnd,
+                exp.BitwiseOr,
+                exp.BitwiseXor,
+            ),
+        ):
+            return arithmetic.combine(
+                node.key, self.value(node.this, scope), self.value(node.expression, scope)
+            )
         if isinstance(node, exp.Condition) and type(node) in _COMPARISONS:
             raise syntax_error(_COMPARISONS[type(node)][0])
-        raise unsupported(f"the expression {node.sql(dialect='tsql')[:200]} ({type(node).__name__})")
+        raise unsupported(
+            f"the expression {node.sql(dialect='tsql')[:200]} ({type(node).__name__})"
+        )
 
     def _parenthesised(self, node: exp.Paren, scope: Scope) -> Typed:
         inner = self.value(node.this, scope)
@@ -171,7 +191,9 @@ class Expressions:
                 raise SqlError(209, f"Ambiguous column name '{name}'.")
             if matches:
                 return matches[0]
-            if qualifier and any(_answers_to(source, qualifier, schema) for source in current.sources):
+            if qualifier and any(
+                _answers_to(source, qualifier, schema) for source in current.sources
+            ):
                 raise unknown_column(name)
             current = current.parent
         if qualifier:
@@ -187,18 +209,29 @@ class Expressions:
         if "." not in text:
             if int(text) < 2**31:
                 return Typed(text, INT, nullable=False)
-            return Typed(f"cast({text} as decimal({len(text)},0))", SqlType("numeric", precision=len(text)), nullable=False)
+            return Typed(
+                f"cast({text} as decimal({len(text)},0))",
+                SqlType("numeric", precision=len(text)),
+                nullable=False,
+            )
         digits = Decimal(text).as_tuple()
         scale = -int(digits.exponent)
         precision = max(len(digits.digits), scale, 1)
-        return Typed(f"cast({text} as decimal({precision},{scale}))", SqlType("numeric", precision=precision, scale=scale), nullable=False)
+        return Typed(
+            f"cast({text} as decimal({precision},{scale}))",
+            SqlType("numeric", precision=precision, scale=scale),
+            nullable=False,
+        )
 
     def _negative(self, node: exp.Neg, scope: Scope) -> Typed:
         if isinstance(node.this, exp.Literal) and str(node.this.this) == "2147483648":
             return Typed("cast(-2147483648 as integer)", INT, nullable=False)
         inner = self.value(node.this, scope)
         if inner.type is None or not inner.type.is_number:
-            raise SqlError(8117, f"Operand data type {inner.type.name if inner.type else 'NULL'} is invalid for minus operator.")
+            raise SqlError(
+                8117,
+                f"Operand data type {inner.type.name if inner.type else 'NULL'} is invalid for minus operator.",
+            )
         return Typed(f"cast(-({inner.sql}) as {inner.type.storage})", inner.type, inner.nullable)
 
     def _bitwise_not(self, node: exp.BitwiseNot, scope: Scope) -> Typed:
@@ -243,16 +276,30 @@ class Expressions:
             if operand is None:
                 conditions.append(self.condition(branch.this, scope))
             else:
-                conditions.append(self.compare("=", "equal to", self.value(operand, scope), self.value(branch.this, scope)))
+                conditions.append(
+                    self.compare(
+                        "=", "equal to", self.value(operand, scope), self.value(branch.this, scope)
+                    )
+                )
             results.append(self.value(branch.args["true"], scope))
         default = node.args.get("default")
         results.append(self.value(default, scope) if default is not None else NULL)
         kind = common_type([result.type for result in results])
         if kind is None:
-            raise SqlError(8133, "At least one of the result expressions in a CASE specification must be an expression other than the NULL constant.")
+            raise SqlError(
+                8133,
+                "At least one of the result expressions in a CASE specification must be an expression other than the NULL constant.",
+            )
         texts = [convert(result, kind).sql for result in results]
-        branches = " ".join(f"when {condition} then {text}" for condition, text in zip(conditions, texts, strict=False))
-        return Typed(f"(case {branches} else {texts[-1]} end)", kind, any(result.nullable for result in results))
+        branches = " ".join(
+            f"when {condition} then {text}"
+            for condition, text in zip(conditions, texts, strict=False)
+        )
+        return Typed(
+            f"(case {branches} else {texts[-1]} end)",
+            kind,
+            any(result.nullable for result in results),
+        )
 
     def _window(self, node: exp.Window, scope: Scope) -> Typed:
         return self.window_call(node, scope)
@@ -278,7 +325,10 @@ class Expressions:
                 return f"({self.value(node.this, scope).sql} is null)"
             case exp.Between():
                 value = self.value(node.this, scope)
-                low, high = self.value(node.args["low"], scope), self.value(node.args["high"], scope)
+                low, high = (
+                    self.value(node.args["low"], scope),
+                    self.value(node.args["high"], scope),
+                )
                 first = self.compare(">=", "greater than or equal to", value, low)
                 return f"({first} and {self.compare('<=', 'less than or equal to', value, high)})"
             case exp.In():
@@ -289,9 +339,15 @@ class Expressions:
                 return self._like(node, scope)
         if type(node) in _COMPARISONS:
             operator, words = _COMPARISONS[type(node)]
-            return self.compare(operator, words, self.value(node.this, scope), self.value(node.expression, scope))
+            return self.compare(
+                operator, words, self.value(node.this, scope), self.value(node.expression, scope)
+            )
         if isinstance(node, (exp.Column, exp.Literal, exp.Parameter, exp.Anonymous, exp.Add)):
-            raise SqlError(4145, f"An expression of non-boolean type specified in a context where a condition is expected, near '{node.sql(dialect='tsql')[:60]}'.", 15)
+            raise SqlError(
+                4145,
+                f"An expression of non-boolean type specified in a context where a condition is expected, near '{node.sql(dialect='tsql')[:60]}'.",
+                15,
+            )
         raise unsupported(f"the condition {node.sql(dialect='tsql')[:200]} ({type(node).__name__})")
 
     def compare(self, operator: str, words: str, left: Typed, right: Typed) -> str:
@@ -300,16 +356,32 @@ class Expressions:
         if kinds[0] is None or kinds[1] is None:
             return f"({left.sql} {operator} {right.sql})"
         for kind in kinds:
-            if kind.name in {"text", "ntext", "image", "xml", "sql_variant", "hierarchyid", "geography", "geometry"}:
+            if kind.name in {
+                "text",
+                "ntext",
+                "image",
+                "xml",
+                "sql_variant",
+                "hierarchyid",
+                "geography",
+                "geometry",
+            }:
                 if kind.name in {"sql_variant", "hierarchyid"}:
                     raise unsupported(f"comparing {kind.name}: CAST it to nvarchar(max)")
-                raise SqlError(402, f"The data types {kinds[0].name} and {kinds[1].name} are incompatible in the {words} operator.")
+                raise SqlError(
+                    402,
+                    f"The data types {kinds[0].name} and {kinds[1].name} are incompatible in the {words} operator.",
+                )
         if kinds[0].is_string and kinds[1].is_string:
             return f"({_trimmed(left)} collate nocase {operator} {_trimmed(right)})"
         if not (kinds[0].is_number and kinds[1].is_number) and kinds[0].name != kinds[1].name:
             higher = max(kinds, key=lambda kind: RANK[kind.name])
             if higher.is_number and not higher.is_integer and any(kind.is_string for kind in kinds):
-                higher = SqlType("float") if higher.name in {"float", "real"} else SqlType("decimal", precision=38, scale=10)
+                higher = (
+                    SqlType("float")
+                    if higher.name in {"float", "real"}
+                    else SqlType("decimal", precision=38, scale=10)
+                )
             if higher.length > 0:
                 higher = SqlType("varbinary", MAX) if higher.is_binary else higher
             elif higher.name in {"time", "datetime2", "datetimeoffset"}:
@@ -323,17 +395,37 @@ class Expressions:
         value = self.value(node.this, scope)
         query = node.args.get("query")
         if query is not None:
-            text, columns = self.subquery_text(query.this if isinstance(query, exp.Subquery) else query, scope)
+            text, columns = self.subquery_text(
+                query.this if isinstance(query, exp.Subquery) else query, scope
+            )
             if len(columns) != 1:
-                raise SqlError(116, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
+                raise SqlError(
+                    116,
+                    "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
+                )
             kind = columns[0].type
-            same = value.type is None or kind is None or value.type == kind or (value.type.is_number and kind.is_number)
-            if value.type is not None and kind is not None and value.type.is_string and kind.is_string:
+            same = (
+                value.type is None
+                or kind is None
+                or value.type == kind
+                or (value.type.is_number and kind.is_number)
+            )
+            if (
+                value.type is not None
+                and kind is not None
+                and value.type.is_string
+                and kind.is_string
+            ):
                 return f"(rtrim({value.sql}, ' ') collate nocase in (select rtrim(q.x, ' ') from ({text}) q(x)))"
             if not same:
-                raise unsupported(f"IN with {value.type} on the left and {kind} in the subquery: CAST one of them")
+                raise unsupported(
+                    f"IN with {value.type} on the left and {kind} in the subquery: CAST one of them"
+                )
             return f"({value.sql} in ({text}))"
-        tests = [self.compare("=", "equal to", value, self.value(item, scope)) for item in node.expressions]
+        tests = [
+            self.compare("=", "equal to", value, self.value(item, scope))
+            for item in node.expressions
+        ]
         return f"({' or '.join(tests)})"
 
     def _like(self, node: exp.Expression, scope: Scope) -> str:
@@ -342,7 +434,9 @@ class Expressions:
             escape, node = str(node.expression.this), node.this
             if not isinstance(node, exp.Like):
                 raise unsupported("ESCAPE without LIKE")
-        value, pattern = (convert(self.value(side, scope), nvarchar(0)) for side in (node.this, node.expression))
+        value, pattern = (
+            convert(self.value(side, scope), nvarchar(0)) for side in (node.this, node.expression)
+        )
         # Brackets are T-SQL's own, DuckDB would take them as they stand.
         checked = f"case when strpos({pattern.sql}, '[') > 0 then t_fail(50000, 'The SQL Server stand-in does not support [ ] in LIKE patterns.') else {pattern.sql} end"
         source = self.value(node.expression, scope)
@@ -358,11 +452,16 @@ def _answers_to(source: Source, qualifier: str, schema: str) -> bool:
         return True
     if source.alias.lower() != qualifier.lower():
         return False
-    return not schema or (source.table is not None and source.table.schema.lower() == schema.lower())
+    return not schema or (
+        source.table is not None and source.table.schema.lower() == schema.lower()
+    )
 
 
 def _text(text: str, *, national: bool) -> Typed:
-    kind = SqlType("nvarchar" if national else "varchar", max(len(text), 1) if len(text) <= (4000 if national else 8000) else MAX)
+    kind = SqlType(
+        "nvarchar" if national else "varchar",
+        max(len(text), 1) if len(text) <= (4000 if national else 8000) else MAX,
+    )
     return Typed(text_literal(text), kind, nullable=False, text=text)
 
 

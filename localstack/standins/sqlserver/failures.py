@@ -11,10 +11,23 @@ _OWN = re.compile(r"TDS\|(\d+)\|(.*)", re.DOTALL)
 _NOT_NULL = re.compile(r"NOT NULL constraint failed: (.*)")
 _DUPLICATE = re.compile(r"duplicate key \"(.*?)\"", re.IGNORECASE | re.DOTALL)
 _GROUPED = re.compile(r"column \"?([^\"]+)\"? must appear in the GROUP BY", re.IGNORECASE)
-_RANGES = {"UINT8": "tinyint", "INT8": "tinyint", "INT16": "smallint", "INT32": "int", "INT64": "bigint", "DECIMAL": "numeric"}
+_RANGES = {
+    "UINT8": "tinyint",
+    "INT8": "tinyint",
+    "INT16": "smallint",
+    "INT32": "int",
+    "INT64": "bigint",
+    "DECIMAL": "numeric",
+}
 
 
-def translate(failure: duckdb.Error, database: str, table: TableDefinition | None, snapshot: bool, verb: str = "INSERT") -> SqlError:
+def translate(
+    failure: duckdb.Error,
+    database: str,
+    table: TableDefinition | None,
+    snapshot: bool,
+    verb: str = "INSERT",
+) -> SqlError:
     """The SQL Server error for `failure`.
 
     Args:
@@ -53,12 +66,22 @@ def translate(failure: duckdb.Error, database: str, table: TableDefinition | Non
     if isinstance(failure, (duckdb.OutOfRangeException, duckdb.ConversionException)):
         kind = next((name for word, name in _RANGES.items() if word in text.upper()), "numeric")
         if kind == "tinyint" and (value := re.search(r"value (-?\d+)", text)):
-            return SqlError(220, f"Arithmetic overflow error for data type tinyint, value = {value[1]}.")
-        return SqlError(8115, f"Arithmetic overflow error converting expression to data type {kind}.")
+            return SqlError(
+                220, f"Arithmetic overflow error for data type tinyint, value = {value[1]}."
+            )
+        return SqlError(
+            8115, f"Arithmetic overflow error converting expression to data type {kind}."
+        )
     if grouped := _GROUPED.search(text):
-        return SqlError(8120, f"Column '{grouped[1]}' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.")
+        return SqlError(
+            8120,
+            f"Column '{grouped[1]}' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.",
+        )
     if "More than one row returned by a subquery" in text:
-        return SqlError(512, "Subquery returned more than 1 value. This is not permitted when the subquery follows =, !=, <, <= , >, >= or when the subquery is used as an expression.")
+        return SqlError(
+            512,
+            "Subquery returned more than 1 value. This is not permitted when the subquery follows =, !=, <, <= , >, >= or when the subquery is used as an expression.",
+        )
     return unsupported(f"this statement (its engine says: {text.splitlines()[0][:300]})")
 
 
@@ -82,4 +105,7 @@ def _constraint(text: str, database: str, table: TableDefinition | None, verb: s
             16,
             2,
         )
-    return SqlError(547, f"The {verb} statement conflicted with a constraint on '{name}': {text.splitlines()[0]}")
+    return SqlError(
+        547,
+        f"The {verb} statement conflicted with a constraint on '{name}': {text.splitlines()[0]}",
+    )

@@ -10,7 +10,19 @@ from standins.sqlserver.conversions import convert, narrow_integer
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Expressions, Scope
 from standins.sqlserver.typed import NULL, Typed, common_type, text_literal
-from standins.sqlserver.types import BIGINT, BIT, DATE, DATETIME, FLOAT, INT, MAX, NVARCHAR_MAX, UNIQUEIDENTIFIER, SqlType, nvarchar
+from standins.sqlserver.types import (
+    BIGINT,
+    BIT,
+    DATE,
+    DATETIME,
+    FLOAT,
+    INT,
+    MAX,
+    NVARCHAR_MAX,
+    UNIQUEIDENTIFIER,
+    SqlType,
+    nvarchar,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +50,11 @@ class Call:
     def text(self, index: int) -> Typed:
         """Argument `index` as character data."""
         value = self.argument(index)
-        return value if value.type is not None and value.type.is_string else convert(value, NVARCHAR_MAX)
+        return (
+            value
+            if value.type is not None and value.type.is_string
+            else convert(value, NVARCHAR_MAX)
+        )
 
     def integer(self, index: int) -> str:
         """Argument `index` as int."""
@@ -47,7 +63,9 @@ class Call:
     def word(self, index: int) -> str:
         """Argument `index` as a bare word (a date part) in lower case."""
         node = self.nodes[index]
-        return (node.name if isinstance(node, (exp.Column, exp.Var, exp.Literal)) else node.sql()).lower()
+        return (
+            node.name if isinstance(node, (exp.Column, exp.Var, exp.Literal)) else node.sql()
+        ).lower()
 
 
 Handler = Callable[[Call], Typed]
@@ -76,7 +94,10 @@ def _longest(value: Typed) -> SqlType:
 def _widest(value: Typed) -> SqlType:
     kind = value.type
     assert kind is not None
-    return SqlType("nvarchar" if kind.is_national else "varchar", MAX if kind.is_large else 4000 if kind.is_national else 8000)
+    return SqlType(
+        "nvarchar" if kind.is_national else "varchar",
+        MAX if kind.is_large else 4000 if kind.is_national else 8000,
+    )
 
 
 @register("isnull")
@@ -84,7 +105,9 @@ def _isnull(call: Call) -> Typed:
     call.arity(2)
     first, second = call.argument(0), call.argument(1)
     kind = first.type or second.type or INT
-    return Typed(f"coalesce({convert(first, kind).sql}, {convert(second, kind).sql})", kind, second.nullable)
+    return Typed(
+        f"coalesce({convert(first, kind).sql}, {convert(second, kind).sql})", kind, second.nullable
+    )
 
 
 @register("coalesce")
@@ -92,8 +115,15 @@ def _coalesce(call: Call) -> Typed:
     values = [call.argument(index) for index in range(len(call.nodes))]
     kind = common_type([value.type for value in values])
     if kind is None:
-        raise SqlError(4127, "At least one of the arguments to COALESCE must be an expression that is not the NULL constant.")
-    return Typed(f"coalesce({', '.join(convert(value, kind).sql for value in values)})", kind, all(value.nullable for value in values))
+        raise SqlError(
+            4127,
+            "At least one of the arguments to COALESCE must be an expression that is not the NULL constant.",
+        )
+    return Typed(
+        f"coalesce({', '.join(convert(value, kind).sql for value in values)})",
+        kind,
+        all(value.nullable for value in values),
+    )
 
 
 @register("nullif")
@@ -110,14 +140,20 @@ def _iif(call: Call) -> Typed:
     yes, no = call.argument(1), call.argument(2)
     kind = common_type([yes.type, no.type]) or INT
     condition = call.compiler.condition(call.nodes[0], call.scope)
-    return Typed(f"(case when {condition} then {convert(yes, kind).sql} else {convert(no, kind).sql} end)", kind)
+    return Typed(
+        f"(case when {condition} then {convert(yes, kind).sql} else {convert(no, kind).sql} end)",
+        kind,
+    )
 
 
 @register("len")
 def _len(call: Call) -> Typed:
     call.arity(1)
     value = call.text(0)
-    return Typed(f"cast(t_len({value.sql}) as {'bigint' if value.type and value.type.is_large else 'integer'})", BIGINT if value.type and value.type.is_large else INT)
+    return Typed(
+        f"cast(t_len({value.sql}) as {'bigint' if value.type and value.type.is_large else 'integer'})",
+        BIGINT if value.type and value.type.is_large else INT,
+    )
 
 
 @register("datalength")
@@ -128,7 +164,11 @@ def _datalength(call: Call) -> Typed:
     if kind is None:
         return Typed("cast(null as integer)", INT)
     if kind.is_string or kind.name == "xml":
-        size = f"t_units({value.sql}) * 2" if kind.is_national or kind.name == "xml" else f"length({value.sql})"
+        size = (
+            f"t_units({value.sql}) * 2"
+            if kind.is_national or kind.name == "xml"
+            else f"length({value.sql})"
+        )
     elif kind.is_binary:
         size = f"octet_length({value.sql})"
     else:
@@ -161,7 +201,11 @@ for _name, _pattern in {
 def _left_right(call: Call) -> Typed:
     call.arity(2)
     value = call.text(0)
-    return Typed(f"{call.name.lower()}({value.sql}, greatest({call.integer(1)}, 0))", _longest(value), value.nullable)
+    return Typed(
+        f"{call.name.lower()}({value.sql}, greatest({call.integer(1)}, 0))",
+        _longest(value),
+        value.nullable,
+    )
 
 
 @register("substring")
@@ -172,7 +216,9 @@ def _substring(call: Call) -> Typed:
         data = f"unhex(substr(hex({value.sql}), greatest({start}, 1) * 2 - 1, greatest({length} + least({start} - 1, 0), 0) * 2))"
         return Typed(data, SqlType("varbinary", value.type.length or MAX))
     value = call.text(0)
-    text = f"substr({value.sql}, greatest({start}, 1), greatest({length} + least({start} - 1, 0), 0))"
+    text = (
+        f"substr({value.sql}, greatest({start}, 1), greatest({length} + least({start} - 1, 0), 0))"
+    )
     return Typed(text, _longest(value), value.nullable)
 
 
@@ -194,7 +240,9 @@ def _charindex(call: Call) -> Typed:
         return Typed(f"cast(strpos(lower({text.sql}), lower({needle.sql})) as integer)", INT)
     start = f"greatest({call.integer(2)}, 1)"
     found = f"strpos(substr(lower({text.sql}), {start}), lower({needle.sql}))"
-    return Typed(f"cast(case when {found} = 0 then 0 else {found} + {start} - 1 end as integer)", INT)
+    return Typed(
+        f"cast(case when {found} = 0 then 0 else {found} + {start} - 1 end as integer)", INT
+    )
 
 
 @register("concat")
@@ -204,7 +252,13 @@ def _concat(call: Call) -> Typed:
     large = any(value.type and value.type.is_large for value in values)
     joined = " || ".join(f"coalesce({value.sql}, '')" for value in values)
     length = sum(value.type.length if value.type else 0 for value in values)
-    return Typed(f"({joined})", SqlType("nvarchar" if national else "varchar", MAX if large or length > 4000 else max(length, 1)), nullable=False)
+    return Typed(
+        f"({joined})",
+        SqlType(
+            "nvarchar" if national else "varchar", MAX if large or length > 4000 else max(length, 1)
+        ),
+        nullable=False,
+    )
 
 
 @register("replicate")
@@ -228,7 +282,10 @@ def _char(call: Call) -> Typed:
     name = call.name.lower()
     kind = SqlType("nvarchar" if name == "nchar" else "varchar", 2 if name == "nchar" else 1)
     highest = 65535 if name == "nchar" else 127
-    return Typed(f"case when {call.integer(0)} between 0 and {highest} then chr({call.integer(0)}) when {call.integer(0)} is not null then t_fail(50000, 'The SQL Server stand-in does not support {name}() above {highest}.') end", kind)
+    return Typed(
+        f"case when {call.integer(0)} between 0 and {highest} then chr({call.integer(0)}) when {call.integer(0)} is not null then t_fail(50000, 'The SQL Server stand-in does not support {name}() above {highest}.') end",
+        kind,
+    )
 
 
 @register("ascii", "unicode")
@@ -256,7 +313,11 @@ def _round(call: Call) -> Typed:
     value = call.argument(0)
     if value.type is None or not value.type.is_number:
         raise unsupported(f"round of {value.type}")
-    return Typed(f"cast(round({value.sql}, {call.integer(1)}) as {value.type.storage})", value.type, value.nullable)
+    return Typed(
+        f"cast(round({value.sql}, {call.integer(1)}) as {value.type.storage})",
+        value.type,
+        value.nullable,
+    )
 
 
 @register("power", "sqrt", "exp", "log", "sign")
@@ -266,7 +327,9 @@ def _floating(call: Call) -> Typed:
     call.arity(2 if name == "power" else 1)
     if name == "sign" and values[0].type is not None:
         return Typed(f"cast(sign({values[0].sql}) as {values[0].type.storage})", values[0].type)
-    if name == "power" and (values[0].type is None or values[0].type.name not in {"float", "real", "int"}):
+    if name == "power" and (
+        values[0].type is None or values[0].type.name not in {"float", "real", "int"}
+    ):
         raise unsupported("power of anything but float and int")
     word = {"log": "ln", "power": "pow"}.get(name, name)
     text = f"{word}({', '.join(convert(value, FLOAT).sql for value in values)})"
@@ -285,7 +348,11 @@ def _newid(call: Call) -> Typed:
 @register("isnumeric")
 def _isnumeric(call: Call) -> Typed:
     call.arity(1)
-    return Typed(f"case when t_try_number({call.text(0).sql}) is not null then 1 else 0 end", INT, nullable=False)
+    return Typed(
+        f"case when t_try_number({call.text(0).sql}) is not null then 1 else 0 end",
+        INT,
+        nullable=False,
+    )
 
 
 @register("hashbytes")
@@ -294,13 +361,22 @@ def _hashbytes(call: Call) -> Typed:
     algorithm = call.word(0).strip("'")
     value = call.argument(1)
     if algorithm not in {"md5", "sha2_256", "sha1"} or value.type is None or value.type.is_national:
-        raise unsupported("hashbytes of anything but varchar or varbinary with md5, sha1 or sha2_256")
+        raise unsupported(
+            "hashbytes of anything but varchar or varbinary with md5, sha1 or sha2_256"
+        )
     word = {"sha2_256": "sha256"}.get(algorithm, algorithm)
     return Typed(f"unhex({word}({value.sql}))", SqlType("varbinary", 8000))
 
 
 # -- moments
-@register("getdate", "current_timestamp", "getutcdate", "sysdatetime", "sysutcdatetime", "sysdatetimeoffset")
+@register(
+    "getdate",
+    "current_timestamp",
+    "getutcdate",
+    "sysdatetime",
+    "sysutcdatetime",
+    "sysdatetimeoffset",
+)
 def _now(call: Call) -> Typed:
     """The server's clock is UTC; one value per statement, as in SQL Server."""
     call.compiler.environment.deterministic = False
@@ -310,7 +386,9 @@ def _now(call: Call) -> Typed:
         case "sysdatetime" | "sysutcdatetime":
             return Typed(text, SqlType("datetime2", scale=7), nullable=False)
         case "sysdatetimeoffset":
-            return Typed(f"t_offset_moment({text}, 0)", SqlType("datetimeoffset", scale=7), nullable=False)
+            return Typed(
+                f"t_offset_moment({text}, 0)", SqlType("datetimeoffset", scale=7), nullable=False
+            )
     return Typed(f"t_ticks({text})", DATETIME, nullable=False)
 
 
@@ -339,7 +417,9 @@ def _part(call: Call) -> str:
 def _moment(value: Typed) -> Typed:
     if value.type is not None and (value.type.is_datetime or value.type.name == "time"):
         return value
-    return convert(value, SqlType("datetime2", scale=7) if value.type and value.type.is_string else DATETIME)
+    return convert(
+        value, SqlType("datetime2", scale=7) if value.type and value.type.is_string else DATETIME
+    )
 
 
 @register("dateadd")
@@ -372,7 +452,11 @@ def _datediff(call: Call) -> Typed:
         assert value.type is not None
         name = value.type.name
         text = f"({value.sql}).t" if name == "datetimeoffset" else value.sql
-        sides.append(f"(timestamp '1900-01-01' + ({text}))" if name == "time" else f"cast({text} as timestamp)")
+        sides.append(
+            f"(timestamp '1900-01-01' + ({text}))"
+            if name == "time"
+            else f"cast({text} as timestamp)"
+        )
     return Typed(narrow_integer(f"date_diff('{part}', {sides[0]}, {sides[1]})", kind), kind)
 
 
@@ -383,9 +467,17 @@ def _datepart(call: Call) -> Typed:
     call.arity(1 if whole else 2)
     value = _moment(call.argument(0 if whole else 1))
     assert value.type is not None
-    text = convert(value, SqlType("datetime2", scale=7)).sql if value.type.name == "datetimeoffset" else value.sql
+    text = (
+        convert(value, SqlType("datetime2", scale=7)).sql
+        if value.type.name == "datetimeoffset"
+        else value.sql
+    )
     if not whole and call.word(0) in {"weekday", "dw"}:
-        return Typed(f"dayname({text})", nvarchar(30)) if name == "datename" else Typed(f"cast(dayofweek({text}) + 1 as integer)", INT)
+        return (
+            Typed(f"dayname({text})", nvarchar(30))
+            if name == "datename"
+            else Typed(f"cast(dayofweek({text}) + 1 as integer)", INT)
+        )
     part = name if whole else _part(call)
     if part == "week" or (part in {"month"} and name == "datename"):
         if part == "week":
@@ -397,7 +489,11 @@ def _datepart(call: Call) -> Typed:
         "microsecond": f"microsecond({text}) % 1000000",
     }.get(part, f"{part}({text})")
     number = f"cast({number} as integer)"
-    return Typed(f"cast({number} as varchar)", nvarchar(30)) if name == "datename" else Typed(number, INT, value.nullable)
+    return (
+        Typed(f"cast({number} as varchar)", nvarchar(30))
+        if name == "datename"
+        else Typed(number, INT, value.nullable)
+    )
 
 
 @register("eomonth")
@@ -412,7 +508,15 @@ def _datefromparts(call: Call) -> Typed:
     return Typed(f"make_date({', '.join(call.integer(index) for index in range(3))})", DATE)
 
 
-@register("datetimefromparts", "datetime2fromparts", "switchoffset", "todatetimeoffset", "format", "checksum", "checksum_agg")
+@register(
+    "datetimefromparts",
+    "datetime2fromparts",
+    "switchoffset",
+    "todatetimeoffset",
+    "format",
+    "checksum",
+    "checksum_agg",
+)
 def _refused(call: Call) -> Typed:
     raise unsupported(f"the function {call.name}")
 
@@ -429,7 +533,11 @@ def text_constant(text: str | None, kind: SqlType) -> Typed:
 
 def integer_constant(value: int | None, kind: SqlType = INT) -> Typed:
     """A constant of an integer type, or its NULL."""
-    return null_of(kind) if value is None else Typed(f"cast({value} as {kind.storage})", kind, nullable=False)
+    return (
+        null_of(kind)
+        if value is None
+        else Typed(f"cast({value} as {kind.storage})", kind, nullable=False)
+    )
 
 
 def bit_constant(value: bool) -> Typed:

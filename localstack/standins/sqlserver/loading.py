@@ -76,7 +76,9 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
                 if table.column(field.name) is None:
                     raise unknown_column(field.name)
             session.connection.register("incoming", pa.Table.from_batches([batch]))
-            session.connection.execute(f"insert into {table.sql} ({', '.join(targets)}) select {', '.join(texts)} from incoming")
+            session.connection.execute(
+                f"insert into {table.sql} ({', '.join(targets)}) select {', '.join(texts)} from incoming"
+            )
             session.connection.unregister("incoming")
             total += batch.num_rows
         session.connection.execute("commit")
@@ -89,7 +91,10 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
 def _value(text: str, kind: pa.DataType) -> Typed:
     if pa.types.is_timestamp(kind):
         if kind.tz is not None:
-            return Typed(f"t_offset_moment(({text} at time zone 'UTC'), 0)", SqlType("datetimeoffset", scale=7))
+            return Typed(
+                f"t_offset_moment(({text} at time zone 'UTC'), 0)",
+                SqlType("datetimeoffset", scale=7),
+            )
         return Typed(f"cast({text} as timestamp)", source_type(kind))
     if pa.types.is_time(kind):
         return Typed(f"cast({text} as time)", source_type(kind))

@@ -34,7 +34,7 @@ MACROS: dict[str, str] = {
         then regexp_replace(trim(s), {_MOMENT}, '\1-\2-\3 ') || t_clock(regexp_replace(trim(s), {_MOMENT}, '\4'))
         when regexp_matches(trim(s), {_TIME}) then '1900-01-01 ' || t_clock(trim(s)) end""",
     "t_local(s)": rf"case when regexp_matches(s, {_OFFSET}) then regexp_replace(s, {_OFFSET}, '\1') else s end",
-    "t_minutes(s)": rf"""case when regexp_matches(s, '[+-]\d\d:\d\d$') then
+    "t_minutes(s)": r"""case when regexp_matches(s, '[+-]\d\d:\d\d$') then
         (case when substr(right(s, 6), 1, 1) = '-' then -1 else 1 end)
         * (cast(substr(right(s, 6), 2, 2) as smallint) * 60 + cast(right(s, 2) as smallint)) else 0 end""",
     "t_try_moment(s)": "try_cast(t_iso(t_local(s)) as timestamp)",

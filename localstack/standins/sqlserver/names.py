@@ -42,7 +42,11 @@ def object_name(node: exp.Expression, session: "SessionState") -> ObjectName:
     name, schema, catalog = node.name, node.db, node.catalog
     if name.startswith("#") or node.this.args.get("temporary") or node.this.args.get("global_"):
         raise unsupported(f"temporary tables (#{name.lstrip('#')})")
-    written = f"{catalog}..{name}" if catalog and not schema else ".".join(filter(None, (catalog, schema, name)))
+    written = (
+        f"{catalog}..{name}"
+        if catalog and not schema
+        else ".".join(filter(None, (catalog, schema, name)))
+    )
     database = (catalog or session.database).lower()
     if database in SYSTEM_DATABASES:
         # Of the system databases only the list of databases is there.

@@ -80,7 +80,9 @@ class PacketWriter:
         packets[:, 4:6] = 0
         packets[:, 6] = (np.arange(self._number, self._number + count) & 0xFF).astype(np.uint8)
         packets[:, 7] = 0
-        packets[:, HEADER_BYTES:] = np.frombuffer(pending, np.uint8, count * size).reshape(count, size)
+        packets[:, HEADER_BYTES:] = np.frombuffer(pending, np.uint8, count * size).reshape(
+            count, size
+        )
         self._number += count
         self._rest = bytes(pending[count * size :])
         return packets.tobytes()
@@ -88,7 +90,13 @@ class PacketWriter:
     def finish(self) -> bytes:
         """The last packet, marked as the end of the message."""
         header = struct.pack(
-            ">BBHHBB", self._kind, END_OF_MESSAGE, len(self._rest) + HEADER_BYTES, 0, self._number & 0xFF, 0
+            ">BBHHBB",
+            self._kind,
+            END_OF_MESSAGE,
+            len(self._rest) + HEADER_BYTES,
+            0,
+            self._number & 0xFF,
+            0,
         )
         packet, self._rest, self._number = header + self._rest, b"", 1
         return packet

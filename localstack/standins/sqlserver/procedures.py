@@ -14,7 +14,14 @@ from standins.sqlserver.types import SYSTEM_TYPES, SqlType, nvarchar
 if TYPE_CHECKING:
     from standins.sqlserver.session import Done, Session
 
-_NUMBERED = {10: "sp_executesql", 11: "sp_prepare", 12: "sp_execute", 13: "sp_prepexec", 15: "sp_unprepare", 14: "sp_prepexecrpc"}
+_NUMBERED = {
+    10: "sp_executesql",
+    11: "sp_prepare",
+    12: "sp_execute",
+    13: "sp_prepexec",
+    15: "sp_unprepare",
+    14: "sp_prepexecrpc",
+}
 _SEPARATORS = (0x80, 0xFF, 0xFE)
 
 
@@ -101,7 +108,10 @@ def run_call(session: "Session", prepared: PreparedStatements, call: RemoteCall)
     outputs = b""
     match name:
         case "sp_executesql":
-            sql, names = _text(arguments, 0), declared_names(_text(arguments, 1) if len(arguments) > 1 else "")
+            sql, names = (
+                _text(arguments, 0),
+                declared_names(_text(arguments, 1) if len(arguments) > 1 else ""),
+            )
             yield from session.batch(sql, _bind(names, arguments[2:]), done=tokens.DONE_IN_PROC)
         case "sp_prepexec":
             names = declared_names(_text(arguments, 1))
@@ -115,7 +125,9 @@ def run_call(session: "Session", prepared: PreparedStatements, call: RemoteCall)
         case "sp_execute":
             handle = arguments[0].value.value
             if handle not in prepared.texts:
-                yield tokens.error(SqlError(8179, f"Could not find prepared statement with handle {handle}."))
+                yield tokens.error(
+                    SqlError(8179, f"Could not find prepared statement with handle {handle}.")
+                )
                 yield tokens.done(tokens.DONE_PROC, tokens.ERROR)
                 return
             sql, names = prepared.texts[handle]  # pyright: ignore[reportArgumentType]
@@ -150,7 +162,9 @@ def _bind(names: list[str], arguments: list[Argument]) -> dict[str, Value]:
     return {(argument.name or name).lower(): argument.value for name, argument in pairs}
 
 
-def execute_text(session: "Session", statement: Statement, variables: dict[str, Value]) -> Iterator["bytes | Done"]:
+def execute_text(
+    session: "Session", statement: Statement, variables: dict[str, Value]
+) -> Iterator["bytes | Done"]:
     """EXEC of a procedure in a batch."""
     reader = TokenReader(statement.text, statement.tokens)
     reader.position = 1
@@ -179,12 +193,16 @@ def execute_text(session: "Session", statement: Statement, variables: dict[str, 
         reader.accept(",")
     if name == "sp_executesql":
         names = declared_names(_text(arguments, 1) if len(arguments) > 1 else "")
-        yield from session.batch(_text(arguments, 0), _bind(names, arguments[2:]), done=tokens.DONE_IN_PROC)
+        yield from session.batch(
+            _text(arguments, 0), _bind(names, arguments[2:]), done=tokens.DONE_IN_PROC
+        )
         return
     yield from _procedure(session, name, arguments)
 
 
-def _procedure(session: "Session", name: str, arguments: list[Argument]) -> Iterator["bytes | Done"]:
+def _procedure(
+    session: "Session", name: str, arguments: list[Argument]
+) -> Iterator["bytes | Done"]:
     match name:
         case "sp_addextendedproperty" | "sp_updateextendedproperty" | "sp_dropextendedproperty":
             _extended_property(session, name, arguments)
@@ -193,15 +211,34 @@ def _procedure(session: "Session", name: str, arguments: list[Argument]) -> Iter
         case "sp_reset_connection":
             return
         case _:
-            raise SqlError(2812, f"Could not find stored procedure '{name}' (the SQL Server stand-in has few).", 16, 62)
+            raise SqlError(
+                2812,
+                f"Could not find stored procedure '{name}' (the SQL Server stand-in has few).",
+                16,
+                62,
+            )
 
 
 def _extended_property(session: "Session", procedure: str, arguments: list[Argument]) -> None:
-    order = ["name", "value", "level0type", "level0name", "level1type", "level1name", "level2type", "level2name"]
+    order = [
+        "name",
+        "value",
+        "level0type",
+        "level0name",
+        "level1type",
+        "level1name",
+        "level2type",
+        "level2name",
+    ]
     if procedure == "sp_dropextendedproperty":
         order.remove("value")
-    given = {(argument.name.lower() or order[index]): argument.value.value for index, argument in enumerate(arguments)}
-    schema, table_name, column_name = (str(given.get(key) or "") for key in ("level0name", "level1name", "level2name"))
+    given = {
+        (argument.name.lower() or order[index]): argument.value.value
+        for index, argument in enumerate(arguments)
+    }
+    schema, table_name, column_name = (
+        str(given.get(key) or "") for key in ("level0name", "level1name", "level2name")
+    )
     kind, major, minor = 0, 0, 0
     if table_name:
         table = session.catalogue.find(schema, table_name)
@@ -211,7 +248,10 @@ def _extended_property(session: "Session", procedure: str, arguments: list[Argum
         if column_name:
             column = table.column(column_name)
             if column is None:
-                raise SqlError(15135, f"Object is invalid. Extended properties are not permitted on '{schema}.{table_name}.{column_name}', or the object does not exist.")
+                raise SqlError(
+                    15135,
+                    f"Object is invalid. Extended properties are not permitted on '{schema}.{table_name}.{column_name}', or the object does not exist.",
+                )
             minor = column.column_id
     elif schema:
         found = session.catalogue.schema_id(schema)
@@ -226,13 +266,47 @@ def _describe(session: "Session", arguments: list[Argument]) -> Iterator["bytes 
 
     sql = _text(arguments, 0)
     columns = session.result_of(sql, {})
-    kinds = [SqlType("bit"), SqlType("int"), nvarchar(128), SqlType("bit"), SqlType("int"), nvarchar(256), SqlType("smallint"), SqlType("tinyint"), SqlType("tinyint")]
-    names = ["is_hidden", "column_ordinal", "name", "is_nullable", "system_type_id", "system_type_name", "max_length", "precision", "scale"]
-    yield column_metadata([ResultColumn(name, kind) for name, kind in zip(names, kinds, strict=True)])
+    kinds = [
+        SqlType("bit"),
+        SqlType("int"),
+        nvarchar(128),
+        SqlType("bit"),
+        SqlType("int"),
+        nvarchar(256),
+        SqlType("smallint"),
+        SqlType("tinyint"),
+        SqlType("tinyint"),
+    ]
+    names = [
+        "is_hidden",
+        "column_ordinal",
+        "name",
+        "is_nullable",
+        "system_type_id",
+        "system_type_name",
+        "max_length",
+        "precision",
+        "scale",
+    ]
+    yield column_metadata(
+        [ResultColumn(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    )
     rows = []
     for ordinal, column in enumerate(columns, 1):
         kind = "timestamp" if column.type.name == "rowversion" else column.type.name
         precision, scale = column.type.digits
-        rows.append((False, ordinal, column.name, column.nullable, SYSTEM_TYPES[kind][0], str(column.type), column.type.max_bytes, precision, scale))
+        rows.append(
+            (
+                False,
+                ordinal,
+                column.name,
+                column.nullable,
+                SYSTEM_TYPES[kind][0],
+                str(column.type),
+                column.type.max_bytes,
+                precision,
+                scale,
+            )
+        )
     yield session.encode(rows, kinds)
     yield Done(tokens.DONE_IN_PROC, len(rows))

@@ -33,7 +33,17 @@ _JOINS = {
     "FULL": "full join",
     "CROSS": "cross join",
 }
-_REFUSED_CLAUSES = ("laterals", "windows", "qualify", "match", "pivots", "into", "sample", "connect", "prewhere")
+_REFUSED_CLAUSES = (
+    "laterals",
+    "windows",
+    "qualify",
+    "match",
+    "pivots",
+    "into",
+    "sample",
+    "connect",
+    "prewhere",
+)
 
 
 class Queries(Expressions):
@@ -50,7 +60,11 @@ class Queries(Expressions):
         if handler is None:
             if name.startswith("@@"):
                 raise unsupported(name)
-            raise SqlError(195, f"'{name}' is not a recognized built-in function name, or the SQL Server stand-in does not support it.", 15)
+            raise SqlError(
+                195,
+                f"'{name}' is not a recognized built-in function name, or the SQL Server stand-in does not support it.",
+                15,
+            )
         return handler(call)
 
     def window_call(self, node: exp.Window, scope: Scope) -> Typed:
@@ -60,7 +74,9 @@ class Queries(Expressions):
             raise unsupported(f"OVER with {function.sql(dialect='tsql')[:100]}")
         parts = []
         if partition := node.args.get("partition_by"):
-            parts.append("partition by " + ", ".join(self.value(item, scope).sql for item in partition))
+            parts.append(
+                "partition by " + ", ".join(self.value(item, scope).sql for item in partition)
+            )
         if node.args.get("order"):
             parts.append(self._order(node.args["order"], scope, ()))
         if frame := node.args.get("spec"):
@@ -82,7 +98,10 @@ class Queries(Expressions):
         """A subquery as a value."""
         text, columns = self.subquery_text(node, scope)
         if len(columns) != 1:
-            raise SqlError(116, "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.")
+            raise SqlError(
+                116,
+                "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
+            )
         return Typed(f"({text})", columns[0].type)
 
     # -- queries
@@ -113,23 +132,40 @@ class Queries(Expressions):
         parts = []
         for cte in clause.expressions:
             name = cte.alias
-            if any(table.name.lower() == name.lower() and not table.db for table in cte.this.find_all(exp.Table)):
+            if any(
+                table.name.lower() == name.lower() and not table.db
+                for table in cte.this.find_all(exp.Table)
+            ):
                 raise unsupported("recursive common table expressions")
             inner = self.query(cte.this, scope)
-            names = [column.name for column in cte.args["alias"].columns] or [column.name for column in inner.columns]
+            names = [column.name for column in cte.args["alias"].columns] or [
+                column.name for column in inner.columns
+            ]
             columns = tuple(
-                SourceColumn(new, column.type, column.nullable) for new, column in zip(names, inner.columns, strict=True)
+                SourceColumn(new, column.type, column.nullable)
+                for new, column in zip(names, inner.columns, strict=True)
             )
             scope.ctes[name.lower()] = columns
-            parts.append(f"{identifier(name)}({', '.join(identifier(new) for new in names)}) as ({inner.sql})")
+            parts.append(
+                f"{identifier(name)}({', '.join(identifier(new) for new in names)}) as ({inner.sql})"
+            )
         return f"with {', '.join(parts)} "
 
     def _set_operation(self, node: exp.SetOperation, scope: Scope) -> Query:
         left, right = self.query(node.this, scope), self.query(node.expression, scope)
         if len(left.columns) != len(right.columns):
-            raise SqlError(205, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.")
-        kinds = [common_type([a.type, b.type]) or INT for a, b in zip(left.columns, right.columns, strict=True)]
-        columns = tuple(SourceColumn(column.name, kind) for column, kind in zip(left.columns, kinds, strict=True))
+            raise SqlError(
+                205,
+                "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of expressions in their target lists.",
+            )
+        kinds = [
+            common_type([a.type, b.type]) or INT
+            for a, b in zip(left.columns, right.columns, strict=True)
+        ]
+        columns = tuple(
+            SourceColumn(column.name, kind)
+            for column, kind in zip(left.columns, kinds, strict=True)
+        )
         names = [f"c{index}" for index in range(len(kinds))]
         sides = []
         for side in (left, right):
@@ -161,30 +197,50 @@ class Queries(Expressions):
         where = node.args.get("where")
         text = f" where {self.condition(where.this, scope)}" if where else ""
         if group := node.args.get("group"):
-            if any(group.args.get(key) for key in ("grouping_sets", "cube", "rollup", "all", "totals")):
+            if any(
+                group.args.get(key) for key in ("grouping_sets", "cube", "rollup", "all", "totals")
+            ):
                 raise unsupported("GROUP BY with CUBE, ROLLUP or GROUPING SETS")
-            text += " group by " + ", ".join(self.value(item, scope).sql for item in group.expressions)
+            text += " group by " + ", ".join(
+                self.value(item, scope).sql for item in group.expressions
+            )
         if having := node.args.get("having"):
             text += f" having {self.condition(having.this, scope)}"
         columns = tuple(column for _, column in outputs)
         names = _output_names(columns)
-        selected = ", ".join(f"{sql} as {identifier(name)}" for (sql, _), name in zip(outputs, names, strict=True))
+        selected = ", ".join(
+            f"{sql} as {identifier(name)}" for (sql, _), name in zip(outputs, names, strict=True)
+        )
         order = node.args.get("order")
         if order:
             text += " " + self._order(order, scope, columns, [sql for sql, _ in outputs])
         distinct = "distinct " if node.args.get("distinct") else ""
-        return Query(f"select {distinct}{selected}{source}{text}{self._limit(node, scope)}", columns)
+        return Query(
+            f"select {distinct}{selected}{source}{text}{self._limit(node, scope)}", columns
+        )
 
     def _output(self, item: exp.Expression, scope: Scope) -> list[tuple[str, SourceColumn]]:
         """One entry of the select list; `*` gives several."""
         name = ""
-        if isinstance(item, exp.Star) or (isinstance(item, exp.Column) and isinstance(item.this, exp.Star)):
+        if isinstance(item, exp.Star) or (
+            isinstance(item, exp.Column) and isinstance(item.this, exp.Star)
+        ):
             qualifier = item.table if isinstance(item, exp.Column) else ""
-            if isinstance(item, exp.Star) and (item.args.get("except_") or item.args.get("replace")):
+            if isinstance(item, exp.Star) and (
+                item.args.get("except_") or item.args.get("replace")
+            ):
                 raise unsupported("* EXCEPT")
-            chosen = [source for source in scope.sources if not qualifier or source.alias.lower() == qualifier.lower()]
+            chosen = [
+                source
+                for source in scope.sources
+                if not qualifier or source.alias.lower() == qualifier.lower()
+            ]
             if not chosen:
-                raise SqlError(107, f"The column prefix '{qualifier}' does not match with a table name or alias name used in the query.", 15)
+                raise SqlError(
+                    107,
+                    f"The column prefix '{qualifier}' does not match with a table name or alias name used in the query.",
+                    15,
+                )
             return [
                 (f"{identifier(source.alias)}.{identifier(column.name)}", column)
                 for source in chosen
@@ -203,12 +259,14 @@ class Queries(Expressions):
         if isinstance(item, exp.Column):
             _, column = self.resolve(item, scope)
             name, identity = name or column.name, column.identity
-        if value.type is None:
-            value = convert(value, INT)
         return [(value.sql, SourceColumn(name, value.type, value.nullable, identity))]
 
     def _order(
-        self, node: exp.Order, scope: Scope, columns: Sequence[SourceColumn], texts: Sequence[str] = ()
+        self,
+        node: exp.Order,
+        scope: Scope,
+        columns: Sequence[SourceColumn],
+        texts: Sequence[str] = (),
     ) -> str:
         keys = []
         for ordered in node.expressions:
@@ -218,7 +276,11 @@ class Queries(Expressions):
             if columns and isinstance(item, exp.Literal) and not item.is_string:
                 position = int(str(item.this)) - 1
                 if not 0 <= position < len(columns):
-                    raise SqlError(108, f"The ORDER BY position number {position + 1} is out of range of the number of items in the select list.", 15)
+                    raise SqlError(
+                        108,
+                        f"The ORDER BY position number {position + 1} is out of range of the number of items in the select list.",
+                        15,
+                    )
             elif columns and isinstance(item, exp.Column) and not (item.table and texts):
                 names = [column.name.lower() for column in columns]
                 position = names.index(item.name.lower()) if item.name.lower() in names else None
@@ -245,7 +307,9 @@ class Queries(Expressions):
             text += f" limit {self._count(limit.args['count'], scope)}"
         elif limit is not None:
             options = limit.args.get("limit_options")
-            if options is not None and (options.args.get("percent") or options.args.get("with_ties")):
+            if options is not None and (
+                options.args.get("percent") or options.args.get("with_ties")
+            ):
                 raise unsupported("TOP with PERCENT or WITH TIES")
             text += f" limit {self._count(limit.expression, scope)}"
         if offset is not None:
@@ -282,30 +346,51 @@ class Queries(Expressions):
             return f"({self.source(node.this, scope)})"
         if not isinstance(node, exp.Table):
             raise unsupported(f"{type(node).__name__} in FROM")
-        if node.args.get("pivots") or node.args.get("sample") or node.args.get("when") or node.args.get("version"):
+        if (
+            node.args.get("pivots")
+            or node.args.get("sample")
+            or node.args.get("when")
+            or node.args.get("version")
+        ):
             raise unsupported("PIVOT, TABLESAMPLE and FOR SYSTEM_TIME")
         alias = node.alias
         if isinstance(node.this, exp.Anonymous):
             text, columns = system_functions.table_function(str(node.this.this))
             return self._add(scope, alias or str(node.this.this), columns, text)
         if not node.db and (found := scope.cte(node.name)) is not None:
-            return self._add(scope, alias or node.name, found, identifier(node.name)) + self._joined(node, scope)
+            return self._add(
+                scope, alias or node.name, found, identifier(node.name)
+            ) + self._joined(node, scope)
         name = object_name(node, self.environment.session)
         table = name.find(self.environment.catalogue)
         if table is None:
             raise unknown_object(name.written)
         columns = tuple(
-            SourceColumn(column.name, column.type, column.nullable, column.identity is not None) for column in table.columns
+            SourceColumn(column.name, column.type, column.nullable, column.identity is not None)
+            for column in table.columns
         )
         text = counted_view(table, self.environment.catalogue) or table.sql
-        return self._add(scope, alias or table.name, columns, text, table) + self._joined(node, scope)
+        return self._add(scope, alias or table.name, columns, text, table) + self._joined(
+            node, scope
+        )
 
     def _joined(self, node: exp.Expression, scope: Scope) -> str:
         return "".join(self.join(join, scope) for join in node.args.get("joins") or [])
 
-    def _add(self, scope: Scope, alias: str, columns: Sequence[SourceColumn], text: str, table: object = None) -> str:
+    def _add(
+        self,
+        scope: Scope,
+        alias: str,
+        columns: Sequence[SourceColumn],
+        text: str,
+        table: object = None,
+    ) -> str:
         if any(source.alias.lower() == alias.lower() for source in scope.sources):
-            raise SqlError(1013, f"The objects '{alias}' and '{alias}' in the FROM clause have the same exposed names. Use correlation names to distinguish them.", 15)
+            raise SqlError(
+                1013,
+                f"The objects '{alias}' and '{alias}' in the FROM clause have the same exposed names. Use correlation names to distinguish them.",
+                15,
+            )
         scope.sources.append(Source(alias, tuple(columns), table))  # type: ignore[arg-type]
         return f"{text} as {identifier(alias)}"
 
@@ -318,8 +403,14 @@ class Queries(Expressions):
         given = [column.name for column in alias.columns] if alias else []
         names = given or [column.name for column in inner.columns]
         if alias is None or "" in names:
-            raise SqlError(8155, "No column name was specified for a column of a derived table, or the derived table has no alias.")
-        columns = [SourceColumn(name, column.type, column.nullable) for name, column in zip(names, inner.columns, strict=True)]
+            raise SqlError(
+                8155,
+                "No column name was specified for a column of a derived table, or the derived table has no alias.",
+            )
+        columns = [
+            SourceColumn(name, column.type, column.nullable)
+            for name, column in zip(names, inner.columns, strict=True)
+        ]
         listed = ", ".join(identifier(name) for name in names)
         text = self._add(scope, alias.name, columns, f"({inner.sql})")
         return f"{text}({listed})" + self._joined(node, scope)
@@ -328,9 +419,14 @@ class Queries(Expressions):
         rows = [[self.value(item, scope) for item in row.expressions] for row in node.expressions]
         alias = node.args["alias"]
         names = [column.name for column in alias.columns]
-        kinds = [common_type([row[index].type for row in rows]) or INT for index in range(len(names))]
+        kinds = [
+            common_type([row[index].type for row in rows]) or INT for index in range(len(names))
+        ]
         texts = ", ".join(
-            "(" + ", ".join(convert(value, kind).sql for value, kind in zip(row, kinds, strict=True)) + ")" for row in rows
+            "("
+            + ", ".join(convert(value, kind).sql for value, kind in zip(row, kinds, strict=True))
+            + ")"
+            for row in rows
         )
         columns = [SourceColumn(name, kind) for name, kind in zip(names, kinds, strict=True)]
         text = self._add(scope, alias.name, columns, f"(values {texts})")

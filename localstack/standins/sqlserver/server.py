@@ -16,7 +16,13 @@ from standins.sqlserver.channel import Channel
 from standins.sqlserver.database import Database
 from standins.sqlserver.errors import SqlError, login_failed, unknown_database, unsupported
 from standins.sqlserver.names import SYSTEM_DATABASES
-from standins.sqlserver.packets import DEFAULT_PACKET_BYTES, Message, PacketType, PacketWriter, read_message
+from standins.sqlserver.packets import (
+    DEFAULT_PACKET_BYTES,
+    Message,
+    PacketType,
+    PacketWriter,
+    read_message,
+)
 from standins.sqlserver.session import Cancelled, ConnectionDropped, Session
 from standins.sqlserver.transactions import Isolation
 
@@ -43,7 +49,9 @@ class Account:
 class Connection:
     """One client, from its first byte to its last."""
 
-    def __init__(self, channel: Channel, store: Database, account: Account, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, channel: Channel, store: Database, account: Account, tls: ssl.SSLContext | None
+    ) -> None:
         self._channel = channel
         self._store = store
         self._account = account
@@ -88,7 +96,10 @@ class Connection:
         message = await read_message(self._channel.read_exactly)
         if message.kind == PacketType.PRELOGIN:
             wanted = logins.requested_encryption(message.body)
-            encrypted = self._tls is not None and wanted in {logins.Encryption.ON, logins.Encryption.REQUIRED}
+            encrypted = self._tls is not None and wanted in {
+                logins.Encryption.ON,
+                logins.Encryption.REQUIRED,
+            }
             answer = logins.Encryption.ON if encrypted else logins.Encryption.NOT_SUPPORTED
             await self._send(logins.prelogin_reply(answer))
             if encrypted and self._tls is not None:
@@ -104,7 +115,9 @@ class Connection:
             return False
         home = self._store.name
         database = request.database if request.database.lower() in SYSTEM_DATABASES else home
-        self._session = await asyncio.to_thread(Session, self._store, request.user, database, request.host, request.application)
+        self._session = await asyncio.to_thread(
+            Session, self._store, request.user, database, request.host, request.application
+        )
         await self._send(self._welcome(request, database))
         return True
 
@@ -112,10 +125,15 @@ class Connection:
         if request.integrated:
             return unsupported("Windows authentication")
         same_user = request.user.lower() == self._account.user.lower()
-        same_password = hmac.compare_digest(request.password.encode(), self._account.password.encode())
+        same_password = hmac.compare_digest(
+            request.password.encode(), self._account.password.encode()
+        )
         if not (same_user and same_password):
             return login_failed(request.user)
-        if request.database and request.database.lower() not in {self._store.name.lower(), *SYSTEM_DATABASES}:
+        if request.database and request.database.lower() not in {
+            self._store.name.lower(),
+            *SYSTEM_DATABASES,
+        }:
             return unknown_database(request.database)
         return None
 
@@ -194,13 +212,17 @@ def _next(pieces: Iterator[bytes]) -> object:
     return next(pieces, _END)
 
 
-def respond(session: Session, prepared: procedures.PreparedStatements, message: Message) -> Iterator[bytes]:
+def respond(
+    session: Session, prepared: procedures.PreparedStatements, message: Message
+) -> Iterator[bytes]:
     """The answer to one request, piece by piece; runs in the connection's thread."""
     try:
         match message.kind:
             case PacketType.SQL_BATCH:
                 (headers,) = struct.unpack_from("<I", message.body)
-                yield from session.batch(message.body[headers:].decode("utf-16-le", "surrogatepass"))
+                yield from session.batch(
+                    message.body[headers:].decode("utf-16-le", "surrogatepass")
+                )
             case PacketType.RPC:
                 calls = procedures.parse_calls(message.body)
                 for index, call in enumerate(calls):
@@ -242,7 +264,9 @@ def _transaction(session: Session, body: bytes) -> Iterator[bytes]:
         if rest[1 + name_bytes] & 1:
             yield _begin(session, rest[2 + name_bytes :])
     else:
-        raise unsupported(f"transaction requests of type {kind} (distributed transactions, savepoints)")
+        raise unsupported(
+            f"transaction requests of type {kind} (distributed transactions, savepoints)"
+        )
     yield tokens.done()
 
 

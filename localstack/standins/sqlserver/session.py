@@ -82,7 +82,9 @@ class SessionState:
 class Session:
     """Runs T-SQL for one connection; used from one thread at a time, except `cancel`."""
 
-    def __init__(self, store: Database, user: str, database: str, host: str = "", application: str = "") -> None:
+    def __init__(
+        self, store: Database, user: str, database: str, host: str = "", application: str = ""
+    ) -> None:
         spid, self.connection = store.connect()
         self.state = SessionState(store, spid, user, database, host, application)
         self.transactions = Transactions(self.connection)
@@ -108,7 +110,9 @@ class Session:
         self.connection.close()
 
     # -- batches
-    def batch(self, sql: str, variables: dict[str, Value] | None = None, *, done: int = tokens.DONE) -> Iterator[bytes]:
+    def batch(
+        self, sql: str, variables: dict[str, Value] | None = None, *, done: int = tokens.DONE
+    ) -> Iterator[bytes]:
         """The answer to a batch: results, counts and errors. `done` is the kind of DONE token to use."""
         pending: bytes | None = None
         try:
@@ -131,12 +135,20 @@ class Session:
                 yield pending
             self.state.last_error = failure.number
             yield tokens.error(failure)
-            yield tokens.done(done, tokens.ERROR | (tokens.MORE if done == tokens.DONE_IN_PROC else 0))
+            yield tokens.done(
+                done, tokens.ERROR | (tokens.MORE if done == tokens.DONE_IN_PROC else 0)
+            )
 
-    def _statements(self, statements: list[Statement | If], variables: dict[str, Value], done: int) -> Iterator["bytes | Done"]:
+    def _statements(
+        self, statements: list[Statement | If], variables: dict[str, Value], done: int
+    ) -> Iterator["bytes | Done"]:
         for statement in statements:
             if isinstance(statement, If):
-                chosen = statement.then if self._holds(statement.condition, variables) else statement.otherwise
+                chosen = (
+                    statement.then
+                    if self._holds(statement.condition, variables)
+                    else statement.otherwise
+                )
                 yield from self._statements(chosen, variables, done)
                 continue
             try:
@@ -154,7 +166,10 @@ class Session:
         try:
             for piece in self._statements(split(sql), {}, tokens.DONE):
                 if isinstance(piece, Done) and piece.failed:
-                    return SqlError(self.state.last_error, f"a statement of the batch failed with error {self.state.last_error}")
+                    return SqlError(
+                        self.state.last_error,
+                        f"a statement of the batch failed with error {self.state.last_error}",
+                    )
         except SqlError as failure:
             return failure
         return None
@@ -162,14 +177,21 @@ class Session:
     def _holds(self, condition: str, variables: dict[str, Value]) -> bool:
         return bool(self.scalar(f"case when {condition} then 1 else 0 end", variables))
 
-    def scalar(self, expression: str, variables: dict[str, Value] | None = None, kind: SqlType | None = None) -> object:
+    def scalar(
+        self,
+        expression: str,
+        variables: dict[str, Value] | None = None,
+        kind: SqlType | None = None,
+    ) -> object:
         """The value of one T-SQL expression."""
         text = f"select cast({expression} as {kind})" if kind else f"select {expression}"
         environment = self.environment(variables or {})
         query = Changes(environment).query(parse(text))
         with self._guard(None, writing=False):
             self.transactions.enter(writes=False)
-            rows = self.connection.execute(query.sql, _used(query.sql, environment.bound)).fetchall()
+            rows = self.connection.execute(
+                query.sql, _used(query.sql, environment.bound)
+            ).fetchall()
         return rows[0][0] if rows else None
 
     def environment(self, variables: dict[str, Value] | None = None) -> Environment:
@@ -179,7 +201,9 @@ class Session:
             self._definitions_seen = self.state.store.definitions_changed
         return Environment(self.catalogue, self.state, variables if variables is not None else {})
 
-    def _statement(self, statement: Statement, variables: dict[str, Value], done: int) -> Iterator["bytes | Done"]:
+    def _statement(
+        self, statement: Statement, variables: dict[str, Value], done: int
+    ) -> Iterator["bytes | Done"]:
         environment = self.environment(variables)
         match statement.verb:
             case "SELECT" | "WITH" | "(" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE":
@@ -197,7 +221,9 @@ class Session:
                 yield settings.run(self, statement, variables)
                 yield Done(done)
 
-    def _data(self, tree: exp.Expression, environment: Environment, done: int) -> Iterator["bytes | Done"]:
+    def _data(
+        self, tree: exp.Expression, environment: Environment, done: int
+    ) -> Iterator["bytes | Done"]:
         compiler = Changes(environment)
         if isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
             query = compiler.query(tree)
@@ -222,19 +248,28 @@ class Session:
             raise unsupported(type(tree).__name__)
         rows, data = self._change(change, environment, "UPDATE" if command == 0xC5 else "INSERT")
         if change.output:
-            yield column_metadata([ResultColumn(column.name, column.type or INT, column.nullable) for column in change.output])
+            yield column_metadata(
+                [
+                    ResultColumn(column.name, column.type or INT, column.nullable)
+                    for column in change.output
+                ]
+            )
             yield data
         self.state.row_count = rows
         yield Done(done, rows, command)
 
-    def _rows(self, query: Query, columns: list[ResultColumn], environment: Environment) -> Iterator[tuple[int, bytes]]:
+    def _rows(
+        self, query: Query, columns: list[ResultColumn], environment: Environment
+    ) -> Iterator[tuple[int, bytes]]:
         """Encoded rows, read from DuckDB as the client takes them."""
         kinds = [column.type for column in columns]
         limit = self.state.store.faults.drop_after_rows
         sent = 0
         with self._guard(None, writing=False):
             self.transactions.enter(writes=False)
-            relation = self.connection.sql(query.sql, params=_used(query.sql, environment.bound) or None)
+            relation = self.connection.sql(
+                query.sql, params=_used(query.sql, environment.bound) or None
+            )
             reader = relation.to_arrow_reader(ROWS_AT_ONCE)
             for batch in reader:
                 start = 0
@@ -262,13 +297,22 @@ class Session:
                 data, rows = b"", 0
                 if change.output:
                     kinds = [column.type or INT for column in change.output]
-                    result = self.connection.sql(change.sql, params=parameters or None).to_arrow_table()
-                    rows, data = result.num_rows, b"".join(encode_rows(batch, kinds) for batch in result.to_batches())
+                    result = self.connection.sql(
+                        change.sql, params=parameters or None
+                    ).to_arrow_table()
+                    rows, data = (
+                        result.num_rows,
+                        b"".join(encode_rows(batch, kinds) for batch in result.to_batches()),
+                    )
                 else:
                     rows = int(self.connection.execute(change.sql, parameters).fetchall()[0][0])
                 if change.makes_identity and rows:
-                    (self.state.last_identity,) = self.connection.execute(f"select currval('{change.table.sequence}')").fetchall()[0]
-                repeatable = environment.deterministic and not change.makes_identity and not change.output
+                    (self.state.last_identity,) = self.connection.execute(
+                        f"select currval('{change.table.sequence}')"
+                    ).fetchall()[0]
+                repeatable = (
+                    environment.deterministic and not change.makes_identity and not change.output
+                )
                 self.transactions.wrote(change.sql, parameters, rows, repeatable=repeatable)
         finally:
             if not self.transactions.depth:
@@ -290,7 +334,9 @@ class Session:
             self.catalogue.forget()
             self.state.store.definitions_changed += 1
 
-    def _guard(self, table: TableDefinition | None, *, writing: bool, verb: str = "INSERT") -> "_Guard":
+    def _guard(
+        self, table: TableDefinition | None, *, writing: bool, verb: str = "INSERT"
+    ) -> "_Guard":
         return _Guard(self, table, writing, verb)
 
     @property
@@ -320,32 +366,46 @@ class Session:
             self.catalogue.forget()
             self.state.store.definitions_changed += 1
 
-    def set_property(self, procedure: str, kind: int, major: int, minor: int, name: str, value: object) -> None:
+    def set_property(
+        self, procedure: str, kind: int, major: int, minor: int, name: str, value: object
+    ) -> None:
         """Writes one extended property (a comment is the one called MS_Description)."""
         key = [kind, major, minor, name]
         where = "class = ? and major_id = ? and minor_id = ? and name = ?"
         exists = bool(self.catalogue.rows(f"select 1 from standin.properties where {where}", key))
         if exists == (procedure == "sp_addextendedproperty"):
             number, state = (15233, "already exists") if exists else (15217, "does not exist")
-            raise SqlError(number, f"Property cannot be added, updated or deleted. Property '{name}' {state} for the object specified.")
+            raise SqlError(
+                number,
+                f"Property cannot be added, updated or deleted. Property '{name}' {state} for the object specified.",
+            )
         with self._guard(None, writing=True):
             self.transactions.enter(writes=True)
             self.connection.execute(f"delete from standin.properties where {where}", key)
             if procedure != "sp_dropextendedproperty":
-                self.connection.execute("insert into standin.properties values (?, ?, ?, ?, ?)", [*key, value])
+                self.connection.execute(
+                    "insert into standin.properties values (?, ?, ?, ?, ?)", [*key, value]
+                )
             self.transactions.wrote("", {}, 0, repeatable=False)
 
     @staticmethod
     def encode(rows: list[tuple], kinds: list[SqlType]) -> bytes:
         """Rows of Python values as ROW tokens."""
-        columns = [pa.array(list(values), kind.arrow) for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)]
-        return encode_rows(pa.RecordBatch.from_arrays(columns, [f"c{index}" for index in range(len(kinds))]), kinds)
+        columns = [
+            pa.array(list(values), kind.arrow)
+            for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)
+        ]
+        return encode_rows(
+            pa.RecordBatch.from_arrays(columns, [f"c{index}" for index in range(len(kinds))]), kinds
+        )
 
     def result_of(self, sql: str, variables: dict[str, Value]) -> list[ResultColumn]:
         """The columns that the first result of a batch would have, without running it."""
         for statement in split(sql):
             if isinstance(statement, Statement) and statement.verb in {"SELECT", "WITH", "("}:
-                return result_columns(Changes(self.environment(variables)).query(parse(statement.text)))
+                return result_columns(
+                    Changes(self.environment(variables)).query(parse(statement.text))
+                )
         raise syntax_error(sql[:30])
 
 
@@ -367,7 +427,9 @@ class Done:
 class _Guard:
     """Turns what DuckDB raises into SQL Server's errors and mends the transaction."""
 
-    def __init__(self, session: Session, table: TableDefinition | None, writing: bool, verb: str) -> None:
+    def __init__(
+        self, session: Session, table: TableDefinition | None, writing: bool, verb: str
+    ) -> None:
         self._session = session
         self._table = table
         self._writing = writing
@@ -388,9 +450,15 @@ class _Guard:
         if session.cancelled:
             session.transactions.failed(writing=self._writing, conflict=False)
             raise Cancelled from failure
-        snapshot = bool(session.transactions.depth) and session.transactions.began_as == Isolation.SNAPSHOT
-        translated = failures.translate(failure, session.state.database, self._table, snapshot, self._verb)
-        session.transactions.failed(writing=self._writing, conflict=translated.number in {1205, 3960})
+        snapshot = (
+            bool(session.transactions.depth) and session.transactions.began_as == Isolation.SNAPSHOT
+        )
+        translated = failures.translate(
+            failure, session.state.database, self._table, snapshot, self._verb
+        )
+        session.transactions.failed(
+            writing=self._writing, conflict=translated.number in {1205, 3960}
+        )
         raise translated from failure
 
 
@@ -398,17 +466,22 @@ def _rows_at_once(batch: pa.RecordBatch, *, first: bool) -> int:
     """Few rows first, so that the client can start; later as many as keep a piece of the answer small."""
     if first:
         return FIRST_ROWS
-    return ROWS_AT_ONCE if batch.nbytes < BYTES_AT_ONCE else max(BYTES_AT_ONCE * batch.num_rows // batch.nbytes, 1)
+    return (
+        ROWS_AT_ONCE
+        if batch.nbytes < BYTES_AT_ONCE
+        else max(BYTES_AT_ONCE * batch.num_rows // batch.nbytes, 1)
+    )
 
 
 def result_columns(query: Query) -> list[ResultColumn]:
     """The columns of a query for COLMETADATA."""
-    return [ResultColumn(column.name, column.type or INT, column.nullable, column.identity) for column in query.columns]
+    return [
+        ResultColumn(column.name, column.type or INT, column.nullable, column.identity)
+        for column in query.columns
+    ]
 
 
 def _used(sql: str, bound: dict[str, object]) -> dict[str, object]:
     """Of the bound values those that the text still mentions; DuckDB refuses others."""
     names = set(re.findall(r"\$(v_\w+)", sql))
     return {name: value for name, value in bound.items() if name in names}
-
-

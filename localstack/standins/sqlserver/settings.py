@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING
 
 from standins.sqlserver import tokens
 from standins.sqlserver.batch import STARTS, Statement
-from standins.sqlserver.errors import SqlError, syntax_error, undeclared_variable, unknown_object, unsupported
+from standins.sqlserver.errors import (
+    SqlError,
+    syntax_error,
+    undeclared_variable,
+    unknown_object,
+    unsupported,
+)
 from standins.sqlserver.names import SYSTEM_DATABASES
 from standins.sqlserver.table_text import TokenReader, read_type
 from standins.sqlserver.transactions import Isolation
@@ -17,10 +23,29 @@ _ALWAYS_ON = {
     "ANSI_NULLS", "ANSI_PADDING", "ANSI_WARNINGS", "ARITHABORT", "CONCAT_NULL_YIELDS_NULL", "QUOTED_IDENTIFIER",
     "ANSI_NULL_DFLT_ON", "ANSI_DEFAULTS",
 }  # fmt: skip
-_ALWAYS_OFF = {"CURSOR_CLOSE_ON_COMMIT", "IMPLICIT_TRANSACTIONS", "XACT_ABORT", "NUMERIC_ROUNDABORT", "FMTONLY", "NOEXEC", "PARSEONLY"}
+_ALWAYS_OFF = {
+    "CURSOR_CLOSE_ON_COMMIT",
+    "IMPLICIT_TRANSACTIONS",
+    "XACT_ABORT",
+    "NUMERIC_ROUNDABORT",
+    "FMTONLY",
+    "NOEXEC",
+    "PARSEONLY",
+}
 _EITHER = {"NOCOUNT", "STATISTICS", "ARITHIGNORE"}
-_WITH_VALUE = {"TEXTSIZE", "LOCK_TIMEOUT", "LANGUAGE", "DATEFORMAT", "DATEFIRST", "DEADLOCK_PRIORITY"}
-_KEPT_VALUES = {"LANGUAGE": {"us_english", "english"}, "DATEFORMAT": {"mdy", "ymd"}, "DATEFIRST": {"7"}}
+_WITH_VALUE = {
+    "TEXTSIZE",
+    "LOCK_TIMEOUT",
+    "LANGUAGE",
+    "DATEFORMAT",
+    "DATEFIRST",
+    "DEADLOCK_PRIORITY",
+}
+_KEPT_VALUES = {
+    "LANGUAGE": {"us_english", "english"},
+    "DATEFORMAT": {"mdy", "ymd"},
+    "DATEFIRST": {"7"},
+}
 
 
 def run(session: "Session", statement: Statement, variables: dict[str, Value]) -> bytes:
@@ -41,7 +66,9 @@ def run(session: "Session", statement: Statement, variables: dict[str, Value]) -
             return commit(session)
         case ["ROLLBACK", *rest] if len(rest) <= 1:
             if not session.transactions.depth:
-                raise SqlError(3903, "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION.")
+                raise SqlError(
+                    3903, "The ROLLBACK TRANSACTION request has no corresponding BEGIN TRANSACTION."
+                )
             return rollback(session)
         case ["PRINT", *_]:
             value = session.scalar(statement.text[len("print") :], variables)
@@ -83,14 +110,23 @@ def use(session: "Session", name: str) -> bytes:
     """USE: the home database and `master` are there."""
     home = session.state.home_database
     if name.lower() not in {home.lower(), *SYSTEM_DATABASES}:
-        raise SqlError(911, f"Database '{name}' does not exist. Make sure that the name is entered correctly.")
-    old, session.state.database = session.state.database, home if name.lower() == home.lower() else name
+        raise SqlError(
+            911, f"Database '{name}' does not exist. Make sure that the name is entered correctly."
+        )
+    old, session.state.database = (
+        session.state.database,
+        home if name.lower() == home.lower() else name,
+    )
     changed = tokens.environment_text(1, session.state.database, old)
-    return changed + tokens.information(5701, f"Changed database context to '{session.state.database}'.", 2)
+    return changed + tokens.information(
+        5701, f"Changed database context to '{session.state.database}'.", 2
+    )
 
 
-def _set(session: "Session", statement: Statement, words: list[str], variables: dict[str, Value]) -> bytes:
-    if words and words[0].startswith("@") or words[:1] == ["@"]:
+def _set(
+    session: "Session", statement: Statement, words: list[str], variables: dict[str, Value]
+) -> bytes:
+    if (words and words[0].startswith("@")) or words[:1] == ["@"]:
         assign(session, statement, variables)
         return b""
     match words:
@@ -109,7 +145,11 @@ def _set(session: "Session", statement: Statement, words: list[str], variables: 
             session.state.identity_insert = table.object_id if switch == "ON" else None
         case [*names, "ON" | "OFF" as switch]:
             for name in "".join(names).split(",") if "," in names else [names[0]]:
-                fine = name in _EITHER or (name in _ALWAYS_ON and switch == "ON") or (name in _ALWAYS_OFF and switch == "OFF")
+                fine = (
+                    name in _EITHER
+                    or (name in _ALWAYS_ON and switch == "ON")
+                    or (name in _ALWAYS_OFF and switch == "OFF")
+                )
                 if not fine:
                     raise unsupported(f"SET {name} {switch}")
         case [name, *value] if name in _WITH_VALUE:
@@ -152,7 +192,9 @@ def assign(session: "Session", statement: Statement, variables: dict[str, Value]
         raise undeclared_variable(name)
     reader.expect("=")
     kind = variables[name].type
-    variables[name] = Value(kind, session.scalar(reader.text(reader.position, len(reader.tokens)), variables, kind))
+    variables[name] = Value(
+        kind, session.scalar(reader.text(reader.position, len(reader.tokens)), variables, kind)
+    )
 
 
 def _variable(reader: TokenReader) -> str:

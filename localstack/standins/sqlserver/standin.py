@@ -74,7 +74,12 @@ class SqlServerStandin:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -154,6 +159,11 @@ class SqlServerStandin:
         """What goes wrong from now on; set its fields."""
         return self._store.faults
 
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return len(self._channels)
+
     def drop_connections(self) -> None:
         """Breaks all connections now, as a network does."""
         if self._loop is not None:
@@ -167,12 +177,27 @@ class SqlServerStandin:
             self._loop.call_soon_threadsafe(drop)
             done.wait(5)
 
-    def url(self, *, user: str | None = None, password: str | None = None, database: str | None = None, encrypt: str = "no") -> str:
+    def url(
+        self,
+        *,
+        user: str | None = None,
+        password: str | None = None,
+        database: str | None = None,
+        encrypt: str = "no",
+    ) -> str:
         """A SQLAlchemy address, `mssql+mssqlpython://...`."""
         login = f"{quote(user or self._account.user, safe='')}:{quote(password or self._account.password, safe='')}"
         return f"mssql+mssqlpython://{login}@{self.host}:{self.port}/{database or self.database}?Encrypt={encrypt}"
 
-    def odbc(self, *, encrypt: str = "no", trust: bool = False, password: str | None = None, user: str | None = None, database: str | None = None) -> str:
+    def odbc(
+        self,
+        *,
+        encrypt: str = "no",
+        trust: bool = False,
+        password: str | None = None,
+        user: str | None = None,
+        database: str | None = None,
+    ) -> str:
         """A connection string for `mssql_python.connect`."""
         return (
             f"Server={self.host},{self.port};Database={database or self.database};UID={user or self._account.user};"
@@ -180,7 +205,7 @@ class SqlServerStandin:
         )
 
     @contextlib.contextmanager
-    def _session(self):  # noqa: ANN202 - an iterator of Session
+    def _session(self):
         session = Session(self._store, self._account.user, self.database)
         try:
             yield session

@@ -4,7 +4,13 @@ from collections.abc import Callable
 
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import SourceColumn
-from standins.sqlserver.functions import Call, bit_constant, integer_constant, null_of, text_constant
+from standins.sqlserver.functions import (
+    Call,
+    bit_constant,
+    integer_constant,
+    null_of,
+    text_constant,
+)
 from standins.sqlserver.system_views import COLLATION_NAME, DATABASE_ID
 from standins.sqlserver.typed import Typed
 from standins.sqlserver.types import BIGINT, INT, SYSNAME, SqlType, nvarchar
@@ -61,12 +67,20 @@ def _identity(call: Call) -> Typed:
 
 def _min_active_rowversion(call: Call) -> Typed:
     call.compiler.environment.deterministic = False
-    return Typed(f"t_version({call.compiler.environment.session.min_active_rowversion()})", SqlType("binary", 8), nullable=False)
+    return Typed(
+        f"t_version({call.compiler.environment.session.min_active_rowversion()})",
+        SqlType("binary", 8),
+        nullable=False,
+    )
 
 
 def _last_rowversion(call: Call) -> Typed:
     call.compiler.environment.deterministic = False
-    return Typed(f"t_version({call.compiler.environment.session.last_rowversion()})", SqlType("varbinary", 8), nullable=False)
+    return Typed(
+        f"t_version({call.compiler.environment.session.last_rowversion()})",
+        SqlType("varbinary", 8),
+        nullable=False,
+    )
 
 
 def _constant(call: Call, index: int) -> str:
@@ -79,12 +93,19 @@ def _constant(call: Call, index: int) -> str:
 def _server_property(call: Call) -> Typed:
     call.arity(1)
     value = _PROPERTIES.get(_constant(call, 0).lower())
-    return integer_constant(value) if isinstance(value, int) else text_constant(value, nvarchar(128))
+    return (
+        integer_constant(value) if isinstance(value, int) else text_constant(value, nvarchar(128))
+    )
 
 
 def _database_property(call: Call) -> Typed:
     call.arity(2)
-    known = {"collation": COLLATION_NAME, "status": "ONLINE", "updateability": "READ_WRITE", "recovery": "SIMPLE"}
+    known = {
+        "collation": COLLATION_NAME,
+        "status": "ONLINE",
+        "updateability": "READ_WRITE",
+        "recovery": "SIMPLE",
+    }
     wanted = _constant(call, 1).lower()
     if wanted not in known:
         raise unsupported(f"databasepropertyex '{wanted}'")
@@ -96,28 +117,36 @@ def _database_name(call: Call) -> Typed:
     session = call.compiler.environment.session
     if not call.nodes:
         return text_constant(session.database, SYSNAME)
-    return Typed(f"(select name from standin.\"sys.databases\" where database_id = {call.integer(0)})", SYSNAME)
+    return Typed(
+        f'(select name from standin."sys.databases" where database_id = {call.integer(0)})', SYSNAME
+    )
 
 
 def _database_id(call: Call) -> Typed:
     call.arity(0, 1)
     if not call.nodes:
         return integer_constant(DATABASE_ID)
-    return Typed(f"(select database_id from standin.\"sys.databases\" where name = {call.text(0).sql})", INT)
+    return Typed(
+        f'(select database_id from standin."sys.databases" where name = {call.text(0).sql})', INT
+    )
 
 
 def _schema_name(call: Call) -> Typed:
     call.arity(0, 1)
     if not call.nodes:
         return text_constant("dbo", SYSNAME)
-    return Typed(f"(select s.name from standin.schemas s where s.schema_id = {call.integer(0)})", SYSNAME)
+    return Typed(
+        f"(select s.name from standin.schemas s where s.schema_id = {call.integer(0)})", SYSNAME
+    )
 
 
 def _schema_id(call: Call) -> Typed:
     call.arity(0, 1)
     if not call.nodes:
         return integer_constant(1)
-    return Typed(f"(select s.schema_id from standin.schemas s where s.name = {call.text(0).sql})", INT)
+    return Typed(
+        f"(select s.schema_id from standin.schemas s where s.name = {call.text(0).sql})", INT
+    )
 
 
 def _object_id(call: Call) -> Typed:
@@ -146,12 +175,18 @@ def _object_name(call: Call) -> Typed:
 
 def _col_name(call: Call) -> Typed:
     call.arity(2)
-    return Typed(f"(select c.name from standin.columns c where c.object_id = {call.integer(0)} and c.column_id = {call.integer(1)})", SYSNAME)
+    return Typed(
+        f"(select c.name from standin.columns c where c.object_id = {call.integer(0)} and c.column_id = {call.integer(1)})",
+        SYSNAME,
+    )
 
 
 def _type_name(call: Call) -> Typed:
     call.arity(1)
-    return Typed(f"(select y.name from standin.\"sys.types\" y where y.user_type_id = {call.integer(0)})", SYSNAME)
+    return Typed(
+        f'(select y.name from standin."sys.types" y where y.user_type_id = {call.integer(0)})',
+        SYSNAME,
+    )
 
 
 def _column_property(call: Call) -> Typed:
@@ -165,7 +200,10 @@ def _column_property(call: Call) -> Typed:
     }.get(_constant(call, 2).lower())
     if expression is None:
         raise unsupported(f"columnproperty '{_constant(call, 2)}'")
-    return Typed(f"(select {expression} from standin.\"sys.columns\" c where c.object_id = {call.integer(0)} and c.name = {call.text(1).sql})", INT)
+    return Typed(
+        f'(select {expression} from standin."sys.columns" c where c.object_id = {call.integer(0)} and c.name = {call.text(1).sql})',
+        INT,
+    )
 
 
 def _ident_current(call: Call) -> Typed:
@@ -189,8 +227,13 @@ SYSTEM_FUNCTIONS: dict[str, Callable[[Call], Typed]] = {
     "db_id": _database_id,
     "schema_name": _schema_name,
     "schema_id": _schema_id,
-    **dict.fromkeys(("suser_sname", "suser_name", "original_login", "system_user"), _text(lambda call: call.compiler.environment.session.user)),
-    **dict.fromkeys(("user_name", "current_user", "session_user", "user"), _text(lambda _call: "dbo")),
+    **dict.fromkeys(
+        ("suser_sname", "suser_name", "original_login", "system_user"),
+        _text(lambda call: call.compiler.environment.session.user),
+    ),
+    **dict.fromkeys(
+        ("user_name", "current_user", "session_user", "user"), _text(lambda _call: "dbo")
+    ),
     "host_name": _text(lambda call: call.compiler.environment.session.host),
     "app_name": _text(lambda call: call.compiler.environment.session.application),
     "object_id": _object_id,
@@ -204,7 +247,9 @@ SYSTEM_FUNCTIONS: dict[str, Callable[[Call], Typed]] = {
     "is_member": lambda _call: integer_constant(1),
     "has_dbaccess": lambda _call: integer_constant(1),
     "change_tracking_current_version": lambda _call: null_of(BIGINT),
-    "current_transaction_id": lambda call: integer_constant(call.compiler.environment.session.spid, BIGINT),
+    "current_transaction_id": lambda call: integer_constant(
+        call.compiler.environment.session.spid, BIGINT
+    ),
     "@@nestlevel": lambda _call: bit_constant(False),
 }
 
@@ -219,7 +264,10 @@ def table_function(name: str) -> tuple[str, list[SourceColumn]]:
         # SQLAlchemy asks once whether comments can be read this way; it then reads sys.extended_properties.
         columns = [SourceColumn(column, SYSNAME) for column in ("objtype", "objname", "name")]
         columns.append(SourceColumn("value", nvarchar(4000)))
-        return "(select null::varchar, null::varchar, null::varchar, null::varchar where false)", columns
+        return (
+            "(select null::varchar, null::varchar, null::varchar, null::varchar where false)",
+            columns,
+        )
     if name.startswith("@"):
         raise SqlError(1087, f'Must declare the table variable "{name}".', 15)
     raise unsupported(f"the table function {name}")

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from standins.sqlserver.typed import identifier, text_literal
-from standins.sqlserver.types import BIGINT, BIT, DATETIME, INT, NVARCHAR_MAX, SYSNAME, SYSTEM_TYPES, SqlType, nvarchar
+from standins.sqlserver.types import (
+    BIGINT,
+    BIT,
+    DATETIME,
+    INT,
+    NVARCHAR_MAX,
+    SYSNAME,
+    SYSTEM_TYPES,
+    SqlType,
+    nvarchar,
+)
 
 if TYPE_CHECKING:
     from standins.sqlserver.catalogue import Catalogue, TableDefinition
@@ -53,9 +63,12 @@ _COLUMNS_FROM = "from standin.columns c join standin.tables t using (object_id)"
 
 # (system_type_id, user_type_id, name, max_length, precision, scale) beside each declared column
 _TYPE_VALUES = ", ".join(
-    f"({text_literal(name)}, {ids[0]}, {ids[1]}, {ids[2]}, {ids[3]}, {ids[4]})" for name, ids in SYSTEM_TYPES.items()
+    f"({text_literal(name)}, {ids[0]}, {ids[1]}, {ids[2]}, {ids[3]}, {ids[4]})"
+    for name, ids in SYSTEM_TYPES.items()
 )
-_TYPE_ROWS = f'(values {_TYPE_VALUES}) y(name, system_type_id, user_type_id, max_length, "precision", scale)'
+_TYPE_ROWS = (
+    f'(values {_TYPE_VALUES}) y(name, system_type_id, user_type_id, max_length, "precision", scale)'
+)
 _TYPE_JOIN = f"left join {_TYPE_ROWS} on y.name = case c.type_name when 'rowversion' then 'timestamp' else c.type_name end"
 _NATIONAL = "c.type_name in ('nchar', 'nvarchar', 'sysname')"
 _TEXTUAL = "c.type_name in ('char', 'varchar', 'nchar', 'nvarchar', 'text', 'ntext', 'sysname')"
@@ -72,11 +85,17 @@ _SCALE = f"cast(case when c.type_name in ('decimal', 'numeric') or {_SCALED} the
 _CATALOG = "getvariable('database')"
 
 _VIEWS: dict[str, tuple[str, str | None]] = {
-    "sys.schemas": ("name sysname, schema_id int, principal_id int", "select name, schema_id, 1 from standin.schemas"),
+    "sys.schemas": (
+        "name sysname, schema_id int, principal_id int",
+        "select name, schema_id, 1 from standin.schemas",
+    ),
     "sys.tables": (
         f"{_OBJECT}, lob_data_space_id int, max_column_id_used int, uses_ansi_nulls bit, is_replicated bit, lock_escalation tinyint, "
         "is_tracked_by_cdc bit, temporal_type tinyint, temporal_type_desc text60, history_table_id int, is_memory_optimized bit, durability tinyint, is_external bit, is_node bit, is_edge bit",
-        _TABLE_ROWS.replace(" from ", ", 0, 0, true, false, 0, false, 0, 'NON_TEMPORAL_TABLE', null, false, 0, false, false, false from "),
+        _TABLE_ROWS.replace(
+            " from ",
+            ", 0, 0, true, false, 0, false, 0, 'NON_TEMPORAL_TABLE', null, false, 0, false, false, false from ",
+        ),
     ),
     "sys.objects": (
         _OBJECT,
@@ -167,11 +186,20 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         None,
     ),
     "sys.change_tracking_databases": ("database_id int", None),
-    "sys.change_tracking_tables": ("object_id int, min_valid_version bigint, begin_version bigint", None),
-    "sys.periods": ("name sysname, period_type tinyint, object_id int, start_column_id int, end_column_id int", None),
+    "sys.change_tracking_tables": (
+        "object_id int, min_valid_version bigint, begin_version bigint",
+        None,
+    ),
+    "sys.periods": (
+        "name sysname, period_type tinyint, object_id int, start_column_id int, end_column_id int",
+        None,
+    ),
     "sys.synonyms": (f"{_OBJECT}, base_object_name nvarchar", None),
     "sys.sql_modules": ("object_id int, definition max", None),
-    "sys.sequences": (f"{_OBJECT}, start_value bigint, increment bigint, minimum_value bigint, maximum_value bigint, current_value bigint", None),
+    "sys.sequences": (
+        f"{_OBJECT}, start_value bigint, increment bigint, minimum_value bigint, maximum_value bigint, current_value bigint",
+        None,
+    ),
     "sys.system_views": ("name sysname, object_id int, schema_id int", None),
     "sys.database_principals": (
         "name sysname, principal_id int, type char2, type_desc text60, default_schema_name sysname",
@@ -185,7 +213,10 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, TABLE_TYPE varchar",
         f"select {_CATALOG}, s.name, t.name, 'BASE TABLE' from standin.tables t join standin.schemas s using (schema_id)",
     ),
-    "information_schema.views": ("TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, VIEW_DEFINITION max", None),
+    "information_schema.views": (
+        "TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, VIEW_DEFINITION max",
+        None,
+    ),
     "information_schema.columns": (
         "TABLE_CATALOG sysname, TABLE_SCHEMA sysname, TABLE_NAME sysname, COLUMN_NAME sysname, ORDINAL_POSITION int, COLUMN_DEFAULT max, "
         "IS_NULLABLE varchar, DATA_TYPE sysname, CHARACTER_MAXIMUM_LENGTH int, CHARACTER_OCTET_LENGTH int, NUMERIC_PRECISION tinyint, "
@@ -228,7 +259,10 @@ _SYSTEM_SCHEMA_NAMES = {"sys": "sys", "information_schema": "INFORMATION_SCHEMA"
 
 def _columns(text: str) -> tuple[tuple[str, SqlType], ...]:
     pairs = (item.split() for item in text.split(","))
-    return tuple((name, SqlType("nvarchar", 1035) if kind == "nvarchar" else _TYPES[kind]) for name, kind in pairs)
+    return tuple(
+        (name, SqlType("nvarchar", 1035) if kind == "nvarchar" else _TYPES[kind])
+        for name, kind in pairs
+    )
 
 
 def _view(name: str, columns: str, query: str | None) -> SystemView:
@@ -271,7 +305,11 @@ def counted_view(table: "TableDefinition", catalogue: "Catalogue") -> str | None
         for index_id in range(len(user_table.keys)) if user_table.keys else [-1]:
             shared = f"cast({user_table.object_id}{index_id + 1} as bigint), {user_table.object_id}, {index_id + 1}, 1"
             pages = f"cast({count} // 100 + 1 as bigint)"
-            tail = f"cast({user_table.object_id} as bigint), {count}, 0, 'NONE'" if name == "sys.partitions" else f"{pages}, {pages}, {pages}, {count}"
+            tail = (
+                f"cast({user_table.object_id} as bigint), {count}, 0, 'NONE'"
+                if name == "sys.partitions"
+                else f"{pages}, {pages}, {pages}, {count}"
+            )
             rows.append(f"select {shared}, {tail}")
     if not rows:
         return None

@@ -9,7 +9,14 @@ from standins.sqlserver.catalogue import ColumnDefinition, KeyDefinition
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
 from standins.sqlserver.types import INT, declared_type
 
-_TWO_WORD_TYPES = {("DOUBLE", "PRECISION"), ("CHARACTER", "VARYING"), ("CHAR", "VARYING"), ("BINARY", "VARYING"), ("NATIONAL", "CHARACTER"), ("NATIONAL", "CHAR")}
+_TWO_WORD_TYPES = {
+    ("DOUBLE", "PRECISION"),
+    ("CHARACTER", "VARYING"),
+    ("CHAR", "VARYING"),
+    ("BINARY", "VARYING"),
+    ("NATIONAL", "CHARACTER"),
+    ("NATIONAL", "CHAR"),
+}
 
 
 class TokenReader:
@@ -67,7 +74,9 @@ class TokenReader:
         while depth:
             if not self.more():
                 raise syntax_error("(")
-            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(self.tokens[self.position].token_type, 0)
+            depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(
+                self.tokens[self.position].token_type, 0
+            )
             self.position += 1
         return self.text(start, self.position - 1)
 
@@ -103,18 +112,29 @@ def read_table(reader: TokenReader, table: str) -> TableText:
     reader.expect(")")
     rowversions = [column for column in found.columns if column.type.name == "rowversion"]
     if len(rowversions) > 1:
-        raise SqlError(2738, f"A table can only have one timestamp column. Because table '{table}' already has one, the column '{rowversions[1].name}' cannot be added.")
+        raise SqlError(
+            2738,
+            f"A table can only have one timestamp column. Because table '{table}' already has one, the column '{rowversions[1].name}' cannot be added.",
+        )
     seen: set[str] = set()
     for column in found.columns:
         if column.name.lower() in seen:
-            raise SqlError(2705, f"Column names in each table must be unique. Column name '{column.name}' in table '{table}' is specified more than once.")
+            raise SqlError(
+                2705,
+                f"Column names in each table must be unique. Column name '{column.name}' in table '{table}' is specified more than once.",
+            )
         seen.add(column.name.lower())
     primary = {name.lower() for key in found.keys if key.primary for name in key.columns}
     for key in found.keys:
         for name in key.columns:
             if name.lower() not in seen:
-                raise SqlError(1911, f"Column name '{name}' does not exist in the target table or view.")
-    found.columns = [replace(column, nullable=column.nullable and column.name.lower() not in primary) for column in found.columns]
+                raise SqlError(
+                    1911, f"Column name '{name}' does not exist in the target table or view."
+                )
+    found.columns = [
+        replace(column, nullable=column.nullable and column.name.lower() not in primary)
+        for column in found.columns
+    ]
     return found
 
 
@@ -137,7 +157,9 @@ def read_constraint(reader: TokenReader, table: str, found: TableText) -> None:
             break
     reader.expect(")")
     _skip_storage(reader)
-    found.keys.append(KeyDefinition(name or _key_name(table, columns, primary=primary), tuple(columns), primary))
+    found.keys.append(
+        KeyDefinition(name or _key_name(table, columns, primary=primary), tuple(columns), primary)
+    )
 
 
 def _skip_storage(reader: TokenReader) -> None:
@@ -151,12 +173,14 @@ def _key_name(table: str, columns: list[str], *, primary: bool) -> str:
     return f"{'PK' if primary else 'UQ'}__{table}__{'_'.join(columns)}"[:128]
 
 
-def read_type(reader: TokenReader):  # noqa: ANN201 - SqlType, named in the callers
+def read_type(reader: TokenReader):
     """A type name with its arguments."""
     words = [reader.name()]
     if words[0].lower() == "sys" and reader.accept("."):
         words = [reader.name()]
-    while (words[-1].upper(), reader.peek()) in _TWO_WORD_TYPES or (words[0].upper() == "NATIONAL" and reader.peek() == "VARYING"):
+    while (words[-1].upper(), reader.peek()) in _TWO_WORD_TYPES or (
+        words[0].upper() == "NATIONAL" and reader.peek() == "VARYING"
+    ):
         words.append(reader.name())
     arguments = [part.strip() for part in reader.group().split(",")] if reader.peek() == "(" else []
     return declared_type(" ".join(words), arguments)
@@ -181,17 +205,27 @@ def read_column(reader: TokenReader, table: str, found: TableText) -> None:
         elif reader.accept("CONSTRAINT"):
             constraint = reader.name()
         elif reader.accept("IDENTITY"):
-            numbers = [int(part) for part in reader.group().split(",")] if reader.peek() == "(" else [1, 1]
+            numbers = (
+                [int(part) for part in reader.group().split(",")]
+                if reader.peek() == "("
+                else [1, 1]
+            )
             column = replace(column, identity=(numbers[0], numbers[1]), nullable=False)
         elif reader.accept("DEFAULT"):
             text = _default(reader)
-            column = replace(column, default=text, default_name=constraint or f"DF__{table}__{name}"[:128])
+            column = replace(
+                column, default=text, default_name=constraint or f"DF__{table}__{name}"[:128]
+            )
             constraint = ""
         elif reader.peek() in {"PRIMARY", "UNIQUE"}:
             primary = reader.accept("PRIMARY", "KEY") or not reader.accept("UNIQUE")
             _ = reader.accept("CLUSTERED") or reader.accept("NONCLUSTERED")
             _skip_storage(reader)
-            found.keys.append(KeyDefinition(constraint or _key_name(table, [name], primary=primary), (name,), primary))
+            found.keys.append(
+                KeyDefinition(
+                    constraint or _key_name(table, [name], primary=primary), (name,), primary
+                )
+            )
             constraint = ""
         elif reader.accept("COLLATE"):
             reader.name()

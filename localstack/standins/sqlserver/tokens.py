@@ -55,7 +55,9 @@ def error(failure: SqlError) -> bytes:
 def login_acknowledged() -> bytes:
     """LOGINACK for TDS 7.4; the program name says that this is no SQL Server."""
     version = bytes.fromhex("0174000004")
-    return _token(0xAD, version + short_text("Tranship stand-in for SQL Server") + bytes([16, 0, 0x03, 0xE8]))
+    return _token(
+        0xAD, version + short_text("Tranship stand-in for SQL Server") + bytes([16, 0, 0x03, 0xE8])
+    )
 
 
 def done(kind: int = DONE, status: int = 0, rows: int | None = None, command: int = 0) -> bytes:

@@ -71,7 +71,9 @@ class Transactions:
             SqlError: 3902 no transaction, 3930 doomed, 3960 or 1205 a conflict.
         """
         if not self.depth:
-            raise SqlError(3902, "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION.")
+            raise SqlError(
+                3902, "The COMMIT TRANSACTION request has no corresponding BEGIN TRANSACTION."
+            )
         if self._doomed:
             cause = self._doomed
             self.rollback()
@@ -119,7 +121,9 @@ class Transactions:
             self._connection.execute("begin transaction")
             self._open = True
 
-    def wrote(self, sql: str, parameters: dict[str, object], rows: int, *, repeatable: bool) -> None:
+    def wrote(
+        self, sql: str, parameters: dict[str, object], rows: int, *, repeatable: bool
+    ) -> None:
         """Called after a successful write; commits it where no transaction is open."""
         if not self.depth:
             self._connection.execute("commit")

@@ -52,7 +52,9 @@ def type_info(kind: SqlType) -> bytes:
     if name in _SIZED:
         return bytes(_SIZED[name])
     if name in {"decimal", "numeric"}:
-        return bytes([0x6A if name == "decimal" else 0x6C, kind.max_bytes, kind.precision, kind.scale])
+        return bytes(
+            [0x6A if name == "decimal" else 0x6C, kind.max_bytes, kind.precision, kind.scale]
+        )
     if name in _SCALED:
         return bytes([_SCALED[name], kind.scale])
     if name in _TEXT:
@@ -74,7 +76,9 @@ def column_metadata(columns: Sequence[ResultColumn]) -> bytes:
     for column in columns:
         flags = int(column.nullable) | 0x08 | (0x10 if column.identity else 0)
         user_type = 0x50 if column.type.name == "rowversion" else 0
-        parts.append(struct.pack("<IH", user_type, flags) + type_info(column.type) + short_text(column.name))
+        parts.append(
+            struct.pack("<IH", user_type, flags) + type_info(column.type) + short_text(column.name)
+        )
     return b"".join(parts)
 
 
@@ -121,7 +125,9 @@ class ParameterReader:
             return _sized(token, size, self.take(self.unpack("B")))
         if token in (0x6A, 0x6C):
             _, precision, scale = self.take(3)
-            kind = SqlType("decimal" if token == 0x6A else "numeric", precision=precision, scale=scale)
+            kind = SqlType(
+                "decimal" if token == 0x6A else "numeric", precision=precision, scale=scale
+            )
             data = self.take(self.unpack("B"))
             if not data:
                 return Value(kind, None)
@@ -138,15 +144,21 @@ class ParameterReader:
             if self.unpack("B"):
                 raise unsupported("xml parameters with a schema")
             data = self._chunks()
-            return Value(SqlType("xml"), None if data is None else data.decode("utf-16-le", "surrogatepass"))
+            return Value(
+                SqlType("xml"), None if data is None else data.decode("utf-16-le", "surrogatepass")
+            )
         if token == 0x1F:
             return Value(SqlType("int"), None)
         if token in (0x23, 0x63, 0x22):
             return self._legacy(token)
-        raise unsupported(f"parameters of the wire type 0x{token:02X} (table-valued, sql_variant or CLR)")
+        raise unsupported(
+            f"parameters of the wire type 0x{token:02X} (table-valued, sql_variant or CLR)"
+        )
 
     def _scaled(self, token: int, scale: int) -> Value:
-        kind = SqlType({0x29: "time", 0x2A: "datetime2", 0x2B: "datetimeoffset"}[token], scale=scale)
+        kind = SqlType(
+            {0x29: "time", 0x2A: "datetime2", 0x2B: "datetimeoffset"}[token], scale=scale
+        )
         data = self.take(self.unpack("B"))
         if not data:
             return Value(kind, None)
@@ -154,12 +166,16 @@ class ParameterReader:
         ticks = int.from_bytes(data[:width], "little") * 10 ** (7 - scale)
         microseconds = min((ticks + 5) // 10, 86_399_999_999)
         if token == 0x29:
-            return Value(kind, (datetime.datetime.min + datetime.timedelta(microseconds=microseconds)).time())
+            return Value(
+                kind, (datetime.datetime.min + datetime.timedelta(microseconds=microseconds)).time()
+            )
         day = datetime.datetime.combine(_date(data[width : width + 3]), datetime.time())
         moment = day + datetime.timedelta(microseconds=microseconds)
         if token == 0x2A:
             return Value(kind, moment)
-        return Value(kind, {"t": moment, "o": int.from_bytes(data[width + 3 :], "little", signed=True)})
+        return Value(
+            kind, {"t": moment, "o": int.from_bytes(data[width + 3 :], "little", signed=True)}
+        )
 
     def _variable(self, token: int) -> Value:
         length = self.unpack("H")
@@ -197,8 +213,12 @@ class ParameterReader:
         if token == 0x22:
             return Value(SqlType("varbinary", MAX), data)
         if token == 0x63:
-            return Value(nvarchar(0), None if data is None else data.decode("utf-16-le", "surrogatepass"))
-        return Value(SqlType("varchar", MAX), None if data is None else data.decode("cp1252", "replace"))
+            return Value(
+                nvarchar(0), None if data is None else data.decode("utf-16-le", "surrogatepass")
+            )
+        return Value(
+            SqlType("varchar", MAX), None if data is None else data.decode("cp1252", "replace")
+        )
 
 
 def _date(data: bytes) -> datetime.date:
@@ -222,7 +242,9 @@ def _sized(token: int, size: int, data: bytes) -> Value:
         if not data:
             return Value(kind, None)
         swapped = data if size == 4 else data[4:] + data[:4]
-        return Value(kind, Decimal(int.from_bytes(swapped, "little", signed=True)).scaleb(-4, EXACT))
+        return Value(
+            kind, Decimal(int.from_bytes(swapped, "little", signed=True)).scaleb(-4, EXACT)
+        )
     kind = SqlType("smalldatetime" if size == 4 else "datetime")
     if not data:
         return Value(kind, None)
@@ -230,4 +252,6 @@ def _sized(token: int, size: int, data: bytes) -> Value:
         days, minutes = struct.unpack("<HH", data)
         return Value(kind, YEAR_1900 + datetime.timedelta(days=days, minutes=minutes))
     days, ticks = struct.unpack("<iI", data)
-    return Value(kind, YEAR_1900 + datetime.timedelta(days=days, microseconds=round(ticks * 10000 / 3)))
+    return Value(
+        kind, YEAR_1900 + datetime.timedelta(days=days, microseconds=round(ticks * 10000 / 3))
+    )

@@ -27,11 +27,42 @@ NULL = Typed("null", None)
 
 # From lowest to highest; a value of a lower type is converted to the higher one where two meet.
 # https://learn.microsoft.com/sql/t-sql/data-types/data-type-precedence-transact-sql
-_PRECEDENCE = (
-    "binary varbinary char varchar nchar nvarchar sysname uniqueidentifier rowversion image text ntext bit tinyint "
-    "smallint int bigint smallmoney money decimal numeric real float time date smalldatetime datetime datetime2 "
-    "datetimeoffset xml hierarchyid geometry geography sql_variant"
-).split()
+_PRECEDENCE = [
+    "binary",
+    "varbinary",
+    "char",
+    "varchar",
+    "nchar",
+    "nvarchar",
+    "sysname",
+    "uniqueidentifier",
+    "rowversion",
+    "image",
+    "text",
+    "ntext",
+    "bit",
+    "tinyint",
+    "smallint",
+    "int",
+    "bigint",
+    "smallmoney",
+    "money",
+    "decimal",
+    "numeric",
+    "real",
+    "float",
+    "time",
+    "date",
+    "smalldatetime",
+    "datetime",
+    "datetime2",
+    "datetimeoffset",
+    "xml",
+    "hierarchyid",
+    "geometry",
+    "geography",
+    "sql_variant",
+]
 RANK = {name: rank for rank, name in enumerate(_PRECEDENCE)}
 
 
@@ -51,9 +82,13 @@ def integer_digits(kind: SqlType) -> tuple[int, int]:
     """Precision and scale of a number as a decimal."""
     if kind.name in {"decimal", "numeric"}:
         return kind.precision, kind.scale
-    return {"bit": (1, 0), "tinyint": (3, 0), "smallint": (5, 0), "int": (10, 0), "bigint": (19, 0)}.get(
-        kind.name, (10, 4) if kind.name == "smallmoney" else (19, 4)
-    )
+    return {
+        "bit": (1, 0),
+        "tinyint": (3, 0),
+        "smallint": (5, 0),
+        "int": (10, 0),
+        "bigint": (19, 0),
+    }.get(kind.name, (10, 4) if kind.name == "smallmoney" else (19, 4))
 
 
 def common_type(kinds: list[SqlType | None]) -> SqlType | None:
@@ -67,15 +102,20 @@ def common_type(kinds: list[SqlType | None]) -> SqlType | None:
         scale = max(scale for _, scale in digits)
         whole = max(precision - scale_ for precision, scale_ in digits)
         precision = min(38, whole + scale)
-        return SqlType(highest.name, precision=precision, scale=max(min(scale, precision - whole), 0))
+        return SqlType(
+            highest.name, precision=precision, scale=max(min(scale, precision - whole), 0)
+        )
     if highest.is_string or highest.name in {"binary", "varbinary"}:
         same = [kind for kind in known if kind.is_string == highest.is_string]
         fixed = all(kind.name == highest.name and kind.length == highest.length for kind in same)
         if fixed:
             return highest
-        name = {"char": "varchar", "nchar": "nvarchar", "sysname": "nvarchar", "binary": "varbinary"}.get(
-            highest.name, highest.name
-        )
+        name = {
+            "char": "varchar",
+            "nchar": "nvarchar",
+            "sysname": "nvarchar",
+            "binary": "varbinary",
+        }.get(highest.name, highest.name)
         large = any(kind.is_large for kind in same)
         return SqlType(name, MAX if large else max([_text_length(kind) for kind in known]))
     if highest.name in {"time", "datetime2", "datetimeoffset"}:
@@ -95,4 +135,7 @@ def _fraction(kind: SqlType) -> int:
 
 def clash(left: SqlType, right: SqlType, operator: str) -> SqlError:
     """402: two types that an operator does not take."""
-    return SqlError(402, f"The data types {left.name} and {right.name} are incompatible in the {operator} operator.")
+    return SqlError(
+        402,
+        f"The data types {left.name} and {right.name} are incompatible in the {operator} operator.",
+    )

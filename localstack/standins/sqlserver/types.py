@@ -164,7 +164,7 @@ class SqlType:
 
     @property
     def is_integer(self) -> bool:
-        """tinyint to bigint (bit is not one)."""
+        """Tinyint to bigint (bit is not one)."""
         return self.name in INTEGERS
 
     @property
@@ -196,7 +196,15 @@ class SqlType:
             doubled = self.length > 0 and self.is_national
             return self.length * 2 if doubled else self.length
         if self.name in {"decimal", "numeric"}:
-            return 5 if self.precision <= 9 else 9 if self.precision <= 19 else 13 if self.precision <= 28 else 17
+            return (
+                5
+                if self.precision <= 9
+                else 9
+                if self.precision <= 19
+                else 13
+                if self.precision <= 28
+                else 17
+            )
         if self.name in {"time", "datetime2", "datetimeoffset"}:
             time_bytes = 3 if self.scale <= 2 else 4 if self.scale <= 4 else 5
             return time_bytes + {"time": 0, "datetime2": 3, "datetimeoffset": 5}[self.name]
@@ -269,6 +277,10 @@ def declared_type(name: str, arguments: list[str], *, cast: bool = False) -> Sql
         length = numbers[0] if numbers else 30 if cast else 1
         limit = 4000 if name.startswith("n") else 8000
         if not 1 <= length <= limit:
-            raise SqlError(131, f"The size ({length}) given to the type '{name}' exceeds the maximum allowed ({limit}).", 15)
+            raise SqlError(
+                131,
+                f"The size ({length}) given to the type '{name}' exceeds the maximum allowed ({limit}).",
+                15,
+            )
         return SqlType(name, length)
     return SqlType(name)
