@@ -5,6 +5,7 @@ writes is the target's own business.
 """
 
 import logging
+import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -37,12 +38,16 @@ WRITE_METADATA = (
 """Metadata of an asset or op output that says how it is written; README.md of the docs lists them."""
 
 
+_MAPPED_STEP = re.compile(r"\[(\w+)\]$")
+
+
 class TableIOManager(dg.ConfigurableIOManager):
     """Stores what assets and ops return as tables, and loads tables as what they ask for.
 
     The table is the last part of the asset key, or the `table` metadata; its schema is the `schema`
-    metadata, or this IO manager's, or the asset key's part before the last, or `public`. Metadata
-    of the asset or output (see `WRITE_METADATA`) decides the rest.
+    metadata, or this IO manager's, or the asset key's part before the last, or `public`. Each key of
+    a mapped op has a table of its own, `<output>_<key>`. Metadata of the asset or output (see
+    `WRITE_METADATA`) decides the rest.
 
     Subclasses implement `write` and `read` for one target and set `default_load_type`.
     """
@@ -116,9 +121,19 @@ class TableIOManager(dg.ConfigurableIOManager):
             ConfigurationError: The metadata is incomplete or contradicts itself.
         """
         metadata = context.definition_metadata or {}
+        mode = _choice(WriteMode, metadata, "mode", self.mode, context)
+        table = self._table(context, metadata)
+        key = _mapping_key(context)
+        if key and metadata.get("table") and mode is WriteMode.REPLACE:
+            raise ConfigurationError(
+                f"The {_owner(context)} is written once per mapping key, and each key would replace "
+                f"the rows of the others in {table}.",
+                f"Leave out its table metadata, so that each key has a table of its own, such as "
+                f"{context.name}_{key}; or set its mode to append or merge.",
+            )
         return WriteRequest(
-            table=self._table(context, metadata),
-            mode=_choice(WriteMode, metadata, "mode", self.mode, context),
+            table=table,
+            mode=mode,
             slice=_written_slice(context, metadata),
             key=_names(metadata, "key", context),
             on_schema_change=_choice(
@@ -149,10 +164,10 @@ class TableIOManager(dg.ConfigurableIOManager):
     ) -> TableName:
         path = list(context.asset_key.path) if context.has_asset_key else [context.name]
         schema = metadata.get("schema") or self.schema_ or (path[-2] if len(path) > 1 else "public")
-        named = metadata.get("table")
-        return (
-            TableName.parse(named, default_schema=schema) if named else TableName(schema, path[-1])
-        )
+        if named := metadata.get("table"):
+            return TableName.parse(named, default_schema=schema)
+        key = _mapping_key(context)
+        return TableName(schema, f"{path[-1]}_{key}" if key else path[-1])
 
     def _load_type(self, context: dg.InputContext) -> Any:
         annotation = context.dagster_type.typing_type
@@ -254,6 +269,16 @@ def _slice(
         column_zone=metadata.get("partition_column_zone") or "UTC",
         key_ranges=metadata.get("partition_key_ranges"),
     )
+
+
+def _mapping_key(context: dg.OutputContext | dg.InputContext) -> str | None:
+    """Which of the steps or outputs of a mapped op this is; `None` for all others."""
+    if context.has_asset_key or not isinstance(context, dg.OutputContext):
+        return None
+    if context.mapping_key is not None:
+        return context.mapping_key
+    match = _MAPPED_STEP.search(context.step_key)
+    return match[1] if match else None
 
 
 def _owner(context: dg.OutputContext | dg.InputContext) -> str:
