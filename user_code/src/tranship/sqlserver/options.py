@@ -45,8 +45,8 @@ class ReadOptions:
     parts: int = 1
     part_column: str | None = None
     batch_rows: int = ROWS_PER_BATCH
-    batch_bytes: int = 8 << 20
-    queue_bytes: int = 24 << 20
+    batch_bytes: int = 4 << 20
+    queue_bytes: int = 16 << 20
 
     def __post_init__(self) -> None:
         if not 1 <= self.parts <= MAX_PARTS:
