@@ -14,44 +14,40 @@ from gate import values
 from gate.policy import DEPLOYMENT_LABEL, Policy
 from gate.refusals import RefusedError, forbidden
 
-_TOP_KEYS = tuple(
-    [
-        "AttachStderr",
-        "AttachStdout",
-        "Cmd",
-        "Env",
-        "HostConfig",
-        "Image",
-        "Labels",
-        "NetworkingConfig",
-        "StopSignal",
-        "StopTimeout",
-        "User",
-        "Volumes",
-        "WorkingDir",
-    ]
+_TOP_KEYS = (
+    "AttachStderr",
+    "AttachStdout",
+    "Cmd",
+    "Env",
+    "HostConfig",
+    "Image",
+    "Labels",
+    "NetworkingConfig",
+    "StopSignal",
+    "StopTimeout",
+    "User",
+    "Volumes",
+    "WorkingDir",
 )
-_HOST_KEYS = tuple(
-    [
-        "Binds",
-        "CapDrop",
-        "Init",
-        "IpcMode",
-        "LogConfig",
-        "Memory",
-        "MemoryReservation",
-        "MemorySwap",
-        "Mounts",
-        "NanoCpus",
-        "NetworkMode",
-        "OomScoreAdj",
-        "PidsLimit",
-        "ReadonlyRootfs",
-        "RestartPolicy",
-        "SecurityOpt",
-        "ShmSize",
-        "Tmpfs",
-    ]
+_HOST_KEYS = (
+    "Binds",
+    "CapDrop",
+    "Init",
+    "IpcMode",
+    "LogConfig",
+    "Memory",
+    "MemoryReservation",
+    "MemorySwap",
+    "Mounts",
+    "NanoCpus",
+    "NetworkMode",
+    "OomScoreAdj",
+    "PidsLimit",
+    "ReadonlyRootfs",
+    "RestartPolicy",
+    "SecurityOpt",
+    "ShmSize",
+    "Tmpfs",
 )
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.ASCII | re.DOTALL)

@@ -235,7 +235,8 @@ class Operations:
         )
         if answer.status != 200:
             return _passed_on(answer)
-        return Answer(200, "application/json", answer.body)
+        # Progress comes as a line of JSON each; the last ones tell the outcome, the first may be cut.
+        return Answer(200, "application/json", b"\n".join(answer.body.splitlines()[-20:]))
 
     async def _ours(self, container_id: str, request: Request) -> dict[str, object]:
         """Inspect a container and make sure that it is one of this deployment's run containers."""

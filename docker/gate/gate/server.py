@@ -59,7 +59,7 @@ class Listener:
         server = _BoundedServer(
             self.handle,
             max_connections=self._max_connections,
-            keepalive_timeout=30.0,
+            keepalive_timeout=3600.0,
             lingering_time=2.0,
             access_log=None,
             max_line_size=8190,

@@ -208,9 +208,16 @@ def event_loop_thread() -> Iterator[Callable[[Awaitable[Any]], Any]]:
     def run(awaitable: Awaitable[Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(awaited(awaitable), loop).result(30)
 
+    async def end_tasks() -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     try:
         yield run
     finally:
+        asyncio.run_coroutine_threadsafe(end_tasks(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -1,0 +1,151 @@
+"""What is asked of the engine about run containers: their state in words, their last output, their names."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import docker
+from docker import errors as docker_errors
+
+from tranship.runs.limits import MEMORY_TAG, in_words
+
+DEPLOYMENT_LABEL = "tranship/deployment"
+RUN_ID_LABEL = "dagster/run_id"
+JOB_NAME_LABEL = "dagster/job_name"
+
+_ENDED = frozenset({"exited", "dead", "removing"})
+_LOG_BYTES = 8_000
+_SIGNALS = {
+    134: "aborted (SIGABRT)",
+    137: "killed (SIGKILL): by hand, by the host running out of memory, or at the end of a stop",
+    139: "crashed (SIGSEGV)",
+    143: "stopped (SIGTERM)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A run container as the engine last saw it.
+
+    Args:
+        container_id: Full id.
+        name: Name without the engine's leading slash.
+        status: The engine's word: created, running, paused, restarting, removing, exited, dead.
+        exit_code: Exit code; it tells something only once the container has ended.
+        out_of_memory: Whether the kernel killed one of its processes for memory.
+        error: What kept it from starting, in the engine's words.
+        memory_bytes: Its memory limit; 0 for none.
+        image: Image reference it was made from.
+        labels: Its labels.
+        created: When it was made.
+        finished: When it ended; `None` while it has not.
+    """
+
+    container_id: str
+    name: str
+    status: str
+    exit_code: int
+    out_of_memory: bool
+    error: str
+    memory_bytes: int
+    image: str
+    labels: Mapping[str, str]
+    created: datetime | None
+    finished: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing runs in it any more, and nothing will."""
+        return self.status in _ENDED
+
+    @property
+    def run_id(self) -> str:
+        """The run it was made for; empty where it does not say."""
+        return self.labels.get(RUN_ID_LABEL, "")
+
+    def in_words(self) -> str:
+        """Say what became of it, and what to do where that is known."""
+        who = f"Container {self.name} ({self.container_id[:12]})"
+        if not self.ended:
+            return f"{who} is {self.status}."
+        told = f"{who} ended with exit code {self.exit_code}"
+        if self.out_of_memory:
+            return (
+                f"{told}: out of memory. Its limit is {in_words('memory', self.memory_bytes or None)}; give the"
+                f" job more with the tag {MEMORY_TAG}, or let it do less at once."
+            )
+        if self.error:
+            return f"{told}: {self.error}"
+        if self.exit_code in _SIGNALS:
+            return f"{told}: {_SIGNALS[self.exit_code]}."
+        return f"{told}."
+
+
+def find_state(client: docker.DockerClient, container_id: str) -> ContainerState | None:
+    """Ask the engine for a container's state.
+
+    Returns:
+        The state, or `None` when there is no such container.
+
+    Raises:
+        docker.errors.DockerException: The engine, or the gate in front of it, fails or refuses.
+    """
+    try:
+        told: dict[str, Any] = client.api.inspect_container(container_id)
+    except docker_errors.NotFound:
+        return None
+    state, config = told.get("State") or {}, told.get("Config") or {}
+    return ContainerState(
+        container_id=told["Id"],
+        name=str(told.get("Name", "")).lstrip("/"),
+        status=str(state.get("Status", "")),
+        exit_code=int(state.get("ExitCode") or 0),
+        out_of_memory=bool(state.get("OOMKilled")),
+        error=str(state.get("Error") or ""),
+        memory_bytes=int((told.get("HostConfig") or {}).get("Memory") or 0),
+        image=str(config.get("Image", "")),
+        labels=config.get("Labels") or {},
+        created=engine_time(told.get("Created")),
+        finished=engine_time(state.get("FinishedAt")),
+    )
+
+
+def last_output(client: docker.DockerClient, container_id: str, lines: int) -> str:
+    """Give the last lines a container wrote, at most 8,000 bytes of them.
+
+    Raises:
+        docker.errors.DockerException: The engine, or the gate in front of it, fails or refuses.
+    """
+    raw: bytes = client.api.logs(container_id, stdout=True, stderr=True, tail=lines)
+    return raw[-_LOG_BYTES:].decode("utf-8", errors="replace").strip()
+
+
+def container_name(prefix: str, job_name: str, run_id: str, attempt: str = "") -> str:
+    """Name a run's container so that `docker ps` says what runs.
+
+    Example:
+        >>> container_name("tranship-run-", "run_etl_job", "6f1c2a3b-9d1e-4a5b-8c7d-0123456789ab")
+        'tranship-run-run_etl_job-6f1c2a3b9d1e'
+        >>> container_name("tranship-run-", "__ASSET_JOB", "6f1c2a3b-9d1e-4a5b-8c7d-0123456789ab", "2")
+        'tranship-run-ASSET_JOB-6f1c2a3b9d1e-2'
+    """
+    job = re.sub(r"[^A-Za-z0-9_.-]+", "-", job_name).strip("_.-")[:60] or "job"
+    end = f"-{attempt}" if attempt else ""
+    return f"{prefix}{job}-{run_id.replace('-', '')[:12]}{end}"
+
+
+def engine_time(text: object) -> datetime | None:
+    """Read the engine's time stamps; its zero time means that the thing has not happened.
+
+    Example:
+        >>> engine_time("2026-11-01T12:00:00.123456789Z")
+        datetime.datetime(2026, 11, 1, 12, 0, tzinfo=datetime.timezone.utc)
+        >>> engine_time("0001-01-01T00:00:00Z") is None
+        True
+    """
+    match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)", str(text or ""))
+    if not match or match[1].startswith("0001"):
+        return None
+    return datetime.fromisoformat(f"{match[1]}+00:00")

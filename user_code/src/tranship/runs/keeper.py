@@ -1,0 +1,180 @@
+"""The keeper: a thread beside the launcher that sees a container die before its run has started.
+
+Dagster's run monitoring looks at a worker only once its run has started; until then it waits for
+`start_timeout_seconds` (https://github.com/dagster-io/dagster/issues/8312). The keeper looks twice a
+second at the containers it was told of, until their runs have started. It also runs the janitor.
+
+It keeps nothing on disk: when it begins it takes up the runs that are in progress. If its process dies,
+run monitoring's timeouts still hold, and the next keeper goes on.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import dagster as dg
+import docker
+from dagster._core.events import JobFailureData, RunFailureReason
+
+from tranship.runs.containers import ContainerState, find_state
+
+_NOT_YET_STARTED = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING})
+_STARTING_SECONDS = 0.5
+_STARTED_SECONDS = 5.0
+_IDLE_SECONDS = 60.0
+
+
+class Worker(Protocol):
+    """What the keeper needs to know of a run's container."""
+
+    def client(self) -> docker.DockerClient:
+        """Give the calling thread's client."""
+        ...
+
+    def explain(self, state: ContainerState) -> str:
+        """Say what became of a container, with its last output."""
+        ...
+
+
+@dataclass(slots=True)
+class _Watched:
+    run_id: str
+    container_id: str
+    started: bool = False
+
+
+class RunKeeper:
+    """Watches run containers and sweeps, in one daemon thread.
+
+    Args:
+        instance: Where the runs are recorded; the keeper ends when it is gone.
+        worker: The launcher.
+        sweep: Removes what is over; called every `sweep_seconds`.
+        sweep_seconds: 0 never sweeps.
+        logger: Where the keeper tells what it did and what failed.
+    """
+
+    def __init__(
+        self,
+        instance: Callable[[], dg.DagsterInstance | None],
+        worker: Worker,
+        sweep: Callable[[dg.DagsterInstance], object],
+        *,
+        sweep_seconds: float,
+        logger: logging.Logger | None = None,
+    ):
+        self._instance = instance
+        self._worker = worker
+        self._sweep = sweep
+        self._sweep_seconds = sweep_seconds
+        self._logger = logger or logging.getLogger(__name__)
+        self._watched: dict[str, _Watched] = {}
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread unless it runs already."""
+        with self._changed:
+            if self._thread is None or not self._thread.is_alive():
+                self._stopping = False
+                self._thread = threading.Thread(
+                    target=self._work, name="tranship-run-keeper", daemon=True
+                )
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Stop the thread and wait for it."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(10)
+
+    def watch(self, run_id: str, container_id: str) -> None:
+        """Look at a run's container from now on, until it has ended."""
+        with self._changed:
+            self._watched[container_id] = _Watched(run_id, container_id)
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        taken_up = False
+        next_sweep = time.monotonic() + min(self._sweep_seconds, _IDLE_SECONDS)
+        while not self._stopping:
+            instance = self._instance()
+            if instance is None:
+                return
+            try:
+                if not taken_up:
+                    self._take_up(instance)
+                    taken_up = True
+                self._look(instance)
+                if self._sweep_seconds and time.monotonic() >= next_sweep:
+                    next_sweep = time.monotonic() + self._sweep_seconds
+                    self._sweep(instance)
+            except Exception:
+                # The engine or the storage is away for a while: told here, and tried again next time.
+                self._logger.exception("The run keeper could not look at its containers.")
+            # Dagster knows that an instance is done with by nobody holding it.
+            del instance
+            with self._changed:
+                if not self._stopping:
+                    self._changed.wait(self._pause(next_sweep))
+
+    def _pause(self, next_sweep: float) -> float:
+        if any(not watched.started for watched in self._watched.values()):
+            return _STARTING_SECONDS
+        if self._watched:
+            return _STARTED_SECONDS
+        until_sweep = next_sweep - time.monotonic() if self._sweep_seconds else _IDLE_SECONDS
+        return max(_STARTING_SECONDS, min(until_sweep, _IDLE_SECONDS))
+
+    def _take_up(self, instance: dg.DagsterInstance) -> None:
+        """Watch what an earlier process launched."""
+        from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
+
+        statuses = [*_NOT_YET_STARTED, dg.DagsterRunStatus.STARTED]
+        for run in instance.get_runs(dg.RunsFilter(statuses=statuses)):
+            container_id = run.tags.get(DOCKER_CONTAINER_ID_TAG)
+            if container_id and container_id not in self._watched:
+                self.watch(run.run_id, container_id)
+
+    def _look(self, instance: dg.DagsterInstance) -> None:
+        for watched in list(self._watched.values()):
+            state = find_state(self._worker.client(), watched.container_id)
+            # Read after the container: once it has ended, its run's status is what it will stay.
+            run = instance.get_run_by_id(watched.run_id)
+            if run is not None and run.status in _NOT_YET_STARTED:
+                if state is None or state.ended:
+                    self._fail(instance, run, state)
+                    self._forget(watched)
+                continue
+            watched.started = True
+            if run is None or state is None:
+                self._forget(watched)
+            elif state.ended and run.is_finished:
+                if state.out_of_memory and run.status == dg.DagsterRunStatus.FAILURE:
+                    instance.report_engine_event(state.in_words(), run)
+                self._forget(watched)
+
+    def _fail(
+        self, instance: dg.DagsterInstance, run: dg.DagsterRun, state: ContainerState | None
+    ) -> None:
+        told = (
+            self._worker.explain(state) if state else "Its container is gone: somebody removed it."
+        )
+        message = f"The run's container ended before the run had started. {told}"
+        self._logger.info("Run %s: %s", run.run_id, message)
+        instance.report_run_failed(
+            run,
+            message,
+            JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION),
+        )
+
+    def _forget(self, watched: _Watched) -> None:
+        with self._changed:
+            self._watched.pop(watched.container_id, None)

@@ -1,0 +1,138 @@
+"""Secrets as files: put them into the environment of one process, so that no `docker inspect` shows them.
+
+    python -m tranship.runs.secrets run --from /run/secrets/data -- dagster api execute_run ...
+    python -m tranship.runs.secrets ensure --in /run/secrets/data SQLSERVER_PASSWORD POSTGRES_PASSWORD
+
+A directory of secrets (a named volume, usually) holds one file for each, named like the variable it
+becomes. Standard library only: this starts every run container.
+"""
+
+import argparse
+import os
+import re
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+class SecretsError(Exception):
+    """A directory of secrets is missing or cannot be used; the text never holds a secret."""
+
+
+def read_secrets(directory: Path) -> dict[str, str]:
+    """Read a directory of secrets.
+
+    Args:
+        directory: One file for each secret, named like the variable; one closing line break is dropped.
+            Files with other names (`README`, `..data` of Kubernetes) are passed over.
+
+    Returns:
+        The secrets by name.
+
+    Raises:
+        SecretsError: The directory or a file in it cannot be read.
+    """
+    found: dict[str, str] = {}
+    try:
+        for file in sorted(directory.iterdir()):
+            if _NAME.fullmatch(file.name) and file.is_file():
+                found[file.name] = file.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SecretsError(
+            f"The secrets in {directory} cannot be read: {type(error).__name__}. Mount the volume there and"
+            f" make its files readable for user {os.getuid()}."
+        ) from None
+    return found
+
+
+def add_secrets(environment: MutableMapping[str, str], directories: Iterable[Path]) -> None:
+    """Add the secrets of directories to an environment; a variable that is set already stays as it is."""
+    for directory in directories:
+        for name, value in read_secrets(directory).items():
+            environment.setdefault(name, value)
+
+
+def ensure_secrets(
+    directory: Path, names: Iterable[str], given: Mapping[str, str], *, mode: int = 0o444
+) -> list[str]:
+    """Write the secrets that a directory lacks: the given value where there is one, else a random one.
+
+    Args:
+        directory: Where the files go; it is made if missing.
+        names: Names of the secrets.
+        given: Values by name, the process environment usually; an empty value counts as none.
+        mode: Permissions of the files. The volume, not the mode, says who may read: each service mounts
+            only the volumes it needs, under a user id of its own.
+
+    Returns:
+        The names that were written. What is there already is never changed.
+
+    Raises:
+        SecretsError: A name cannot be an environment variable.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    written: list[str] = []
+    for name in names:
+        if not _NAME.fullmatch(name):
+            raise SecretsError(f"{name!r} is not the name of an environment variable.")
+        if (directory / name).exists():
+            continue
+        # Upper and lower case, digit and sign: what SQL Server's password policy asks for.
+        value = given.get(name) or f"{secrets.token_urlsafe(24)}-aA1"
+        with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".new-", delete=False) as file:
+            file.write(value)
+        Path(file.name).chmod(mode)
+        # In one step: a service that starts meanwhile finds the whole secret or none.
+        Path(file.name).rename(directory / name)
+        written.append(name)
+    return written
+
+
+def run_command(
+    directories: Iterable[str], command: Iterable[str], *, python: str = "python"
+) -> list[str]:
+    """Give the command line that runs a command with the secrets of directories; none: the command itself.
+
+    Example:
+        >>> run_command(["/run/secrets/data"], ["dagster", "--version"])[2:]
+        ['tranship.runs.secrets', 'run', '--from', '/run/secrets/data', '--', 'dagster', '--version']
+    """
+    options = [part for directory in directories for part in ("--from", directory)]
+    if not options:
+        return list(command)
+    return [python, "-m", "tranship.runs.secrets", "run", *options, "--", *command]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; see the module's text."""
+    parser = argparse.ArgumentParser(prog="python -m tranship.runs.secrets")
+    actions = parser.add_subparsers(dest="action", required=True)
+    run = actions.add_parser("run", help="run a command with the secrets in its environment")
+    run.add_argument("--from", dest="directories", action="append", type=Path, required=True)
+    run.add_argument("command", nargs="+")
+    ensure = actions.add_parser("ensure", help="write the secrets that a directory lacks")
+    ensure.add_argument("--in", dest="directory", type=Path, required=True)
+    ensure.add_argument("names", nargs="+")
+    chosen = parser.parse_args(arguments)
+    try:
+        if chosen.action == "ensure":
+            written = ensure_secrets(chosen.directory, chosen.names, os.environ)
+            sys.stdout.write(f"wrote {', '.join(written) or 'nothing: all are there'}\n")
+            return 0
+        add_secrets(os.environ, chosen.directories)
+    except SecretsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
+        os.execvp(chosen.command[0], chosen.command)
+    except OSError as error:
+        sys.stderr.write(f"{chosen.command[0]} cannot be started: {error.strerror}\n")
+        return 127
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
