@@ -1,10 +1,12 @@
 """Tables in memory behind the Dagster edge, so that the edge is tested without a database."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -105,3 +107,16 @@ def warehouse() -> Warehouse:
 def memory_io_manager(warehouse: Warehouse) -> Callable[..., TableIOManager]:
     """Makes the IO manager over `warehouse` with the settings given."""
     return table_io_manager(warehouse)
+
+
+@pytest.fixture(scope="session")
+def instance() -> Iterator[dg.DagsterInstance]:
+    """One Dagster instance in memory for all runs: making one takes longer than a run."""
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def materialize(instance: dg.DagsterInstance) -> Callable[..., dg.ExecuteInProcessResult]:
+    """`dagster.materialize` on `instance`."""
+    return partial(dg.materialize, instance=instance)

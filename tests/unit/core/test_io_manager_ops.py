@@ -15,10 +15,10 @@ def resources(memory_io_manager) -> dict[str, Any]:
     return {"io_manager": memory_io_manager(), "plain": dg.mem_io_manager}
 
 
-def failure_of(job: dg.JobDefinition, **settings: Any) -> str:
+def failure_of(job: dg.JobDefinition, instance: dg.DagsterInstance, **settings: Any) -> str:
     """The description of the failure that a job ends with."""
     with pytest.raises(dg.Failure) as failed:
-        job.execute_in_process(**settings)
+        job.execute_in_process(instance=instance, **settings)
     return str(failed.value.description)
 
 
@@ -28,7 +28,7 @@ def table_names():
         yield dg.DynamicOutput(name, mapping_key=name)
 
 
-def test_an_output_is_a_table_of_its_name(warehouse, resources):
+def test_an_output_is_a_table_of_its_name(warehouse, resources, instance: dg.DagsterInstance):
     @dg.op(out={"stg_a": dg.Out(), "named": dg.Out(metadata={"table": "dbo.[My Table]"})})
     def extract():
         return pa.table({"id": [1]}), pa.table({"id": [2]})
@@ -41,21 +41,23 @@ def test_an_output_is_a_table_of_its_name(warehouse, resources):
     def job():
         use(*extract())
 
-    assert job.execute_in_process().output_for_node("use") == [1, 2]
+    assert job.execute_in_process(instance=instance).output_for_node("use") == [1, 2]
     assert warehouse.written == ["replace of public.stg_a", "replace of dbo.My Table"]
 
 
-def test_each_key_of_a_mapped_op_has_a_table_of_its_own(warehouse, resources):
+def test_each_key_of_a_mapped_op_has_a_table_of_its_own(
+    warehouse, resources, instance: dg.DagsterInstance
+):
     @dg.op
     def extract(name: str) -> pa.Table:
         return pa.table({"name": [name]})
 
     @dg.op(out=dg.Out(io_manager_key="plain"))
-    def use(rows: pa.Table) -> list[str]:
+    def use(rows: pa.Table) -> list[Any]:
         return rows["name"].to_pylist()
 
     @dg.op(out=dg.Out(io_manager_key="plain"))
-    def use_all(tables: list[pa.Table]) -> list[list[str]]:
+    def use_all(tables: list[pa.Table]) -> list[list[Any]]:
         return sorted(table["name"].to_pylist() for table in tables)
 
     @dg.job(resource_defs=resources)
@@ -65,7 +67,7 @@ def test_each_key_of_a_mapped_op_has_a_table_of_its_own(warehouse, resources):
         use_all(extracted.collect())
 
     for _ in range(2):
-        run = job.execute_in_process()
+        run = job.execute_in_process(instance=instance)
 
         assert run.output_for_node("use") == {"products": ["products"], "regions": ["regions"]}
         assert run.output_for_node("use_all") == [["products"], ["regions"]]
@@ -74,27 +76,31 @@ def test_each_key_of_a_mapped_op_has_a_table_of_its_own(warehouse, resources):
     assert set(warehouse.tables) == {"public.result_products", "public.result_regions"}
 
 
-def test_each_dynamic_output_has_a_table_of_its_own(warehouse, resources):
+def test_each_dynamic_output_has_a_table_of_its_own(
+    warehouse, resources, instance: dg.DagsterInstance
+):
     @dg.op(out=dg.DynamicOut(pa.Table))
     def extract():
         for name in ("a", "b"):
             yield dg.DynamicOutput(pa.table({"name": [name]}), mapping_key=name)
 
     @dg.op(out=dg.Out(io_manager_key="plain"))
-    def use(rows: pa.Table) -> list[str]:
+    def use(rows: pa.Table) -> list[Any]:
         return rows["name"].to_pylist()
 
     @dg.job(resource_defs=resources)
     def job():
         extract().map(use)
 
-    run = job.execute_in_process()
+    run = job.execute_in_process(instance=instance)
 
     assert run.output_for_node("use") == {"a": ["a"], "b": ["b"]}
     assert set(warehouse.tables) == {"public.result_a", "public.result_b"}
 
 
-def test_mapped_keys_may_be_appended_to_one_table_but_not_replace_each_other(warehouse, resources):
+def test_mapped_keys_may_be_appended_to_one_table_but_not_replace_each_other(
+    warehouse, resources, instance: dg.DagsterInstance
+):
     def job_with(**metadata: str) -> dg.JobDefinition:
         @dg.op(out=dg.Out(metadata={"table": "dbo.names", **metadata}))
         def extract(name: str):
@@ -106,10 +112,10 @@ def test_mapped_keys_may_be_appended_to_one_table_but_not_replace_each_other(war
 
         return job
 
-    job_with(mode="append").execute_in_process()
+    job_with(mode="append").execute_in_process(instance=instance)
 
     assert warehouse.rows("dbo.names") == [{"name": "products"}, {"name": "regions"}]
-    assert failure_of(job_with()) == (
+    assert failure_of(job_with(), instance) == (
         'The output "result" of op extract is written once per mapping key, and each key would '
         "replace the rows of the others in dbo.names. Leave out its table metadata, so that each "
         "key has a table of its own, such as result_products; or set its mode to append or merge."
@@ -117,7 +123,9 @@ def test_mapped_keys_may_be_appended_to_one_table_but_not_replace_each_other(war
     assert len(warehouse.rows("dbo.names")) == 2
 
 
-def test_a_partitioned_job_replaces_and_reads_its_own_partition(warehouse, resources):
+def test_a_partitioned_job_replaces_and_reads_its_own_partition(
+    warehouse, resources, instance: dg.DagsterInstance
+):
     @dg.op(out=dg.Out(metadata={"partition_expr": "day", "table": "dbo.sales"}))
     def extract(context: dg.OpExecutionContext):
         return pa.table({"day": [date.fromisoformat(context.partition_key)], "run": ["x"]})
@@ -131,7 +139,10 @@ def test_a_partitioned_job_replaces_and_reads_its_own_partition(warehouse, resou
         count(extract())
 
     for day in ("2024-01-01", "2024-01-02", "2024-01-01"):
-        assert job.execute_in_process(partition_key=day).output_for_node("count") == 1
+        assert (
+            job.execute_in_process(partition_key=day, instance=instance).output_for_node("count")
+            == 1
+        )
 
     days = [row["day"] for row in warehouse.rows("dbo.sales")]
     assert sorted(days) == [date(2024, 1, 1), date(2024, 1, 2)]
@@ -140,7 +151,9 @@ def test_a_partitioned_job_replaces_and_reads_its_own_partition(warehouse, resou
     )
 
 
-def test_a_partitioned_job_without_a_column_fails_before_it_replaces_anything(warehouse, resources):
+def test_a_partitioned_job_without_a_column_fails_before_it_replaces_anything(
+    warehouse, resources, instance: dg.DagsterInstance
+):
     @dg.op
     def extract():
         return pa.table({"day": [date(2024, 1, 1)]})
@@ -149,14 +162,16 @@ def test_a_partitioned_job_without_a_column_fails_before_it_replaces_anything(wa
     def job():
         extract()
 
-    assert failure_of(job, partition_key="2024-01-01") == (
+    assert failure_of(job, instance, partition_key="2024-01-01") == (
         'The output "result" of op extract is partitioned, but nothing says which column holds '
         'the partition. Add it to the metadata: metadata={"partition_expr": "OrderDate"}.'
     )
     assert warehouse.written == []
 
 
-def test_an_op_can_read_an_assets_table_by_its_key(warehouse, resources):
+def test_an_op_can_read_an_assets_table_by_its_key(
+    warehouse, resources, instance: dg.DagsterInstance
+):
     warehouse.tables["public.sales"] = pa.table({"id": [1, 2]})
     sales = dg.AssetSpec("sales").with_io_manager_key("io_manager")
 
@@ -168,4 +183,4 @@ def test_an_op_can_read_an_assets_table_by_its_key(warehouse, resources):
     def job():
         count(sales)
 
-    assert job.execute_in_process().output_for_node("count") == 2
+    assert job.execute_in_process(instance=instance).output_for_node("count") == 2

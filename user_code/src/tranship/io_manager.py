@@ -8,19 +8,20 @@ import logging
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import dagster as dg
 import pyarrow as pa
 from pydantic import Field
 from typing_extensions import override
 
-from tranship.errors import ConfigurationError
+from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.failures import as_failures
 from tranship.frames import Batches
 from tranship.partitions import slice_of_partitions
 from tranship.reads import ReadRequest
-from tranship.slices import Slice, WholeTable
+from tranship.slices import Nothing, Slice, WholeTable
 from tranship.tables import TableName, TableSchema
 from tranship.writes import OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
@@ -111,8 +112,18 @@ class TableIOManager(dg.ConfigurableIOManager):
         with as_failures():
             request = self.read_request(context)
             context.log.info(f"Reading {request}.")
-            batches = _raising_failures(self.read(request, context.log))
+            batches = _raising_failures(self._read_if_any(request, context.log))
             return batches.to(self._load_type(context))
+
+    def _read_if_any(self, request: ReadRequest, log: logging.Logger) -> Batches:
+        try:
+            return self.read(request, log)
+        except TableNotFoundError:
+            if not isinstance(request.slice, Nothing):
+                raise
+            # The first partition of an asset that reads its own earlier ones: no table yet.
+            log.info(f"There is no table {request.table} yet: an empty one is read.")
+            return Batches(pa.schema([]), lambda: iter(()))
 
     def write_request(self, context: dg.OutputContext) -> WriteRequest:
         """What a context asks to be written.
@@ -170,24 +181,32 @@ class TableIOManager(dg.ConfigurableIOManager):
         return TableName(schema, f"{path[-1]}_{key}" if key else path[-1])
 
     def _load_type(self, context: dg.InputContext) -> Any:
-        annotation = context.dagster_type.typing_type
+        annotation = _inner(context.dagster_type.typing_type)
         # Without an annotation it is Any, which is a class since Python 3.11.
         plain = isinstance(annotation, type) and annotation is not Any
         return annotation if plain else self.default_load_type
+
+
+def _inner(annotation: Any) -> Any:
+    """What `X | None` asks for, and `list[X]`, the parameter that collects several outputs: X."""
+    inner = [one for one in get_args(annotation) if one is not type(None)]
+    wraps = get_origin(annotation) in {list, Union, UnionType} and len(inner) == 1
+    return inner[0] if wraps else annotation
 
 
 def write_metadata(result: WriteResult) -> dict[str, Any]:
     """A write's result as Dagster metadata: plotted numbers, the column schema, the table's name.
 
     The `dagster/` keys are those that Dagster's own pages read
-    (https://docs.dagster.io/guides/build/assets/metadata-and-tags/table-metadata).
+    (https://docs.dagster.io/guides/build/assets/metadata-and-tags/table-metadata). They count what
+    the table or partition holds, which only a replacing write knows.
     """
     whole = isinstance(result.slice, WholeTable)
     rows_key = "dagster/row_count" if whole else "dagster/partition_row_count"
     return {
         "dagster/table_name": str(result.table),
         "dagster/column_schema": column_schema(result.schema),
-        rows_key: result.rows,
+        **({rows_key: result.rows} if result.mode is WriteMode.REPLACE else {}),
         "rows": result.rows,
         "bytes": result.bytes,
         "seconds": round(result.seconds, 3),
