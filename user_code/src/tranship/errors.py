@@ -5,6 +5,7 @@ Nothing here knows Dagster; `tranship.failures` turns these into `dagster.Failur
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, quote_plus
 
 
 class TranshipError(Exception):
@@ -28,6 +29,18 @@ class TranshipError(Exception):
         self.what = what
         self.remedy = remedy
         self.details: dict[str, object] = dict(details or {})
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the state: subclasses' constructors take other arguments than `args` holds."""
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(
+    cls: type[TranshipError], args: tuple[object, ...], state: Mapping[str, object]
+) -> TranshipError:
+    error = cls.__new__(cls, *args)
+    vars(error).update(state)
+    return error
 
 
 class ConfigurationError(TranshipError):
@@ -123,6 +136,7 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
     """Replace every secret that occurs in a text by asterisks.
 
     Drivers repeat connection strings in their messages; no message leaves this library unredacted.
+    A secret is found as it is, percent-encoded as in a URL, and with doubled braces as in ODBC.
 
     Args:
         text: A message that a driver or server gave.
@@ -135,7 +149,18 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
         >>> redact("PWD=hunter2; login failed", ["hunter2"])
         'PWD=***; login failed'
     """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
+    spellings = {
+        spelling
+        for secret in secrets
+        if secret
+        for spelling in (
+            secret,
+            quote(secret),
+            quote(secret, safe=""),
+            quote_plus(secret),
+            secret.replace("}", "}}"),
+        )
+    }
+    for spelling in sorted(spellings, key=len, reverse=True):
+        text = text.replace(spelling, "***")
     return text
