@@ -176,7 +176,7 @@ class _Cutter:
                         and previous in {"SELECT", ",", "AS", "ON", "BY", "=", "WHERE", "AND"}
                     )
                     or (current in {"EXEC", "EXECUTE"} and verb == "INSERT" and not body)
-                    or (verb == "SET" and current == "IF")
+                    or (current == "IF" and verb in {"DROP", "ALTER"} and self._next_word(index) == "EXISTS")
                 )
                 if not continues:
                     break
@@ -193,6 +193,9 @@ class _Cutter:
 
     def _next(self, index: int) -> TokenType | None:
         return self._tokens[index + 1].token_type if index + 1 < len(self._tokens) else None
+
+    def _next_word(self, index: int) -> str:
+        return word(self._tokens[index + 1]) if index + 1 < len(self._tokens) else ""
 
     def _cut(self, end: int) -> Statement:
         tokens = tuple(self._tokens[self._position : end])

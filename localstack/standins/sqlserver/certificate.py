@@ -16,7 +16,8 @@ VALID_DAYS = 30
 def self_signed(folder: Path, host: str = "127.0.0.1") -> tuple[Path, Path]:
     """Writes `certificate.pem` and `key.pem` for localhost and `host`; returns their paths.
 
-    A client that sets `SSL_CERT_FILE` to the first can verify the connection.
+    A client that sets `SSL_CERT_FILE` to the first can verify the connection; Microsoft's driver compares names only, so it
+    must connect to `localhost`, not to 127.0.0.1.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

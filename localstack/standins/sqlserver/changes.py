@@ -6,7 +6,7 @@ from sqlglot import exp
 
 from standins.sqlserver.catalogue import ColumnDefinition, TableDefinition
 from standins.sqlserver.conversions import assign, convert
-from standins.sqlserver.dialect import parse
+from standins.sqlserver.dialect import only, parse
 from standins.sqlserver.errors import SqlError, unknown_column, unknown_object, unsupported
 from standins.sqlserver.expressions import Scope, Source, SourceColumn
 from standins.sqlserver.names import object_name
@@ -54,9 +54,7 @@ class Changes(Queries):
     # -- insert
     def insert(self, node: exp.Insert) -> Change:
         """INSERT of values, of a query, or DEFAULT VALUES."""
-        for clause in ("conflict", "where", "partition"):
-            if node.args.get(clause):
-                raise unsupported(f"{clause.upper()} in INSERT")
+        only(node, "this", "expression", "returning", "with_", "default")
         scope = Scope()
         prefix = self.with_clause(node, scope)
         schema = node.this
@@ -219,8 +217,7 @@ class Changes(Queries):
     # -- update, delete
     def update(self, node: exp.Update) -> Change:
         """UPDATE, with FROM and joins where given."""
-        if node.args.get("order") or node.args.get("limit"):
-            raise unsupported("TOP in UPDATE")
+        only(node, "this", "expressions", "from_", "where", "returning", "with_", "joins", "options")
         scope = Scope()
         prefix = self.with_clause(node, scope)
         table, source, sources = self._changed(
@@ -261,7 +258,8 @@ class Changes(Queries):
     def delete(self, node: exp.Delete) -> Change:
         """DELETE, with FROM and joins where given."""
         tables = node.args.get("tables") or []
-        if node.args.get("limit") or any(table.args.get("alias") for table in tables):
+        only(node, "this", "where", "returning", "with_", "tables", "using", "options")
+        if any(table.args.get("alias") for table in tables):
             raise unsupported("TOP in DELETE")
         scope = Scope()
         prefix = self.with_clause(node, scope)

@@ -102,6 +102,17 @@ def parse(sql: str) -> exp.Expression:
     return statements[0]
 
 
+def only(node: exp.Expression, *known: str) -> None:
+    """Refuses a tree that carries a clause nobody translates, so that none is passed over in silence.
+
+    Raises:
+        SqlError: the clause, by its name in the tree.
+    """
+    for name, value in node.args.items():
+        if value and name not in known:
+            raise unsupported(f"the clause {name.strip('_').upper().replace('_', ' ')} of {type(node).__name__.upper()}")
+
+
 def tree_type(node: exp.Expression, *, cast: bool = True) -> SqlType:
     """The T-SQL type of a `DataType` node."""
     if not isinstance(node, exp.DataType):

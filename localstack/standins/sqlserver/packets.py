@@ -9,6 +9,8 @@ import numpy as np
 
 HEADER_BYTES = 8
 END_OF_MESSAGE = 0x01
+RESET_CONNECTION = 0x08
+RESET_BUT_KEEP_TRANSACTION = 0x10
 DEFAULT_PACKET_BYTES = 4096
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 
@@ -28,10 +30,11 @@ class PacketType(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A whole message from the client."""
+    """A whole message from the client; `status` holds the flags of its first packet."""
 
     kind: int
     body: bytes
+    status: int = 0
 
 
 async def read_message(read_exactly: Callable[[int], Awaitable[bytes]]) -> Message:
@@ -43,8 +46,10 @@ async def read_message(read_exactly: Callable[[int], Awaitable[bytes]]) -> Messa
     """
     parts: list[bytes] = []
     total = 0
+    first_status: int | None = None
     while True:
         kind, status, length = struct.unpack(">BBH", (await read_exactly(HEADER_BYTES))[:4])
+        first_status = status if first_status is None else first_status
         if length < HEADER_BYTES:
             raise ValueError(f"a TDS packet cannot have {length} bytes")
         parts.append(await read_exactly(length - HEADER_BYTES))
@@ -52,7 +57,7 @@ async def read_message(read_exactly: Callable[[int], Awaitable[bytes]]) -> Messa
         if total > MAX_MESSAGE_BYTES:
             raise ValueError("a TDS message is larger than the stand-in takes")
         if status & END_OF_MESSAGE:
-            return Message(kind, b"".join(parts))
+            return Message(kind, b"".join(parts), first_status)
 
 
 class PacketWriter:

@@ -7,7 +7,7 @@ from sqlglot import exp
 
 from standins.sqlserver import aggregates, system_functions
 from standins.sqlserver.conversions import convert
-from standins.sqlserver.dialect import Literal
+from standins.sqlserver.dialect import Literal, only
 from standins.sqlserver.errors import SqlError, unknown_object, unsupported
 from standins.sqlserver.expressions import Expressions, Scope, Source, SourceColumn
 from standins.sqlserver.functions import FUNCTIONS, Call
@@ -33,17 +33,9 @@ _JOINS = {
     "FULL": "full join",
     "CROSS": "cross join",
 }
-_REFUSED_CLAUSES = (
-    "laterals",
-    "windows",
-    "qualify",
-    "match",
-    "pivots",
-    "into",
-    "sample",
-    "connect",
-    "prewhere",
-)
+_SELECT_CLAUSES = (
+    "with_", "expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct", "options", "hint",
+)  # fmt: skip
 
 
 class Queries(Expressions):
@@ -70,6 +62,7 @@ class Queries(Expressions):
     def window_call(self, node: exp.Window, scope: Scope) -> Typed:
         """An aggregate or ranking function with OVER."""
         function = node.this
+        only(node, "this", "partition_by", "order", "spec", "over")
         if not isinstance(function, exp.Anonymous):
             raise unsupported(f"OVER with {function.sql(dialect='tsql')[:100]}")
         parts = []
@@ -152,6 +145,7 @@ class Queries(Expressions):
         return f"with {', '.join(parts)} "
 
     def _set_operation(self, node: exp.SetOperation, scope: Scope) -> Query:
+        only(node, "with_", "this", "expression", "distinct", "order", "limit", "offset", "options")
         left, right = self.query(node.this, scope), self.query(node.expression, scope)
         if len(left.columns) != len(right.columns):
             raise SqlError(
@@ -183,9 +177,7 @@ class Queries(Expressions):
         return Query(text + self._limit(node, outer), columns)
 
     def _select(self, node: exp.Select, scope: Scope) -> Query:
-        for clause in _REFUSED_CLAUSES:
-            if node.args.get(clause):
-                raise unsupported(f"the clause {clause.upper()} of SELECT")
+        only(node, *_SELECT_CLAUSES)
         source = ""
         if node.args.get("from_"):
             source = " from " + self.source(node.args["from_"].this, scope)
@@ -325,7 +317,8 @@ class Queries(Expressions):
     # -- sources
     def join(self, node: exp.Join, scope: Scope) -> str:
         """One JOIN with its condition."""
-        if node.args.get("using") or node.args.get("method") or isinstance(node.this, exp.Lateral):
+        only(node, "this", "side", "kind", "on", "hint")
+        if isinstance(node.this, exp.Lateral):
             raise unsupported(f"this join: {node.sql(dialect=Literal)[:100]}")
         word = _JOINS.get(node.side or node.kind or "")
         if word is None or (node.side and node.kind not in {"", "OUTER"}):
@@ -395,6 +388,7 @@ class Queries(Expressions):
         return f"{text} as {identifier(alias)}"
 
     def _derived(self, node: exp.Subquery, scope: Scope) -> str:
+        only(node, "this", "alias", "joins")
         if isinstance(node.this, exp.Table):
             return f"({self.source(node.this, scope)}{self._joined(node, scope)})"
         # A derived table does not see its neighbours in FROM, only the queries around.

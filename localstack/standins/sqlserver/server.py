@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import pyarrow as pa
+from sqlglot.errors import SqlglotError
+
 from standins.sqlserver import login as logins
 from standins.sqlserver import procedures, settings, tokens
 from standins.sqlserver.channel import Channel
@@ -18,6 +21,8 @@ from standins.sqlserver.errors import SqlError, login_failed, unknown_database, 
 from standins.sqlserver.names import SYSTEM_DATABASES
 from standins.sqlserver.packets import (
     DEFAULT_PACKET_BYTES,
+    RESET_BUT_KEEP_TRANSACTION,
+    RESET_CONNECTION,
     Message,
     PacketType,
     PacketWriter,
@@ -36,6 +41,11 @@ _LEVELS = {
     5: Isolation.SNAPSHOT,
 }
 _END = object()
+_DEFECTS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, NameError, NotImplementedError, RecursionError, TypeError,
+    ValueError, struct.error, pa.ArrowException, SqlglotError,
+)  # fmt: skip
+"""What a defect of the stand-in raises: the client gets an error instead of a hang, the log gets the trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +227,11 @@ def respond(
 ) -> Iterator[bytes]:
     """The answer to one request, piece by piece; runs in the connection's thread."""
     try:
+        if message.status & (RESET_CONNECTION | RESET_BUT_KEEP_TRANSACTION):
+            # A pool hands the connection to its next user.
+            prepared.texts.clear()
+            session.reset(keep_transaction=bool(message.status & RESET_BUT_KEEP_TRANSACTION))
+            yield tokens.environment_bytes(tokens.CONNECTION_RESET, b"")
         match message.kind:
             case PacketType.SQL_BATCH:
                 (headers,) = struct.unpack_from("<I", message.body)
@@ -245,6 +260,10 @@ def respond(
                 raise unsupported(f"TDS messages of type 0x{kind:02X}")
     except SqlError as failure:
         yield tokens.error(failure)
+        yield tokens.done(status=tokens.ERROR)
+    except _DEFECTS as defect:
+        LOGGER.exception("the stand-in failed at a request")
+        yield tokens.error(unsupported(f"this request: it failed inside ({type(defect).__name__}: {defect})"))
         yield tokens.done(status=tokens.ERROR)
 
 

@@ -87,6 +87,7 @@ class Session:
     ) -> None:
         spid, self.connection = store.connect()
         self.state = SessionState(store, spid, user, database, host, application)
+        self._login_database = database
         self.transactions = Transactions(self.connection)
         self.state.transactions = self.transactions
         self.catalogue = Catalogue(self.connection)
@@ -102,6 +103,14 @@ class Session:
     def accept_work(self) -> None:
         """Forgets an earlier cancellation."""
         self._cancelled.clear()
+
+    def reset(self, *, keep_transaction: bool) -> None:
+        """Makes the session as new, for the next user of a pooled connection."""
+        if not keep_transaction:
+            self.rollback()
+        self.transactions.isolation = Isolation.READ_COMMITTED
+        self.state.database, self.state.identity_insert = self._login_database, None
+        self.state.row_count, self.state.last_error, self.state.last_identity = 0, 0, None
 
     def close(self) -> None:
         """Rolls back and lets go of the database."""
@@ -271,20 +280,25 @@ class Session:
                 query.sql, params=_used(query.sql, environment.bound) or None
             )
             reader = relation.to_arrow_reader(ROWS_AT_ONCE)
-            for batch in reader:
-                start = 0
-                while start < batch.num_rows:
-                    part = batch.slice(start, _rows_at_once(batch, first=not sent))
-                    start += part.num_rows
-                    if self._cancelled.is_set():
-                        raise Cancelled
-                    broken = limit is not None and sent + part.num_rows >= limit
-                    if limit is not None and broken:
-                        part = part.slice(0, limit - sent)
-                    yield part.num_rows, encode_rows(part, kinds)
-                    sent += part.num_rows
-                    if broken:
-                        raise ConnectionDropped
+            del relation
+            try:
+                for batch in reader:
+                    start = 0
+                    while start < batch.num_rows:
+                        part = batch.slice(start, _rows_at_once(batch, first=not sent))
+                        start += part.num_rows
+                        if self._cancelled.is_set():
+                            raise Cancelled
+                        broken = limit is not None and sent + part.num_rows >= limit
+                        if limit is not None and broken:
+                            part = part.slice(0, limit - sent)
+                        yield part.num_rows, encode_rows(part, kinds)
+                        sent += part.num_rows
+                        if broken:
+                            raise ConnectionDropped
+            finally:
+                # An open result would block whatever the connection does next.
+                reader.close()
 
     def _change(self, change: Change, environment: Environment, verb: str) -> tuple[int, bytes]:
         """Runs a change; gives the number of rows, and those that OUTPUT asked for."""

@@ -58,8 +58,8 @@ def run(session: "Session", statement: Statement, variables: dict[str, Value]) -
     match words:
         case ["SET", *rest]:
             return _set(session, statement, [word.upper() for word in rest], variables)
-        case ["USE", name]:
-            return use(session, name)
+        case ["USE", _]:
+            return use(session, statement.tokens[1].text)
         case ["BEGIN", "TRAN" | "TRANSACTION", *_]:
             return begin(session)
         case ["COMMIT", *_]:
