@@ -25,7 +25,11 @@ def products(*rows: tuple[int, str | None]) -> pa.Table:
         primary_key=("ID",),
         comment="All products",
     ).to_arrow()
-    return pa.table([[row[0] for row in rows], [row[1] for row in rows]], schema=schema)
+    ids, names = (
+        pa.array([row[0] for row in rows], pa.int32()),
+        pa.array([row[1] for row in rows], pa.large_string()),
+    )
+    return pa.table([ids, names], schema=schema)
 
 
 def test_a_missing_table_is_created_with_types_key_and_comments(

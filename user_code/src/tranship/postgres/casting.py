@@ -111,8 +111,11 @@ def _located(
     error: Exception, array: pa.Array, plan: ColumnPlan, table: object, rows_before: int
 ) -> TranshipError:
     index = error.index if isinstance(error, MisfitError) else _first_failing(array, plan.convert)
-    value = array[index].as_py()
-    shown = repr(value)
+    try:
+        shown = repr(array[index].as_py())
+    except (OverflowError, ValueError):
+        # Python's own dates end sooner than Arrow's; its time stamps have no nanoseconds.
+        shown = str(array[index].cast(pa.string()))
     shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
     row = rows_before + index + 1
     why = str(error).splitlines()[0]

@@ -38,8 +38,9 @@ DOES_NOT_FIT_CLASS = "22"
 """SQLSTATE class of data exceptions: a value the column's type refuses."""
 
 _CONTEXT = re.compile(
-    r"line (?P<row>\d+)(?:, column (?P<column>[^:\n]+?))?(?::\s|\s*$)", re.MULTILINE
+    r"^COPY .*, line (?P<row>\d+)(?:, column (?P<column>.+?))?(?:: .*)?$", re.MULTILINE
 )
+"""Where a COPY stood. In CSV it counts lines, of which a text may have several: "near", not "at"."""
 
 
 def refused(error: psycopg2.Error, settings: "PostgresSettings") -> TranshipError:
@@ -208,7 +209,7 @@ def _does_not_fit(
     if match and match["column"]:
         details |= {"column": match["column"], "row": int(match["row"])}
         return ValueDoesNotFitError(
-            f'{what}: row {match["row"]}, column "{match["column"]}": {said}.',
+            f'{what}: near row {match["row"]}, column "{match["column"]}": {said}.',
             "Mend the value at its source, or choose a wider type with column_types.",
             details=details,
         )
@@ -221,7 +222,7 @@ def _does_not_fit(
 
 def _row(error: psycopg2.Error) -> str:
     match = _CONTEXT.search(error.diag.context or "")
-    return f" (row {match['row']})" if match else ""
+    return f" (near row {match['row']})" if match else ""
 
 
 def _said(error: psycopg2.Error, settings: "PostgresSettings") -> str:

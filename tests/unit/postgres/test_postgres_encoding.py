@@ -1,0 +1,66 @@
+"""What the CSV encoder writes, byte for byte: the part that Postgres reads by its own rules."""
+
+import pyarrow as pa
+import pytest
+
+from tranship.errors import ConfigurationError
+from tranship.postgres.casting import fit_batch, plan_column
+from tranship.postgres.encoding import Encoder, encode
+from tranship.postgres.hexadecimal import bytes_from_hex, hex_from_bytes
+from tranship.postgres.types import column_type
+from tranship.tables import Column
+
+
+def csv_of(array: pa.Array) -> bytes:
+    column = Column("v", array.type)
+    plans = [plan_column(column, column_type(column), "public.t")]
+    batch = fit_batch(pa.record_batch({"v": array}), plans, "public.t", 0)
+    made = encode(plans, Encoder.CSV)
+    assert made.copy_options == "format csv"
+    return b"".join(made.chunks(iter([batch])))
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (pa.array(["", None, "NULL", 'a"b', "x\ny", "\\."]), b'""\n\n"NULL"\n"a""b"\n"x\ny"\n"\\."\n'),
+        (pa.array([b"", None, b"\x00\xff"]), b'"\\x"\n\n"\\x00ff"\n'),
+        (pa.array([True, None]), b"true\n\n"),
+        (pa.array([1.5, float("nan"), float("-inf")]), b"1.5\nnan\n-inf\n"),
+        (pa.array([-62_135_596_800_000_000], pa.int64()).cast(pa.timestamp("us")), b"0001-01-01 00:00:00.000000\n"),
+        (pa.array([-62_135_596_800_000_001], pa.int64()).cast(pa.timestamp("us")), b'"J1721425 23:59:59.999999"\n'),
+        (pa.array([2_932_897], pa.int32()).cast(pa.date32()), b'"J5373485"\n'),
+        (pa.array([bytes(range(16))], pa.uuid()), b'"000102030405060708090a0b0c0d0e0f"\n'),
+    ],
+)  # fmt: skip
+def test_csv_is_what_postgres_reads_back(array: pa.Array, expected: bytes) -> None:
+    assert csv_of(array) == expected
+
+
+def test_hexadecimal_survives_slices_and_nulls() -> None:
+    array = pa.array([b"skip", b"", None, b"\x00\xff", b"skip"], pa.large_binary()).slice(1, 3)
+    texts = hex_from_bytes(array)
+    assert texts.to_pylist() == ["", None, "00ff"]
+    assert bytes_from_hex(texts).equals(array)
+    prefixed = pa.array(["x", "\\x", None, "\\x00ff"], pa.large_string()).slice(1)
+    assert bytes_from_hex(prefixed, digits_from=2).to_pylist() == [b"", None, b"\x00\xff"]
+
+
+@pytest.mark.parametrize("text", ["0", "0g", "00 00 "])
+def test_what_is_not_hexadecimal_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="hex"):
+        bytes_from_hex(pa.array([text], pa.large_string()))
+
+
+@pytest.fixture
+def without_pgpq(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+
+
+@pytest.mark.usefixtures("without_pgpq")
+def test_without_the_binary_encoder_rows_go_as_csv() -> None:
+    column = Column("v", pa.int32())
+    plans = [plan_column(column, column_type(column), "public.t")]
+    assert encode(plans).encoder is Encoder.CSV
+    with pytest.raises(ConfigurationError, match="needs the package pgpq"):
+        encode(plans, Encoder.BINARY)
