@@ -132,6 +132,7 @@ def test_columns_stay_columns_though_pandas_once_had_them_as_its_index():
     assert list(Batches.of(indexed).to_pandas().columns) == ["n", "id"]
 
 
+@pytest.mark.filterwarnings("ignore:Series.values returning")  # pyarrow's own call
 def test_ordinary_pandas_columns_get_the_type_of_their_values():
     frame = pd.DataFrame(
         {
