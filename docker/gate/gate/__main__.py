@@ -13,7 +13,7 @@ from pathlib import Path
 from gate.engine import Engine
 from gate.policy import Policy, PolicyError
 from gate.routes import Identity
-from gate.server import Listener
+from gate.server import ACCESS_LOG, Listener
 
 _DEFAULT_SOCKETS = {
     Identity.DAEMON: "/run/gate/daemon/docker.sock",
@@ -48,12 +48,16 @@ async def serve(policy: Policy, engine_socket: str, sockets: Mapping[Identity, P
 def check(path: Path) -> bool:
     """Whether the gate and the engine behind it answer on a socket."""
     connection = http.client.HTTPConnection("gate", timeout=8)
-    with socket.socket(socket.AF_UNIX) as channel:
-        channel.settimeout(8)
-        channel.connect(str(path))
-        connection.sock = channel
-        connection.request("GET", "/_ping")
-        return connection.getresponse().status == 200
+    try:
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.settimeout(8)
+            channel.connect(str(path))
+            connection.sock = channel
+            connection.request("GET", "/_ping")
+            return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException) as error:
+        sys.stderr.write(f"{path}: {error}\n")
+        return False
 
 
 def main(arguments: list[str]) -> int:
@@ -65,6 +69,10 @@ def main(arguments: list[str]) -> int:
         stream=sys.stdout,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
+    # One line of JSON for each request, and nothing around it.
+    lines = logging.StreamHandler(sys.stdout)
+    ACCESS_LOG.addHandler(lines)
+    ACCESS_LOG.propagate = False
     try:
         policy = Policy.from_environment(os.environ)
     except PolicyError as error:

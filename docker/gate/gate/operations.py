@@ -117,13 +117,16 @@ class Operations:
         """Start a run container, once the engine's own account of it shows the hardening in force."""
         told = await self._ours(request.call.ref, request)
         host = mapping(told.get("HostConfig"), "HostConfig")
+        joined = mapping(told.get("NetworkSettings"), "NetworkSettings").get("Networks")
         as_built = (
             host.get("Privileged") is False
             and not host.get("CapAdd")
             and not host.get("Binds")
             and not host.get("Devices")
             and host.get("CapDrop") == ["ALL"]
-            and host.get("NetworkMode") in self._policy.networks
+            and host.get("NetworkMode") not in ("host", "default", "bridge")
+            and bool(joined)
+            and set(mapping(joined, "Networks")) <= self._policy.networks
         )
         if not as_built:
             raise forbidden("the engine's account of the container is not what the gate asked for")

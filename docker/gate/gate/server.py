@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
@@ -21,7 +22,6 @@ ACCESS_LOG = logging.getLogger("gate.access")
 
 #: Headers that change how a body or a connection is read; none of the allowed calls needs one.
 _TRICKS = ("Transfer-Encoding", "Content-Encoding", "Upgrade", "Expect", "Trailer", "TE")
-_MAX_WAITING_SECONDS = 30.0
 _BODY_SECONDS = 10.0
 
 
@@ -34,6 +34,7 @@ class Listener:
         policy: What run containers may be.
         max_calls: How many calls are carried out at once; more wait, then get 503.
         max_connections: How many connections are open at once; more are closed.
+        max_waiting_seconds: How long a call waits for its turn.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Listener:
         *,
         max_calls: int = 16,
         max_connections: int = 128,
+        max_waiting_seconds: float = 30.0,
     ):
         self.identity = identity
         self._operations = Operations(engine, policy)
         self._slots = asyncio.Semaphore(max_calls)
         self._max_connections = max_connections
+        self._max_waiting_seconds = max_waiting_seconds
 
     async def listen(self, socket_path: Path) -> asyncio.AbstractServer:
         """Listen on a Unix socket; a socket that an earlier process left behind is replaced.
@@ -84,6 +87,7 @@ class Listener:
             decision, reason, status = "refused", refusal.reason, refusal.status
         finally:
             line = {
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "identity": self.identity,
                 "method": request.method[:16],
                 "path": request.raw_path.partition("?")[0][:200],
@@ -110,7 +114,7 @@ class Listener:
     async def _carry_out(self, call: Call, request: web.BaseRequest) -> Answer:
         body = await _read_body(call, request)
         try:
-            await asyncio.wait_for(self._slots.acquire(), _MAX_WAITING_SECONDS)
+            await asyncio.wait_for(self._slots.acquire(), self._max_waiting_seconds)
         except TimeoutError:
             raise RefusedError(503, "too many calls at once") from None
         try:

@@ -56,6 +56,7 @@ class FakeContainer:
                 "Tty": False,
                 "User": self.body.get("User"),
             },
+            "NetworkSettings": {"Networks": {host.get("NetworkMode"): {}}},
             "HostConfig": {
                 "Binds": host.get("Binds"),
                 "Devices": host.get("Devices"),
@@ -84,7 +85,12 @@ class FakeEngine:
     #: Errors to answer the next pulls with, first one first.
     pull_errors: list[tuple[int, str]] = field(default_factory=list)
     start_error: tuple[int, str] | None = None
+    #: Cleared by a test: while it is, no call is answered.
+    answering: threading.Event = field(default_factory=threading.Event)
     registry_auth: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.answering.set()
 
     def calls(self, path_end: str) -> list[tuple[str, str, dict[str, str], Any]]:
         """The recorded requests whose path ends so."""
@@ -101,6 +107,8 @@ class FakeEngine:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request as the engine would."""
         raw = await request.read()
+        while not self.answering.is_set():
+            await asyncio.sleep(0.01)
         body: Any = json.loads(raw) if raw else None
         query = dict(request.query)
         self.requests.append((request.method, request.path, query, body))

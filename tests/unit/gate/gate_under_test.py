@@ -80,8 +80,8 @@ def _answers(received: bytes) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def running_gate(policy: Policy = POLICY) -> Iterator[GateUnderTest]:
-    """Run a gate in front of a fake engine."""
+def running_gate(policy: Policy = POLICY, **bounds: Any) -> Iterator[GateUnderTest]:
+    """Run a gate in front of a fake engine; `bounds` are those of its listeners."""
     # A Unix socket's path is at most 107 bytes, which pytest's own directories may exceed.
     with tempfile.TemporaryDirectory(prefix="gate") as folder, event_loop_thread() as run:
         engine = FakeEngine()
@@ -89,7 +89,7 @@ def running_gate(policy: Policy = POLICY) -> Iterator[GateUnderTest]:
         runner = run(serve_engine(engine, there / "engine"))
         client = run(Engine(str(there / "engine")).__aenter__())
         servers = [
-            run(Listener(identity, client, policy).listen(there / identity))
+            run(Listener(identity, client, policy, **bounds).listen(there / identity))
             for identity in Identity
         ]
         yield GateUnderTest(there / Identity.DAEMON, there / Identity.WEBSERVER, engine)
