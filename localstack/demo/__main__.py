@@ -25,8 +25,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run the demo; returns the process exit code."""
     options = _parser().parse_args(arguments)
     console = _console()
-    # A supervisor's SIGTERM ends the demo like Ctrl-C does: every system is stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A supervisor's SIGTERM ends the demo like Ctrl-C does: every system is stopped. A shell script
+    # that starts us with & would have us ignore Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         with running_systems(options.directory, scale=options.scale, console=console) as systems:
             os.environ.update(systems.environment)

@@ -15,6 +15,8 @@ DAGSTER_YAML = """\
 # Written by the demo; runs and logs are kept in the embedded Postgres between demos.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 storage:
   postgres:
     postgres_url:
