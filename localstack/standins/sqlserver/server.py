@@ -259,7 +259,7 @@ def respond(
             case kind:
                 raise unsupported(f"TDS messages of type 0x{kind:02X}")
     except SqlError as failure:
-        yield tokens.error(failure)
+        yield tokens.error(failure) + session.lost_transaction()
         yield tokens.done(status=tokens.ERROR)
     except _DEFECTS as defect:
         LOGGER.exception("the stand-in failed at a request")

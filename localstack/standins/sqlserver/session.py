@@ -369,6 +369,14 @@ class Session:
         finally:
             self._transaction_ended()
 
+    def lost_transaction(self) -> bytes:
+        """Tells the client, once, that an error ended its transaction; drivers keep count of it."""
+        if not self.transactions.lost:
+            return b""
+        self.transactions.lost = False
+        self._transaction_ended()
+        return tokens.environment_bytes(tokens.TRANSACTION_ROLLED_BACK, b"", self.state.spid.to_bytes(8, "little"))
+
     def rollback(self) -> None:
         """ROLLBACK."""
         self.transactions.rollback()

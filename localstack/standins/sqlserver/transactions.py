@@ -47,6 +47,7 @@ class Transactions:
         self._open = False
         self._written: list[_Written] | None = []
         self._doomed = ""
+        self.lost = False
 
     @property
     def state(self) -> int:
@@ -77,6 +78,7 @@ class Transactions:
         if self._doomed:
             cause = self._doomed
             self.rollback()
+            self.lost = True
             raise transaction_doomed(cause)
         if self.depth > 1:
             self.depth -= 1
@@ -86,6 +88,7 @@ class Transactions:
                 self._connection.execute("commit")
             except duckdb.Error:
                 self._reset()
+                self.lost = True
                 raise
         self._reset()
 
@@ -143,6 +146,7 @@ class Transactions:
             return
         if conflict:
             self.rollback()
+            self.lost = True
             return
         if not self._open:
             return
