@@ -69,8 +69,8 @@ class Target:
         """Open the socket, over TLS where `sslmode` asks for it."""
         if self.host.startswith("/"):
             path = str(Path(self.host) / f".s.PGSQL.{self.port}")
-            return await asyncio.open_unix_connection(path)
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+            return await asyncio.open_unix_connection(path, limit=wire.READ_BYTES)
+        reader, writer = await asyncio.open_connection(self.host, self.port, limit=wire.READ_BYTES)
         if self.sslmode in {"require", "verify-ca", "verify-full"}:
             writer.write(struct.pack("!II", 8, wire.SSL_REQUEST))
             if await reader.readexactly(1) != b"S":
@@ -240,7 +240,7 @@ class Backend:
         splitter = wire.FrameSplitter()
         while chunk := await self._reader.read(wire.READ_BYTES):
             captured, relayed = [], []
-            for kind, payload in splitter.feed(chunk):
+            for kind, payload in splitter.feed(chunk, relay=self.capture is None):
                 private = self.capture is not None and kind not in b"SNA"
                 self._observe(kind, payload, private=private)
                 (captured if private else relayed).append((kind, payload))

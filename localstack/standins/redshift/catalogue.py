@@ -16,10 +16,31 @@ from psycopg2 import sql as composed
 
 from standins.redshift.backend import Target
 from standins.redshift.errors import LoadError
+from standins.redshift.statements import literal
 
 #: Every start takes a fresh block of query ids, so that ids grow across restarts.
 IDS_PER_BLOCK = 1_000_000
 _INSTALL_LOCK = 7_355_001
+
+
+def load_error_statement(
+    user: str, query_id: int, session_id: int, table_id: int, error: LoadError
+) -> str:
+    """SQL that adds one row to STL_LOAD_ERRORS."""
+    before = [user, query_id, 0, session_id, table_id]
+    after = [error.file, error.line, error.column, error.column_type, error.column_length]
+    after += [error.position, error.raw_line[:1024], error.value[:1024], error.code]
+    known = ", ".join(_value(v) for v in before)
+    rest = ", ".join(_value(v) for v in [*after, error.reason[:512]])
+    return (
+        "insert into redshift_standin.load_errors values "
+        f"({known}, now() at time zone 'UTC', {rest})"
+    )
+
+
+def _value(value: str | int) -> str:
+    """A literal; Postgres' text cannot hold a zero byte."""
+    return str(value) if isinstance(value, int) else literal(value.replace("\0", ""))
 
 
 class Catalogue:
@@ -100,19 +121,8 @@ class Catalogue:
         self, user: str, query_id: int, session_id: int, table_id: int, errors: Sequence[LoadError]
     ) -> None:
         """Write rows of STL_LOAD_ERRORS; they stay although the client's transaction aborts."""
-        for e in errors:
-            self._run(
-                """
-                insert into redshift_standin.load_errors values
-                    (%s, %s, 0, %s, %s, now() at time zone 'UTC', %s, %s, %s, %s, %s, %s,
-                     %s, %s, %s, %s)
-                """,
-                (
-                    *(user, query_id, session_id, table_id, e.file, e.line, e.column),
-                    *(e.column_type, e.column_length, e.position, e.raw_line[:1024]),
-                    *(e.value[:1024], e.code, e.reason[:512]),
-                ),
-            )
+        for error in errors:
+            self._run(load_error_statement(user, query_id, session_id, table_id, error))
 
     def record_query(self, user: str, query_id: int, session_id: int, kind: str, text: str) -> None:
         """Note that a COPY or UNLOAD began."""

@@ -34,6 +34,7 @@ create table if not exists redshift_standin.loaded_files (
     query_id bigint, table_id oid, file_name text, rows bigint, bytes bigint, loaded_at timestamp
 );
 grant select, insert, update, delete on redshift_standin.table_attributes, redshift_standin.column_encodings to public;
+grant insert on redshift_standin.load_errors to public;
 grant select on redshift_standin.load_errors, redshift_standin.queries, redshift_standin.loaded_files to public;
 
 -- Redshift's writers take a lock on the whole table that lets readers through. The statement's
@@ -111,7 +112,7 @@ create or replace function pg_catalog.len(value text) returns int
     language sql immutable strict as $$ select pg_catalog.length(value) $$;
 create or replace function pg_catalog.json_parse(value text) returns jsonb
     language sql immutable strict as $$ select value::jsonb $$;
-create or replace function pg_catalog.json_serialize(value jsonb) returns text
+create or replace function pg_catalog.redshift_json_serialize(value jsonb) returns text
     language sql immutable strict as $$ select value::text $$;
 create or replace function pg_catalog.is_valid_json(value text) returns boolean
 language plpgsql immutable strict as $$

@@ -23,7 +23,7 @@ REDSHIFT_SETTINGS = {
 }  # fmt: skip
 _FUNCTIONS = {
     "VERSION": "redshift_version", "NVL": "coalesce", "SYSDATE": "getdate()",
-    "JSON_SIZE": "pg_column_size", "LISTAGG": "string_agg",
+    "JSON_SERIALIZE": "redshift_json_serialize", "LISTAGG": "string_agg",
 }  # fmt: skip
 _DATE_PARTS = {"DATEADD", "DATEDIFF", "DATE_ADD", "DATE_DIFF"}
 _TABLES = {"PG_INDEXES": "redshift_indexes"}

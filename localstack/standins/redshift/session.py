@@ -171,7 +171,9 @@ class Session:
         hold = self._protocol is not None and self._protocol.hold_ready
         out = []
         for kind, payload in frames:
-            if kind == b"D" or kind in b"12CI":
+            if kind == wire.RAW_ROWS:
+                out.append(payload)
+            elif kind in b"D12CI":
                 out.append(wire.frame(kind, payload))
             elif kind == b"E":
                 out.append(wire.error(from_backend(wire.parse_error(payload))))

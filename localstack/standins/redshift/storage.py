@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from standins.redshift.errors import RedshiftError, internal, spectrum
+
+#: Parallel parts would hold 8 MB each in memory, and locally gain nothing.
+_ONE_THREAD = TransferConfig(use_threads=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ class Storage:
         """The object as a temporary file, removed at the end of the block."""
         with tempfile.NamedTemporaryFile(prefix="redshift-standin-") as file:
             with self._errors(f"{item.url}"):
-                self._client.download_fileobj(item.bucket, item.key, file)
+                self._client.download_fileobj(item.bucket, item.key, file, Config=_ONE_THREAD)
             file.flush()
             yield Path(file.name)
 
@@ -193,7 +197,7 @@ class Storage:
     def upload(self, path: Path, bucket: str, key: str) -> None:
         """Store a file, in parts when it is large."""
         with self._errors(f"s3://{bucket}/{key}"):
-            self._client.upload_file(str(path), bucket, key)
+            self._client.upload_file(str(path), bucket, key, Config=_ONE_THREAD)
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Store a small object."""

@@ -180,17 +180,9 @@ async def _parquet(
 
     try:
         async with context.backend.private(f"copy ({query}) to stdout with (format csv)") as rows:
-            pieces, size = [], 0
-            async for kind, payload in rows.frames():
-                if kind != b"d":
-                    continue
-                pieces.append(payload)
-                size += len(payload)
-                if size >= wire.READ_BYTES:
-                    await hand_over(b"".join(pieces))
-                    pieces, size = [], 0
-            if pieces:
-                await hand_over(b"".join(pieces))
+            async for _, payload in rows.frames():
+                if isinstance(payload, wire.Rows):
+                    await hand_over(payload)
     finally:
         await hand_over(b"")
     await writing
@@ -215,17 +207,9 @@ async def _text(
     sink = await asyncio.to_thread(TextFiles, command, files, slices, header.encode())
     sql = f"copy ({query}) to stdout with ({', '.join(words)})"
     async with context.backend.private(sql) as rows:
-        pieces, size = [], 0
-        async for kind, payload in rows.frames():
-            if kind != b"d":
-                continue
-            pieces.append(payload)
-            size += len(payload)
-            if size >= wire.READ_BYTES:
-                await asyncio.to_thread(sink.write, b"".join(pieces), len(pieces))
-                pieces, size = [], 0
-        if pieces:
-            await asyncio.to_thread(sink.write, b"".join(pieces), len(pieces))
+        async for _, payload in rows.frames():
+            if isinstance(payload, wire.Rows):
+                await asyncio.to_thread(sink.write, payload, payload.count)
     await asyncio.to_thread(sink.close)
 
 

@@ -21,6 +21,8 @@ from standins.redshift.storage import Storage
 from standins.redshift.unload_command import UnloadCommand
 
 GROUP_ROWS = 65_536
+#: Pieces of at most wire.READ_BYTES: enough that Postgres goes on while a row group is encoded.
+FEED_PIECES = 96
 CSV_BLOCK_BYTES = 2 * 1024 * 1024
 _SUFFIXES = {"GZIP": ".gz", "BZIP2": ".bz2"}
 
@@ -38,7 +40,7 @@ class ByteFeed(io.RawIOBase):
     """A readable file fed by another thread, a bounded number of pieces ahead."""
 
     def __init__(self) -> None:
-        self._pieces: queue.Queue[bytes] = queue.Queue(maxsize=8)
+        self._pieces: queue.Queue[bytes] = queue.Queue(maxsize=FEED_PIECES)
         self._rest = memoryview(b"")
         self._ended = False
 

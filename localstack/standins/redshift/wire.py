@@ -140,24 +140,62 @@ def text_columns(names: Sequence[str]) -> bytes:
     return frame(b"T", struct.pack("!H", len(names)) + body)
 
 
+class Rows(bytes):
+    """Many row frames as one piece: payloads joined (CopyData) or frames as they came (DataRow)."""
+
+    count: int
+
+    @classmethod
+    def join(cls, pieces: Sequence[bytes], count: int) -> "Rows":
+        """One piece of several."""
+        rows = cls(b"".join(pieces))
+        rows.count = count
+        return rows
+
+
+#: The type of a run of DataRow frames that is passed on untouched.
+RAW_ROWS = b"D*"
+
+
 class FrameSplitter:
-    """Cuts frames out of chunks of a byte stream, keeping an incomplete tail for the next chunk."""
+    """Cuts frames out of chunks of a byte stream, keeping an incomplete tail for the next chunk.
+
+    Rows come in runs, because a Python object for each would cost more than moving it.
+    """
 
     def __init__(self) -> None:
         self._tail = b""
 
-    def feed(self, chunk: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every complete (type, payload) so far."""
+    def feed(self, chunk: bytes, *, relay: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Every complete (type, payload) so far; CopyData, and DataRow if relayed, as `Rows`."""
         buffer = self._tail + chunk if self._tail else chunk
         position, size = 0, len(buffer)
         unpack = _HEADER.unpack_from
+        run: list[bytes] = []
+        begin = count = 0
         while size - position >= 5:
             kind, length = unpack(buffer, position)
             end = position + 1 + length
             if end > size:
                 break
-            yield kind, buffer[position + 5 : end]
+            if kind == b"d":
+                run.append(buffer[position + 5 : end])
+            elif relay and kind == b"D":
+                begin = begin if count else position
+                count += 1
+            else:
+                if run:
+                    yield b"d", Rows.join(run, len(run))
+                    run = []
+                if count:
+                    yield RAW_ROWS, Rows.join([buffer[begin:position]], count)
+                    count = 0
+                yield kind, buffer[position + 5 : end]
             position = end
+        if run:
+            yield b"d", Rows.join(run, len(run))
+        if count:
+            yield RAW_ROWS, Rows.join([buffer[begin:position]], count)
         self._tail = buffer[position:]
 
 
