@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from standins.sqlserver.dialect import Words
 from standins.sqlserver.errors import SqlError, syntax_error
@@ -61,8 +61,7 @@ def tokenize(sql: str) -> list[Token]:
 def split(sql: str) -> list[Statement | If]:
     """The statements of a batch, in order."""
     cutter = _Cutter(sql)
-    statements = cutter.block(top=True)
-    return statements
+    return cutter.block(top=True)
 
 
 class _Cutter:
@@ -129,7 +128,7 @@ class _Cutter:
         raise syntax_error("IF")
 
     def _statement(self) -> Statement:
-        start, depth, index = self._position, 0, self._position + 1
+        depth, index = 0, self._position + 1
         verb = self._word()
         body = verb not in {"WITH", "INSERT", "CREATE"}
         updated = verb != "UPDATE"
@@ -176,7 +175,11 @@ class _Cutter:
                         and previous in {"SELECT", ",", "AS", "ON", "BY", "=", "WHERE", "AND"}
                     )
                     or (current in {"EXEC", "EXECUTE"} and verb == "INSERT" and not body)
-                    or (current == "IF" and verb in {"DROP", "ALTER"} and self._next_word(index) == "EXISTS")
+                    or (
+                        current == "IF"
+                        and verb in {"DROP", "ALTER"}
+                        and self._next_word(index) == "EXISTS"
+                    )
                 )
                 if not continues:
                     break

@@ -37,7 +37,7 @@ def source_of(table: TableDefinition, alias: str = "") -> Source:
 class Changes(Queries):
     """Translates the statements that change rows."""
 
-    def target(self, node: exp.Expression) -> TableDefinition:
+    def target(self, node: exp.Expr) -> TableDefinition:
         """The table that a statement changes.
 
         Raises:
@@ -97,7 +97,7 @@ class Changes(Queries):
         return Change(text + returning, table, makes_identity, output)
 
     def _output_clause(
-        self, node: exp.Expression, table: TableDefinition, pseudo: str
+        self, node: exp.Expr, table: TableDefinition, pseudo: str
     ) -> tuple[str, tuple[SourceColumn, ...]]:
         """OUTPUT of plain columns of `inserted` or `deleted`."""
         clause = node.args.get("returning")
@@ -217,7 +217,9 @@ class Changes(Queries):
     # -- update, delete
     def update(self, node: exp.Update) -> Change:
         """UPDATE, with FROM and joins where given."""
-        only(node, "this", "expressions", "from_", "where", "returning", "with_", "joins", "options")
+        only(
+            node, "this", "expressions", "from_", "where", "returning", "with_", "joins", "options"
+        )
         scope = Scope()
         prefix = self.with_clause(node, scope)
         table, source, sources = self._changed(
@@ -273,7 +275,7 @@ class Changes(Queries):
         return Change(text + returning, table, output=output)
 
     def _changed(
-        self, node: exp.Expression, from_: exp.From | None, joins: object, scope: Scope
+        self, node: exp.Expr, from_: exp.From | None, joins: object, scope: Scope
     ) -> tuple[TableDefinition, str, bool]:
         """The changed table, its alias, and whether there are other sources."""
         if from_ is None:

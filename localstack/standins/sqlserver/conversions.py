@@ -1,5 +1,7 @@
 """CAST, CONVERT, assignment and implicit conversion between T-SQL types, as DuckDB expressions."""
 
+import re
+
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.typed import Typed, text_literal
 from standins.sqlserver.types import MAX, SqlType
@@ -19,6 +21,7 @@ _STYLES = {
     120: "%Y-%m-%d %H:%M:%S",
     23: "%Y-%m-%d",
 }
+_INNER = "\0"
 _INTEGER_RANGE = {
     "tinyint": (0, 255),
     "smallint": (-(2**15), 2**15 - 1),
@@ -45,8 +48,12 @@ def convert(
         return Typed(f"cast(null as {target.storage})", target)
     if source == target and value.text is None:
         return value
-    sql = _convert(value, source, target, safe=safe, style=style)
-    return Typed(f"try({sql})" if safe else sql, target, nullable=value.nullable or safe)
+    if not safe:
+        return Typed(_convert(value, source, target, style), target, nullable=value.nullable)
+    # DuckDB's TRY takes no function that raises errors itself, so those give way to their quiet twins.
+    text = _convert(Typed(_INNER, source), source, target, style)
+    quiet = re.sub(r"\bt_(int|number|float|bit|moment|guid|datetime)\(", r"t_try_\1(", text)
+    return Typed(f"try({quiet.replace(_INNER, value.sql)})", target)
 
 
 def assign(value: Typed, target: SqlType, table: str, column: str) -> str:
@@ -69,9 +76,7 @@ def assign(value: Typed, target: SqlType, table: str, column: str) -> str:
     return convert(value, target).sql
 
 
-def _convert(
-    value: Typed, source: SqlType, target: SqlType, *, safe: bool, style: int | None
-) -> str:
+def _convert(value: Typed, source: SqlType, target: SqlType, style: int | None) -> str:
     sql = value.sql
     textual = source.is_string or source.name in {
         "xml",
@@ -92,7 +97,7 @@ def _convert(
     if target.is_binary:
         return _to_binary(sql, source, target, style)
     if textual:
-        return _from_text(sql, source, target, safe=safe)
+        return _from_text(sql, source, target)
     if target.is_integer or target.name == "bit":
         return _to_integer(sql, source, target)
     if target.is_number:
@@ -207,19 +212,18 @@ def _to_binary(sql: str, source: SqlType, target: SqlType, style: int | None) ->
     )
 
 
-def _from_text(sql: str, source: SqlType, target: SqlType, *, safe: bool) -> str:
-    attempt = "try_" if safe else ""
+def _from_text(sql: str, source: SqlType, target: SqlType) -> str:
     if target.is_integer:
-        number = f"t_try_int({sql})" if safe else f"t_int({sql}, '{source.name}', '{target.name}')"
+        number = f"t_int({sql}, '{source.name}', '{target.name}')"
         return f"cast({number} as {target.storage})"
     if target.name == "bit":
         return f"t_bit({sql})"
     if target.name in {"float", "real"}:
         return f"cast(t_float({sql}) as {target.storage})"
     if target.name in {"money", "smallmoney"}:
-        return f"cast(t_{attempt}number(t_money({sql})) as {target.storage})"
+        return f"cast(t_number(t_money({sql})) as {target.storage})"
     if target.is_number:
-        return f"cast(t_{attempt}number({sql}) as {target.storage})"
+        return f"cast(t_number({sql}) as {target.storage})"
     if target.name == "uniqueidentifier":
         return f"t_guid({sql})"
     moment = f"t_moment({sql})"

@@ -121,7 +121,7 @@ class Definitions:
             )
         if self._catalogue.find(schema, name):
             raise SqlError(2714, f"There is already an object named '{name}' in the database.")
-        text = read_table(reader, name)
+        text = read_table(reader, f"{schema}.{name}")
         while reader.more():
             if reader.accept("ON") or reader.accept("TEXTIMAGE_ON"):
                 reader.name()
@@ -360,9 +360,9 @@ class Definitions:
             if reader.peek() in {"CONSTRAINT", "PRIMARY", "UNIQUE"}:
                 if reader.peek(2) == "DEFAULT" or reader.peek(2) == "CHECK":
                     raise unsupported("ALTER TABLE ADD CONSTRAINT with DEFAULT or CHECK")
-                read_constraint(reader, table.name, found)
+                read_constraint(reader, table.full_name, found)
             else:
-                read_column(reader, table.name, found)
+                read_column(reader, table.full_name, found)
             if not reader.accept(","):
                 break
         highest = max((column.column_id for column in table.columns), default=0)

@@ -81,7 +81,7 @@ _TYPE_NAMES = {
 }
 
 
-def parse(sql: str) -> exp.Expression:
+def parse(sql: str) -> exp.Expr:
     """One T-SQL statement as a tree.
 
     Raises:
@@ -102,7 +102,7 @@ def parse(sql: str) -> exp.Expression:
     return statements[0]
 
 
-def only(node: exp.Expression, *known: str) -> None:
+def only(node: exp.Expr, *known: str) -> None:
     """Refuses a tree that carries a clause nobody translates, so that none is passed over in silence.
 
     Raises:
@@ -110,10 +110,12 @@ def only(node: exp.Expression, *known: str) -> None:
     """
     for name, value in node.args.items():
         if value and name not in known:
-            raise unsupported(f"the clause {name.strip('_').upper().replace('_', ' ')} of {type(node).__name__.upper()}")
+            raise unsupported(
+                f"the clause {name.strip('_').upper().replace('_', ' ')} of {type(node).__name__.upper()}"
+            )
 
 
-def tree_type(node: exp.Expression, *, cast: bool = True) -> SqlType:
+def tree_type(node: exp.Expr, *, cast: bool = True) -> SqlType:
     """The T-SQL type of a `DataType` node."""
     if not isinstance(node, exp.DataType):
         return declared_type(node.sql(dialect=Literal), [], cast=cast)

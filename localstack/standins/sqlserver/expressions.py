@@ -76,7 +76,7 @@ class Environment:
     deterministic: bool = True
 
 
-_COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {
+_COMPARISONS: dict[type[exp.Expr], tuple[str, str]] = {
     exp.EQ: ("=", "equal to"),
     exp.NEQ: ("<>", "not equal to"),
     exp.LT: ("<", "less than"),
@@ -97,7 +97,7 @@ class Expressions:
             exp.National: lambda node, _scope: _text(str(node.this), national=True),
             exp.HexString: lambda node, _scope: _bytes(str(node.this)),
             exp.Null: lambda _node, _scope: NULL,
-            exp.Paren: lambda node, scope: self._parenthesised(node, scope),
+            exp.Paren: self._parenthesised,
             exp.Neg: self._negative,
             exp.BitwiseNot: self._bitwise_not,
             exp.Parameter: self._parameter,
@@ -113,20 +113,20 @@ class Expressions:
             exp.Anonymous: lambda node, scope: self.call(str(node.this), node.expressions, scope),
             exp.Var: lambda node, scope: self.call(str(node.this), [], scope),
             exp.Window: self._window,
-            exp.Subquery: lambda node, scope: self.scalar_subquery(node, scope),
+            exp.Subquery: self.scalar_subquery,
             exp.Collate: lambda node, scope: self.value(node.this, scope),
         }
 
     # -- to be filled by the classes below this one
-    def call(self, name: str, arguments: Sequence[exp.Expression], scope: Scope) -> Typed:
+    def call(self, name: str, arguments: Sequence[exp.Expr], scope: Scope) -> Typed:
         """A function call."""
         raise NotImplementedError
 
-    def scalar_subquery(self, node: exp.Expression, scope: Scope) -> Typed:
+    def scalar_subquery(self, node: exp.Expr, scope: Scope) -> Typed:
         """A subquery that gives one value."""
         raise NotImplementedError
 
-    def subquery_text(self, node: exp.Expression, scope: Scope) -> tuple[str, list[SourceColumn]]:
+    def subquery_text(self, node: exp.Expr, scope: Scope) -> tuple[str, list[SourceColumn]]:
         """The text of a subquery and its columns."""
         raise NotImplementedError
 
@@ -135,7 +135,7 @@ class Expressions:
         raise NotImplementedError
 
     # -- values
-    def value(self, node: exp.Expression, scope: Scope) -> Typed:
+    def value(self, node: exp.Expr, scope: Scope) -> Typed:
         """The expression `node` as DuckDB text.
 
         Raises:
@@ -242,7 +242,7 @@ class Expressions:
             raise unsupported("~ of this type")
         return Typed(f"(~{inner.sql})", inner.type, inner.nullable)
 
-    def _parameter(self, node: exp.Expression, scope: Scope) -> Typed:
+    def _parameter(self, node: exp.Expr, scope: Scope) -> Typed:
         if isinstance(node.this, exp.Parameter):
             return self.call("@@" + node.this.name, [], scope)
         name = node.name
@@ -305,7 +305,7 @@ class Expressions:
         return self.window_call(node, scope)
 
     # -- conditions
-    def condition(self, node: exp.Expression, scope: Scope) -> str:
+    def condition(self, node: exp.Expr, scope: Scope) -> str:
         """A search condition as DuckDB text.
 
         Raises:
@@ -352,9 +352,9 @@ class Expressions:
 
     def compare(self, operator: str, words: str, left: Typed, right: Typed) -> str:
         """`left operator right` under T-SQL's rules: types meet at the higher one, text ignores case and trailing blanks."""
-        kinds = left.type, right.type
-        if kinds[0] is None or kinds[1] is None:
+        if left.type is None or right.type is None:
             return f"({left.sql} {operator} {right.sql})"
+        kinds = left.type, right.type
         for kind in kinds:
             if kind.name in {
                 "text",
@@ -428,7 +428,7 @@ class Expressions:
         ]
         return f"({' or '.join(tests)})"
 
-    def _like(self, node: exp.Expression, scope: Scope) -> str:
+    def _like(self, node: exp.Expr, scope: Scope) -> str:
         escape = ""
         if isinstance(node, exp.Escape):
             escape, node = str(node.expression.this), node.this

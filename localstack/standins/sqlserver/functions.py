@@ -30,7 +30,7 @@ class Call:
     """One call in the text: its arguments as trees, translated on request."""
 
     name: str
-    nodes: Sequence[exp.Expression]
+    nodes: Sequence[exp.Expr]
     compiler: Expressions
     scope: Scope
 

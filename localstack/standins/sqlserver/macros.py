@@ -18,7 +18,7 @@ MACROS: dict[str, str] = {
     "t_int(s, source, kind)": r"""case when s is null then null when trim(s) = '' then 0 when regexp_full_match(trim(s), '[+-]?\d+') then
         coalesce(try_cast(trim(s) as hugeint), t_fail(248, 'The conversion of the ' || source || ' value ''' || s || ''' overflowed an int column.'))
         else t_fail(245, 'Conversion failed when converting the ' || source || ' value ''' || s || ''' to data type ' || kind || '.') end""",
-    "t_try_int(s)": r"""case when trim(s) = '' then 0 when regexp_full_match(trim(s), '[+-]?\d+') then try_cast(trim(s) as hugeint) end""",
+    "t_try_int(s, source, kind)": r"""case when trim(s) = '' then 0 when regexp_full_match(trim(s), '[+-]?\d+') then try_cast(trim(s) as hugeint) end""",
     "t_number(s)": r"""case when s is null then null when regexp_full_match(trim(s), '[+-]?(\d+\.?\d*|\.\d+)') then trim(s)
         else t_fail(8114, 'Error converting data type nvarchar to numeric.') end""",
     "t_try_number(s)": r"""case when regexp_full_match(trim(s), '[+-]?(\d+\.?\d*|\.\d+)') then trim(s) end""",
@@ -48,6 +48,11 @@ MACROS: dict[str, str] = {
     # datetime counts 1/300 s
     "t_ticks(m)": f"""make_timestamp((epoch_us(m) + {YEAR_1_MICROSECONDS}) // 86400000000 * 86400000000 - {YEAR_1_MICROSECONDS}
         + cast(round((((epoch_us(m) + {YEAR_1_MICROSECONDS}) % 86400000000) * 3 + 5000) // 10000 * 10000 / 3.0) as bigint))""",
+    "t_try_float(s)": "case when trim(s) = '' then 0 else try_cast(trim(s) as double) end",
+    "t_try_guid(s)": "try_cast(trim(s) as uuid)",
+    "t_try_bit(s)": """case when lower(trim(s)) = 'true' then true when lower(trim(s)) = 'false' then false
+        else t_try_int(s, 'varchar', 'bit') <> 0 end""",
+    "t_try_datetime(m)": "t_ticks(case when m >= timestamp '1753-01-01' then m end)",
     "t_datetime(m)": """case when m < timestamp '1753-01-01' then t_fail(242, 'The conversion of a varchar data type to a datetime data type resulted in an out-of-range value.')
         else t_ticks(m) end""",
     "t_fit(s, n, message)": "case when t_units(rtrim(s, ' ')) > n then t_fail(2628, message || left(s, n) || '''.') when t_units(s) > n then left(s, n) else s end",

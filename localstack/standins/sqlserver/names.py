@@ -31,7 +31,7 @@ class ObjectName:
         return catalogue.find(self.schema, self.name)
 
 
-def object_name(node: exp.Expression, session: "SessionState") -> ObjectName:
+def object_name(node: exp.Expr, session: "SessionState") -> ObjectName:
     """The name of an `exp.Table`, as a session sees it.
 
     Raises:

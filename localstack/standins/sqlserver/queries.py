@@ -42,7 +42,7 @@ class Queries(Expressions):
     """Translates queries; one instance per statement."""
 
     # -- what expressions leave to queries
-    def call(self, name: str, arguments: Sequence[exp.Expression], scope: Scope) -> Typed:
+    def call(self, name: str, arguments: Sequence[exp.Expr], scope: Scope) -> Typed:
         """A function, aggregate or @@variable."""
         call = Call(name, arguments, self, scope)
         folded = name.lower()
@@ -82,12 +82,12 @@ class Queries(Expressions):
             return aggregates.aggregate(call, lambda text: text + window)
         raise unsupported(f"OVER with the function {call.name}")
 
-    def subquery_text(self, node: exp.Expression, scope: Scope) -> tuple[str, list[SourceColumn]]:
+    def subquery_text(self, node: exp.Expr, scope: Scope) -> tuple[str, list[SourceColumn]]:
         """A subquery in a condition."""
         query = self.query(node.this if isinstance(node, exp.Subquery) else node, scope)
         return query.sql, list(query.columns)
 
-    def scalar_subquery(self, node: exp.Expression, scope: Scope) -> Typed:
+    def scalar_subquery(self, node: exp.Expr, scope: Scope) -> Typed:
         """A subquery as a value."""
         text, columns = self.subquery_text(node, scope)
         if len(columns) != 1:
@@ -98,7 +98,7 @@ class Queries(Expressions):
         return Typed(f"({text})", columns[0].type)
 
     # -- queries
-    def query(self, node: exp.Expression, parent: Scope | None = None) -> Query:
+    def query(self, node: exp.Expr, parent: Scope | None = None) -> Query:
         """A SELECT, or several joined by UNION, EXCEPT, INTERSECT.
 
         Raises:
@@ -117,7 +117,7 @@ class Queries(Expressions):
             raise unsupported(f"{type(node).__name__} as a query")
         return Query(prefix + combined.sql, combined.columns)
 
-    def with_clause(self, node: exp.Expression, scope: Scope) -> str:
+    def with_clause(self, node: exp.Expr, scope: Scope) -> str:
         """`with ...` in front of a statement; its names become known in `scope`."""
         clause = node.args.get("with_")
         if clause is None:
@@ -211,7 +211,7 @@ class Queries(Expressions):
             f"select {distinct}{selected}{source}{text}{self._limit(node, scope)}", columns
         )
 
-    def _output(self, item: exp.Expression, scope: Scope) -> list[tuple[str, SourceColumn]]:
+    def _output(self, item: exp.Expr, scope: Scope) -> list[tuple[str, SourceColumn]]:
         """One entry of the select list; `*` gives several."""
         name = ""
         if isinstance(item, exp.Star) or (
@@ -290,7 +290,7 @@ class Queries(Expressions):
             keys.append(f"({text}) {direction}")
         return "order by " + ", ".join(keys)
 
-    def _limit(self, node: exp.Expression, scope: Scope) -> str:
+    def _limit(self, node: exp.Expr, scope: Scope) -> str:
         text = ""
         limit, offset = node.args.get("limit"), node.args.get("offset")
         if isinstance(limit, exp.Fetch):
@@ -308,7 +308,7 @@ class Queries(Expressions):
             text += f" offset {self._count(offset.expression, scope)}"
         return text
 
-    def _count(self, node: exp.Expression, scope: Scope) -> str:
+    def _count(self, node: exp.Expr, scope: Scope) -> str:
         from standins.sqlserver.types import BIGINT
 
         value = self.value(node, scope)
@@ -329,7 +329,7 @@ class Queries(Expressions):
             return f" cross join {target}"
         return f" {word} {target} on {self.condition(condition, scope)}"
 
-    def source(self, node: exp.Expression, scope: Scope) -> str:
+    def source(self, node: exp.Expr, scope: Scope) -> str:
         """One entry of FROM; it joins the sources of `scope`."""
         if isinstance(node, exp.Subquery):
             return self._derived(node, scope)
@@ -367,7 +367,7 @@ class Queries(Expressions):
             node, scope
         )
 
-    def _joined(self, node: exp.Expression, scope: Scope) -> str:
+    def _joined(self, node: exp.Expr, scope: Scope) -> str:
         return "".join(self.join(join, scope) for join in node.args.get("joins") or [])
 
     def _add(

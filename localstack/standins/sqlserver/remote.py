@@ -38,7 +38,9 @@ class SqlServerProcess:
         ...     server.faults(drop_after_rows=1000)
     """
 
-    def __init__(self, *, password: str, user: str = "sa", database: str = "AdventureWorksDW") -> None:
+    def __init__(
+        self, *, password: str, user: str = "sa", database: str = "AdventureWorksDW"
+    ) -> None:
         self.user = user
         self.password = password
         self.database = database
@@ -59,7 +61,10 @@ class SqlServerProcess:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        failure: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._process is not None and self._process.stdin and self._process.stdout:
             self._process.stdin.close()
@@ -120,7 +125,15 @@ class SqlServerProcess:
         login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
         return f"mssql+mssqlpython://{login}@{self.host}:{self.port}/{database or self.database}?Encrypt={encrypt}"
 
-    def odbc(self, *, encrypt: str = "no", trust: bool = False, password: str | None = None, database: str | None = None, more: str = "") -> str:
+    def odbc(
+        self,
+        *,
+        encrypt: str = "no",
+        trust: bool = False,
+        password: str | None = None,
+        database: str | None = None,
+        more: str = "",
+    ) -> str:
         """A connection string for `mssql_python.connect`."""
         return (
             f"Server={self.host},{self.port};Database={database or self.database};UID={self.user};PWD={password or self.password};"
@@ -150,13 +163,21 @@ def main() -> int:
     """The child: answers requests until its input ends."""
     lines = iter(sys.stdin)
     first = json.loads(next(lines))
-    with SqlServerStandin(password=first["password"], user=first["user"], database=first["database"]) as server:
+    with SqlServerStandin(
+        password=first["password"], user=first["user"], database=first["database"]
+    ) as server:
         _reply({"result": {"port": server.port, "certificate": str(server.certificate)}})
         for line in lines:
             try:
                 _reply({"result": _perform(server, json.loads(line))})
             except SqlError as failure:
-                _reply({"number": failure.number, "message": failure.message, "severity": failure.severity})
+                _reply(
+                    {
+                        "number": failure.number,
+                        "message": failure.message,
+                        "severity": failure.severity,
+                    }
+                )
     return 0
 
 

@@ -263,7 +263,9 @@ def respond(
         yield tokens.done(status=tokens.ERROR)
     except _DEFECTS as defect:
         LOGGER.exception("the stand-in failed at a request")
-        yield tokens.error(unsupported(f"this request: it failed inside ({type(defect).__name__}: {defect})"))
+        yield tokens.error(
+            unsupported(f"this request: it failed inside ({type(defect).__name__}: {defect})")
+        )
         yield tokens.done(status=tokens.ERROR)
 
 

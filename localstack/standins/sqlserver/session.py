@@ -231,7 +231,7 @@ class Session:
                 yield Done(done)
 
     def _data(
-        self, tree: exp.Expression, environment: Environment, done: int
+        self, tree: exp.Expr, environment: Environment, done: int
     ) -> Iterator["bytes | Done"]:
         compiler = Changes(environment)
         if isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
@@ -375,7 +375,9 @@ class Session:
             return b""
         self.transactions.lost = False
         self._transaction_ended()
-        return tokens.environment_bytes(tokens.TRANSACTION_ROLLED_BACK, b"", self.state.spid.to_bytes(8, "little"))
+        return tokens.environment_bytes(
+            tokens.TRANSACTION_ROLLED_BACK, b"", self.state.spid.to_bytes(8, "little")
+        )
 
     def rollback(self) -> None:
         """ROLLBACK."""

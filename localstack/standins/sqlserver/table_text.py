@@ -1,8 +1,9 @@
 """Reads the column and constraint definitions of CREATE TABLE and ALTER TABLE from tokens."""
 
+import zlib
 from dataclasses import dataclass, field, replace
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from standins.sqlserver.batch import word
 from standins.sqlserver.catalogue import ColumnDefinition, KeyDefinition
@@ -170,7 +171,13 @@ def _skip_storage(reader: TokenReader) -> None:
 
 
 def _key_name(table: str, columns: list[str], *, primary: bool) -> str:
-    return f"{'PK' if primary else 'UQ'}__{table}__{'_'.join(columns)}"[:128]
+    return automatic_name("PK" if primary else "UQ", table, columns)
+
+
+def automatic_name(kind: str, table: str, columns: list[str]) -> str:
+    """A name like those SQL Server makes up: kind, the start of the table's name, digits that keep it unique."""
+    digits = zlib.crc32(".".join((table, *columns)).lower().encode())
+    return f"{kind}__{table.split('.')[-1][:9]}__{digits:08X}"
 
 
 def read_type(reader: TokenReader):
@@ -214,7 +221,7 @@ def read_column(reader: TokenReader, table: str, found: TableText) -> None:
         elif reader.accept("DEFAULT"):
             text = _default(reader)
             column = replace(
-                column, default=text, default_name=constraint or f"DF__{table}__{name}"[:128]
+                column, default=text, default_name=constraint or automatic_name("DF", table, [name])
             )
             constraint = ""
         elif reader.peek() in {"PRIMARY", "UNIQUE"}:

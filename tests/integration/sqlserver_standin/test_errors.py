@@ -19,7 +19,9 @@ def test_a_wrong_password_is_18456_without_the_password_in_it(server: SqlServerP
         mssql_python.connect(server.odbc(password="wrong-secret"))
     assert "wrong-secret" not in str(caught.value)
     with pytest.raises(pymssql.OperationalError) as refused:
-        pymssql.connect("127.0.0.1", "nobody", server.password, "AdventureWorksDW", port=str(server.port))
+        pymssql.connect(
+            "127.0.0.1", "nobody", server.password, "AdventureWorksDW", port=str(server.port)
+        )
     assert refused.value.args[0][0] == 18456
 
 

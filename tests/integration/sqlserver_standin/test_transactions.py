@@ -19,10 +19,15 @@ def table(server: SqlServerProcess, schema: str) -> str:
 
 
 def rows(connection: mssql_python.Connection, table: str) -> list[tuple]:
-    return [tuple(row) for row in connection.cursor().execute(f"select id, n from {table} order by id").fetchall()]
+    return [
+        tuple(row)
+        for row in connection.cursor().execute(f"select id, n from {table} order by id").fetchall()
+    ]
 
 
-def test_uncommitted_rows_are_seen_by_nobody_else_and_a_rollback_removes_them(connect: Connect, table: str) -> None:
+def test_uncommitted_rows_are_seen_by_nobody_else_and_a_rollback_removes_them(
+    connect: Connect, table: str
+) -> None:
     writer, reader = connect(autocommit=False), connect()
     writer.cursor().execute(f"insert into {table} values (3, 30)")
     assert rows(writer, table) == [(1, 10), (2, 20), (3, 30)]
@@ -31,7 +36,9 @@ def test_uncommitted_rows_are_seen_by_nobody_else_and_a_rollback_removes_them(co
     assert rows(writer, table) == [(1, 10), (2, 20)]
 
 
-def test_a_commit_shows_the_rows_to_a_read_committed_transaction(connect: Connect, table: str) -> None:
+def test_a_commit_shows_the_rows_to_a_read_committed_transaction(
+    connect: Connect, table: str
+) -> None:
     reader, writer = connect(autocommit=False), connect(autocommit=False)
     assert rows(reader, table) == [(1, 10), (2, 20)]
     writer.cursor().execute(f"delete from {table} where id = 1")
@@ -51,14 +58,18 @@ def test_a_snapshot_transaction_does_not_see_later_commits(connect: Connect, tab
     assert rows(reader, table) == [(1, 0), (2, 0)]
 
 
-def test_an_update_conflict_under_snapshot_is_3960_and_ends_the_transaction(connect: Connect, table: str) -> None:
+def test_an_update_conflict_under_snapshot_is_3960_and_ends_the_transaction(
+    connect: Connect, table: str
+) -> None:
     first, second = connect(), connect()
     cursor = first.cursor()
     cursor.execute("set transaction isolation level snapshot")
     cursor.execute("begin transaction")
     rows(first, table)
     second.cursor().execute(f"update {table} set n = 5 where id = 1")
-    with pytest.raises(mssql_python.Error, match="Snapshot isolation transaction aborted due to update conflict"):
+    with pytest.raises(
+        mssql_python.Error, match="Snapshot isolation transaction aborted due to update conflict"
+    ):
         cursor.execute(f"update {table} set n = 6 where id = 1")
     assert cursor.execute("select @@trancount").fetchval() == 0
     assert rows(second, table) == [(1, 5), (2, 20)]
@@ -82,12 +93,19 @@ def test_choosing_snapshot_inside_a_transaction_is_3951(connect: Connect, table:
         cursor.execute(f"select * from {table}")
 
 
-def test_an_error_leaves_the_transaction_open_with_what_was_written(connect: Connect, table: str) -> None:
+def test_an_error_leaves_the_transaction_open_with_what_was_written(
+    connect: Connect, table: str
+) -> None:
     connection = connect(autocommit=False)
     cursor = connection.cursor()
     cursor.execute(f"insert into {table} values (3, 30)")
     cursor.execute(f"update {table} set n = n + 1 where id = 3")
-    for wrong in (f"insert into {table} values (1, 1)", "select cast('x' as int)", "select * from missing", "select 1 / 0"):
+    for wrong in (
+        f"insert into {table} values (1, 1)",
+        "select cast('x' as int)",
+        "select * from missing",
+        "select 1 / 0",
+    ):
         with pytest.raises(mssql_python.Error):
             cursor.execute(wrong).fetchall()
         assert cursor.execute("select @@trancount").fetchval() == 1
@@ -96,7 +114,9 @@ def test_an_error_leaves_the_transaction_open_with_what_was_written(connect: Con
     assert rows(connection, table) == [(1, 10), (2, 20), (3, 31), (4, 40)]
 
 
-def test_where_the_writes_cannot_be_repeated_the_transaction_is_doomed_loudly(connect: Connect, server: SqlServerProcess, schema: str) -> None:
+def test_where_the_writes_cannot_be_repeated_the_transaction_is_doomed_loudly(
+    connect: Connect, server: SqlServerProcess, schema: str
+) -> None:
     server.execute(f"create table {schema}.k (id int identity primary key, n int not null)")
     connection = connect(autocommit=False)
     cursor = connection.cursor()
@@ -133,7 +153,9 @@ def test_a_table_definition_rolls_back(connect: Connect, schema: str) -> None:
 
 
 def test_pymssql_transactions_are_batches(server: SqlServerProcess, table: str) -> None:
-    with pymssql.connect("127.0.0.1", "sa", server.password, server.database, port=str(server.port)) as connection:
+    with pymssql.connect(
+        "127.0.0.1", "sa", server.password, server.database, port=str(server.port)
+    ) as connection:
         cursor = connection.cursor()
         cursor.execute(f"insert into {table} values (%d, %d)", (3, 30))
         connection.rollback()
@@ -150,13 +172,22 @@ def number(value: bytes) -> int:
     return int.from_bytes(value, "big")
 
 
-def test_a_rowversion_grows_with_each_insert_and_update_across_tables(connect: Connect, server: SqlServerProcess, schema: str) -> None:
+def test_a_rowversion_grows_with_each_insert_and_update_across_tables(
+    connect: Connect, server: SqlServerProcess, schema: str
+) -> None:
     cursor = connect().cursor()
     for name in ("a", "b"):
-        cursor.execute(f"create table {schema}.{name} (id int not null primary key, n int, rv rowversion)")
+        cursor.execute(
+            f"create table {schema}.{name} (id int not null primary key, n int, rv rowversion)"
+        )
     cursor.execute(f"insert into {schema}.a (id, n) values (1, 1), (2, 2)")
     cursor.execute(f"insert into {schema}.b (id, n) values (1, 1)")
-    versions = [number(row[0]) for row in cursor.execute(f"select rv from {schema}.a union all select rv from {schema}.b").fetchall()]
+    versions = [
+        number(row[0])
+        for row in cursor.execute(
+            f"select rv from {schema}.a union all select rv from {schema}.b"
+        ).fetchall()
+    ]
     assert len(set(versions)) == 3
     cursor.execute(f"update {schema}.a set n = 9 where id = 1")
     changed = number(cursor.execute(f"select rv from {schema}.a where id = 1").fetchval())
@@ -165,7 +196,9 @@ def test_a_rowversion_grows_with_each_insert_and_update_across_tables(connect: C
     bookmark = max(versions).to_bytes(8, "big")
     found = cursor.execute(f"select id from {schema}.a where rv > ?", bookmark).fetchall()
     assert [row[0] for row in found] == [1]
-    found = cursor.execute(f"select id, cast(rv as bigint) from {schema}.a where rv > cast({max(versions)} as binary(8))").fetchall()
+    found = cursor.execute(
+        f"select id, cast(rv as bigint) from {schema}.a where rv > cast({max(versions)} as binary(8))"
+    ).fetchall()
     assert [tuple(row) for row in found] == [(1, changed)]
 
 
@@ -186,5 +219,7 @@ def test_min_active_rowversion_stays_below_open_transactions(connect: Connect, s
 
 def test_a_rowversion_cannot_be_written(cursor: mssql_python.Cursor, schema: str) -> None:
     cursor.execute(f"create table {schema}.t (id int not null primary key, rv rowversion)")
-    with pytest.raises(mssql_python.Error, match="Cannot insert an explicit value into a timestamp column"):
+    with pytest.raises(
+        mssql_python.Error, match="Cannot insert an explicit value into a timestamp column"
+    ):
         cursor.execute(f"insert into {schema}.t (id, rv) values (1, 0x01)")
