@@ -37,7 +37,7 @@ def _table(run: FinishedRun) -> Table:
             f"{one.bytes / MEGABYTE:.1f}",
             f"{one.seconds:.2f}",
             f"{one.rows / one.seconds:,.0f}" if one.seconds else "",
-            f"{mark}{one.checks_passed} of {one.checks}[/]",
+            f"{mark}{one.checks_passed} of {one.checks}[/]" if one.checks else "-",
         )
     return table
 

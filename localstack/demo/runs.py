@@ -50,13 +50,20 @@ class FinishedRun:
     """What each failed step says."""
 
 
-def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, console: Console) -> FinishedRun:
+def run_job(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    console: Console,
+    *,
+    tags: Mapping[str, str] | None = None,
+) -> FinishedRun:
     """Run a job to its end, showing how many of its steps are done.
 
     Args:
         job: The job; its steps run in this process.
         instance: Where the run and its events are kept.
         console: Where progress is shown.
+        tags: Tags of the run, such as the range of partitions it is for.
     """
     run_id = str(uuid.uuid4())
     errors: list[BaseException] = []
@@ -64,7 +71,7 @@ def run_job(job: dg.JobDefinition, instance: dg.DagsterInstance, console: Consol
     def execute() -> None:
         try:
             job.execute_in_process(
-                run_config=QUIET, instance=instance, run_id=run_id, raise_on_error=False
+                run_config=QUIET, instance=instance, run_id=run_id, raise_on_error=False, tags=tags
             )
         except BaseException as error:  # noqa: BLE001  # raised again by the thread that waits
             errors.append(error)

@@ -1,15 +1,29 @@
 """The systems of the demo: started side by side, described to Dagster by environment variables."""
 
+import importlib
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from standins.embedded import EmbeddedPostgres, EmbeddedSqlServer
+from standins.embedded import (
+    EmbeddedError,
+    EmbeddedPostgres,
+    EmbeddedRedshift,
+    EmbeddedS3,
+    EmbeddedSqlServer,
+)
+
+AWS_HOOK = Path(__file__).parents[1] / "init" / "ready.d" / "10_resources.py"
+STAGING_BUCKET = "tranship-staging"
+# moto's account; a role's ARN must be one that exists.
+ROLE = "arn:aws:iam::123456789012:role/tranship-redshift"
 
 DAGSTER_YAML = """\
 # Written by the demo; runs and logs are kept in the embedded Postgres between demos.
@@ -29,7 +43,8 @@ class Systems:
     """What runs, for whoever wants to connect by hand.
 
     Args:
-        postgres: The embedded Postgres: Dagster's storage, and the warehouse.
+        postgres: The embedded Postgres: Dagster's storage, the warehouse, and what the Redshift
+            stand-in stands on.
         sqlserver: The SQL Server stand-in with the sample warehouse.
         environment: Variables that tell the code location where they are.
     """
@@ -54,36 +69,84 @@ def running_systems(directory: Path, *, scale: float, console: Console) -> Itera
     directory.mkdir(parents=True, exist_ok=True)
     postgres = EmbeddedPostgres(directory / "postgres")
     sqlserver = EmbeddedSqlServer(directory / "sqlserver", sample=scale)
+    s3 = EmbeddedS3(directory / "s3")
     with ExitStack() as stack:
-        stack.callback(postgres.stop)
-        stack.callback(sqlserver.stop)
+        for system in (postgres, sqlserver, s3):
+            stack.callback(system.stop)
         with (
-            console.status("Starting Postgres and the SQL Server stand-in ..."),
+            console.status("Starting Postgres, S3 and the stand-ins ..."),
             ThreadPoolExecutor() as threads,
         ):
-            starting = [threads.submit(system.start) for system in (postgres, sqlserver)]
-            for start in starting:
-                start.result()
-            storage_url = postgres.create_database("dagster")
-            postgres.create_database("warehouse")
-        console.print(f"[green]✓[/] Postgres on 127.0.0.1:{postgres.port}")
-        console.print(
-            f"[green]✓[/] SQL Server stand-in on 127.0.0.1:{sqlserver.port}, sample warehouse at scale {scale:g}"
+            sqlserver_started = threads.submit(sqlserver.start)
+            aws_made = threads.submit(_start_aws, s3)
+            threads.submit(_import_ahead)
+            postgres.start()
+            urls = {
+                name: postgres.create_database(name) for name in ("dagster", "warehouse", "dev")
+            }
+            redshift = EmbeddedRedshift(directory / "redshift", urls["dev"], _started(s3, aws_made))
+            stack.callback(redshift.stop)
+            redshift.start()
+            sqlserver_started.result()
+        for line in (
+            f"Postgres on 127.0.0.1:{postgres.port}",
+            f"SQL Server stand-in on 127.0.0.1:{sqlserver.port}, sample warehouse at scale {scale:g}",
+            f"S3 and IAM (moto) on 127.0.0.1:{s3.port}, Redshift stand-in on 127.0.0.1:{redshift.port}",
+        ):
+            console.print(f"[green]✓[/] {line}", highlight=False)
+        environment = {
+            **_environment(directory, postgres, sqlserver),
+            **s3.environment(),
+            "TRANSHIP_REDSHIFT_HOST": "127.0.0.1",
+            "TRANSHIP_REDSHIFT_PORT": str(redshift.port),
+        }
+        yield Systems(postgres, sqlserver, environment)
+
+
+def _import_ahead() -> None:
+    """Import what the code location will need, while the systems start: two seconds of the demo.
+
+    An import that fails here fails again where it is needed, and is told there.
+    """
+    for module in (
+        "dagster",
+        "polars",
+        "tranship.sqlserver.resource",
+        "tranship.redshift.io_manager",
+    ):
+        importlib.import_module(module)
+
+
+def _start_aws(s3: EmbeddedS3) -> None:
+    """Start moto and make in it what LocalStack's hook makes in the stack."""
+    s3.start()
+    hook = subprocess.run(
+        [sys.executable, str(AWS_HOOK)],
+        env={**os.environ, **s3.environment(), "TRANSHIP_BUCKETS": STAGING_BUCKET},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if hook.returncode:
+        raise EmbeddedError(
+            f"{AWS_HOOK.name} could not make the bucket and the role:\n{hook.stderr}"
         )
-        yield Systems(
-            postgres, sqlserver, _environment(directory, postgres, sqlserver, storage_url)
-        )
+
+
+def _started(s3: EmbeddedS3, aws_made: Future[None]) -> str:
+    aws_made.result()
+    return s3.endpoint
 
 
 def _environment(
-    directory: Path, postgres: EmbeddedPostgres, sqlserver: EmbeddedSqlServer, storage_url: str
+    directory: Path, postgres: EmbeddedPostgres, sqlserver: EmbeddedSqlServer
 ) -> dict[str, str]:
     home = directory.resolve() / "dagster_home"
     home.mkdir(exist_ok=True)
     (home / "dagster.yaml").write_text(DAGSTER_YAML)
     return {
         "DAGSTER_HOME": str(home),
-        "TRANSHIP_DEMO_STORAGE_URL": storage_url,
+        "TRANSHIP_DEMO_STORAGE_URL": postgres.url("dagster"),
         "TRANSHIP_POSTGRES_HOST": "127.0.0.1",
         "TRANSHIP_POSTGRES_PORT": str(postgres.port),
         "TRANSHIP_POSTGRES_DATABASE": "warehouse",
@@ -96,6 +159,12 @@ def _environment(
         "TRANSHIP_SQLSERVER_PASSWORD": sqlserver.password,
         # The stand-in's certificate is its own.
         "TRANSHIP_SQLSERVER_TRUST_CERTIFICATE": "yes",
+        # Temporary credentials of this cluster's record, fetched for each connection.
+        "TRANSHIP_REDSHIFT_CLUSTER": "tranship",
+        "TRANSHIP_REDSHIFT_DATABASE": "dev",
+        "TRANSHIP_REDSHIFT_USER": "postgres",
+        "TRANSHIP_REDSHIFT_IAM_ROLE": ROLE,
+        "TRANSHIP_REDSHIFT_STAGING_URI": f"s3://{STAGING_BUCKET}/tranship",
         "TRANSHIP_SPOOL_URI": str(directory.resolve() / "spool"),
         "PATH": os.environ.get("PATH", ""),
     }
