@@ -22,7 +22,7 @@ from tranship.postgres.encoding import Encoding
 from tranship.slices import Slice
 from tranship.tables import TableName
 
-QUEUE_BYTES = 16 * 2**20
+QUEUE_BYTES = 8 * 2**20
 """Encoded bytes that may wait to be sent."""
 SECONDS_BETWEEN_LOOKS = 1.0
 """How often we look whether the server is still there while the rows are slow to come."""
