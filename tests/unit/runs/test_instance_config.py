@@ -8,7 +8,7 @@ import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.workspace.load import load_workspace_process_context_from_yaml_paths  # noqa: F401
+from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from tranship.runs import ContainerRunLauncher
 
@@ -64,3 +64,10 @@ def test_what_the_launcher_forwards_by_value_is_no_password(environment: set[str
     assert launcher is not None
     forwarded = [*launcher.env_vars, *launcher._optional_env_vars]
     assert not [name for name in forwarded if re.search("PASSWORD|SECRET|TOKEN", name)]
+
+
+def test_the_workspace_points_at_the_code_server():
+    origins: Any = location_origins_from_yaml_paths([str(HOME / "workspace.yaml")])
+    assert [(origin.location_name, origin.host, origin.port) for origin in origins] == [
+        ("etl", "user-code", 4000)
+    ]

@@ -88,8 +88,8 @@ def test_a_run_above_the_ceiling_fails_with_the_ceiling_named_and_is_not_tried_a
     assert failed.status == dg.DagsterRunStatus.FAILURE
     assert failed.tags["dagster/max_retries"] == "0"
     assert (
-        "The run asks for memory 3 GiB (the tag tranship/memory); the ceiling of this deployment is 2 GiB."
-        " Ask for less, or raise run_launcher.config.ceiling.memory in dagster.yaml."
+        "[ContainerRunLauncher] The run asks for memory 3 GiB (the tag tranship/memory); the ceiling of this"
+        " deployment is 2 GiB. Ask for less, or raise run_launcher.config.ceiling.memory in dagster.yaml."
     ) in messages(instance, run.run_id)
     assert gate.engine.requests == []
 

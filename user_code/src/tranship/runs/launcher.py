@@ -22,6 +22,7 @@ from docker import errors as docker_errors
 from docker.types import Mount
 from typing_extensions import override
 
+from tranship.errors import TranshipError
 from tranship.runs import containers
 from tranship.runs.config import LAUNCHER_SCHEMA, Retention, SecretsVolume
 from tranship.runs.containers import ContainerState, find_state, last_output
@@ -146,9 +147,14 @@ class ContainerRunLauncher(DockerRunLauncher):
             python=origin.repository_origin.executable_path or "python",
         )
         self._keeper.start()
-        self._launch_container_with_command(
-            context.dagster_run, self._get_docker_image(origin), command
-        )
+        try:
+            self._launch_container_with_command(
+                context.dagster_run, self._get_docker_image(origin), command
+            )
+        except TranshipError as error:
+            # Dagster's own event says no more than that launching failed, and folds the reason away.
+            self._instance.report_engine_event(str(error), context.dagster_run, cls=self.__class__)
+            raise
 
     @override
     def _launch_container_with_command(
