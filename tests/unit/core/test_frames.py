@@ -329,3 +329,9 @@ def test_a_generator_is_refused_a_second_pass_instead_of_giving_no_rows():
     assert not batches.replayable
     with pytest.raises(ConfigurationError, match="can be read only once, and were read again"):
         batches.open()
+
+
+def test_an_index_that_holds_data_is_not_dropped_in_silence():
+    totals = pd.DataFrame({"region": ["n", "s"], "amount": [1, 2]}).groupby("region").sum()
+    with pytest.raises(ConfigurationError, match=r"index with a name \(region\).*reset_index"):
+        Batches.of(totals)

@@ -181,6 +181,7 @@ def schema_of(frame: Any) -> pa.Schema:
         schema = collected.to_arrow().schema
     elif _library(frame) == "pandas":
         _check_names(list(frame.columns))
+        _check_index(frame)
         schema = _pandas_schema(frame)
     elif isinstance(stream := _readable(frame), pa.RecordBatchReader):
         schema = stream.schema
@@ -238,6 +239,16 @@ def _pandas_schema(frame: "pd.DataFrame") -> pa.Schema:
             except (pa.ArrowException, TypeError) as error:
                 raise _untyped(name, str(error).rstrip(".")) from error
         raise
+
+
+def _check_index(frame: "pd.DataFrame") -> None:
+    """An index with a name holds data, such as the keys of a groupby; only columns are written."""
+    named = [str(name) for name in frame.index.names if name is not None]
+    if named:
+        raise ConfigurationError(
+            f"The frame has an index with a name ({', '.join(named)}), and only columns are written.",
+            "Make it a column with frame.reset_index(), or drop it with frame.reset_index(drop=True).",
+        )
 
 
 def _untyped(name: str, why: str) -> UnsupportedTypeError:

@@ -9,7 +9,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import dagster as dg
 import pyarrow as pa
@@ -58,13 +58,14 @@ class TableIOManager(dg.ConfigurableIOManager):
         alias="schema",
         description="Schema of tables that do not name one themselves.",
     )
-    mode: WriteMode = Field(
-        default=WriteMode.REPLACE,
+    # Literals, not the enums: Dagster's configuration takes an enum by its name, APPEND.
+    mode: Literal["replace", "append", "merge"] = Field(
+        default="replace",
         description="What a write does with the rows that are there: replace, append or merge. "
         "Overridden by an asset's `mode` metadata.",
     )
-    on_schema_change: OnSchemaChange = Field(
-        default=OnSchemaChange.ERROR,
+    on_schema_change: Literal["error", "evolve"] = Field(
+        default="error",
         description="What happens when columns differ from the table's: error, or evolve (add "
         "columns and widen types). Overridden by an asset's `on_schema_change` metadata.",
     )

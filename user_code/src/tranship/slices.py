@@ -6,22 +6,27 @@ values itself, and as a mask over a record batch, so a writer can tell rows that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, tzinfo
+from datetime import UTC, date, datetime
 from functools import reduce
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import quoted_name
 from typing_extensions import override
 
+from tranship.comparisons import (
+    Predicate,
+    Value,
+    between,
+    column_array,
+    mask_between,
+    sql_column,
+    time_zone,
+    typed_value,
+)
 from tranship.errors import ConfigurationError
 from tranship.tables import TableSchema
-
-Value = str | int | float | bool | date | datetime | None
-Predicate = sa.ColumnElement[bool]
 
 
 class Slice:
@@ -123,16 +128,16 @@ class Values(Slice):
         return (self.column,)
 
     def _typed(self, type_: pa.DataType) -> list[Any]:
-        return [_as_type(value, self.column, type_) for value in self.values]
+        return [typed_value(value, self.column, type_) for value in self.values]
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
         typed = self._typed(schema.column(self.column).type)
-        return _column(self.column).in_(typed)
+        return sql_column(self.column).in_(typed)
 
     @override
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
-        array = _array(batch, self.column)
+        array = column_array(batch, self.column)
         wanted = pa.array(self._typed(array.type), type=array.type)
         return pc.is_in(array, value_set=wanted, skip_nulls=True)
 
@@ -170,14 +175,14 @@ class KeyRange(Slice):
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
         type_ = schema.column(self.column).type
-        low, high = (_as_type(value, self.column, type_) for value in (self.low, self.high))
-        return _between(self.column, low, high)
+        low, high = (typed_value(value, self.column, type_) for value in (self.low, self.high))
+        return between(self.column, low, high)
 
     @override
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
-        array = _array(batch, self.column)
-        low, high = (_as_type(value, self.column, array.type) for value in (self.low, self.high))
-        return _mask_between(array, low, high)
+        array = column_array(batch, self.column)
+        low, high = (typed_value(value, self.column, array.type) for value in (self.low, self.high))
+        return mask_between(array, low, high)
 
     def __str__(self) -> str:
         low = "" if self.low is None else f"{self.low!r} <= "
@@ -202,6 +207,7 @@ class TimeWindow(Slice):
         column_zone: The zone of the column's wall clock, where the column has none of its own.
 
     Example:
+        >>> from zoneinfo import ZoneInfo
         >>> central = ZoneInfo("US/Central")
         >>> window = TimeWindow("At", datetime(2024, 1, 1, tzinfo=central), datetime(2024, 1, 2, tzinfo=central))
         >>> window.bounds(pa.timestamp("us"))[0]
@@ -221,7 +227,7 @@ class TimeWindow(Slice):
                 f'The time window on "{self.column}" has no time zone.',
                 "Give start and end a tzinfo; a wall clock alone names no instant.",
             )
-        _zone(self.column_zone)
+        time_zone(self.column_zone)
 
     @property
     @override
@@ -238,7 +244,7 @@ class TimeWindow(Slice):
         if pa.types.is_timestamp(type_):
             if type_.tz is not None:
                 return self.start.astimezone(UTC), self.end.astimezone(UTC)
-            zone = _zone(self.column_zone)
+            zone = time_zone(self.column_zone)
             return (
                 self.start.astimezone(zone).replace(tzinfo=None),
                 self.end.astimezone(zone).replace(tzinfo=None),
@@ -259,13 +265,13 @@ class TimeWindow(Slice):
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
         start, end = self.bounds(schema.column(self.column).type)
-        return _between(self.column, start, end)
+        return between(self.column, start, end)
 
     @override
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
-        array = _array(batch, self.column)
+        array = column_array(batch, self.column)
         start, end = self.bounds(array.type)
-        return _mask_between(array, start, end)
+        return mask_between(array, start, end)
 
     def __str__(self) -> str:
         return f'{self.start.isoformat()} <= "{self.column}" < {self.end.isoformat()}'
@@ -331,109 +337,5 @@ class AnyOf(Slice):
         return " or ".join(f"({one})" for one in self.slices)
 
 
-def sql_column(name: str) -> sa.ColumnClause[Any]:
-    """A column that every dialect quotes, so that case, spaces and reserved words survive.
-
-    A percent sign stays a percent sign: SQLAlchemy doubles it itself where the driver's parameter
-    style needs that.
-    """
-    return sa.column(quoted_name(name, quote=True))
-
-
-_column = sql_column
-
-
 def _columns_of(slices: Sequence[Slice]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in slices for name in one.columns))
-
-
-def _between(column: str, low: Any, high: Any) -> Predicate:
-    bounds: list[Predicate] = []
-    if low is not None:
-        bounds.append(_column(column) >= _operand(low))
-    if high is not None:
-        bounds.append(_column(column) < _operand(high))
-    return sa.and_(*bounds)
-
-
-def _operand(value: Any) -> Any:
-    """A bound as SQLAlchemy takes it: it orders no plain True and False."""
-    return sa.literal(value) if isinstance(value, bool) else value
-
-
-def _mask_between(array: pa.Array, low: Any, high: Any) -> Any:
-    type_ = array.type
-    if pa.types.is_timestamp(type_) and type_.unit in {"s", "ms"}:
-        type_ = pa.timestamp("us", type_.tz)  # a coarser bound would take in earlier rows
-    parts: list[pa.BooleanArray] = []
-    if low is not None:
-        parts.append(pc.greater_equal(array, pa.scalar(low, type=type_)))
-    if high is not None:
-        parts.append(pc.less(array, pa.scalar(high, type=type_)))
-    elif pa.types.is_floating(type_):
-        parts = [pc.or_(parts[0], pc.is_nan(array))]  # to databases NaN is the greatest number
-    return pc.fill_null(reduce(pc.and_, parts), pa.scalar(False))
-
-
-def _array(batch: pa.RecordBatch, column: str) -> pa.Array:
-    TableSchema.from_arrow(batch.schema).column(column)  # raises with the list of columns
-    array = batch.column(column)
-    if pa.types.is_dictionary(array.type):
-        array = array.cast(array.type.value_type)
-    # Arrow has no comparisons of text views.
-    return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
-
-
-def _as_type(value: Value, column: str, type_: pa.DataType) -> Any:
-    """A slice's value as the Python value that the column's own type gives."""
-    if value is None:
-        return None
-    if pa.types.is_dictionary(type_):
-        type_ = type_.value_type
-    try:
-        if isinstance(value, str) and not _is_text(type_):
-            return pa.scalar(value).cast(type_).as_py()
-        if (
-            isinstance(value, datetime)
-            and pa.types.is_timestamp(type_)
-            and type_.tz is None
-            and value.tzinfo
-        ):
-            value = value.astimezone(UTC).replace(tzinfo=None)
-        typed = pa.scalar(value, type=type_).as_py()
-        if not _is_same(value, typed, type_):
-            raise ValueError(f"Arrow would make it {typed!r}.")
-        return typed
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f'The slice value {value!r} is not a value of "{column}", which is {type_}.',
-            "Set partition_expr to the column that holds the partition keys.",
-        ) from error
-
-
-def _is_same(value: Value, typed: Any, type_: pa.DataType) -> bool:
-    """Whether nothing was cut off: Arrow makes 1.5 the integer 1, and noon the day it is in."""
-    if pa.types.is_date(type_) and isinstance(value, datetime):
-        return value.time() == time() and value.date() == typed
-    if isinstance(value, datetime) and value.tzinfo is None and typed.tzinfo is not None:
-        value = value.replace(tzinfo=UTC)  # as Arrow reads it
-    return pa.types.is_floating(type_) or value == typed
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return (
-        pa.types.is_string(type_)
-        or pa.types.is_large_string(type_)
-        or pa.types.is_string_view(type_)
-    )
-
-
-def _zone(name: str) -> tzinfo:
-    if name.upper() == "UTC":
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise ConfigurationError(
-            f"{name!r} is not a time zone.", "Use a name such as US/Central."
-        ) from error

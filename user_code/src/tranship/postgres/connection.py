@@ -18,7 +18,7 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 SYSTEM_CERTIFICATES = "system"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresSettings:
     """Where the server is, who we are there, and how long we wait for it.
 
@@ -39,12 +39,12 @@ class PostgresSettings:
             readers that stand in the way of a swap, before it gives up.
 
     Example:
-        >>> PostgresSettings("127.0.0.1", 5432, "warehouse", "etl", "secret")
+        >>> PostgresSettings(host="127.0.0.1", database="warehouse", user="etl", password="secret")
         PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode='prefer', sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0)
     """
 
     host: str
-    port: int
+    port: int = 5432
     database: str
     user: str
     password: str | None = field(default=None, repr=False)

@@ -34,6 +34,7 @@ _TYPE = re.compile(
 _INTEGER_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
 _INTEGERS = tuple(_INTEGER_DIGITS)
 _TIMES = {"time", "timetz", "timestamp", "timestamptz", "interval"}
+_TIMESTAMPS = {"datetime2", "datetimeoffset", "timestamp", "timestamptz"}
 _TEXT_LIKE = {"char", "varchar", "uuid", "xml", "citext", "name"}
 
 
@@ -139,20 +140,16 @@ def _from_source(source: SourceType, arrow: pa.DataType) -> PostgresType | None:
             return PostgresType("numeric", fixed[name])
         return PostgresType("numeric") if name == "numeric" and source.precision is None else None
     if pa.types.is_time(arrow) and name == "time":
-        digits = source.precision
-        return PostgresType(
-            "time", (digits,) if digits is not None and digits < MICROSECOND_DIGITS else ()
-        )
-    if (
-        pa.types.is_timestamp(arrow)
-        and name in {"timestamp", "timestamptz"}
-        and source.precision is not None
-    ):
-        derived = _from_arrow(arrow)
-        return derived and PostgresType(
-            derived.name, (source.precision,) if source.precision < MICROSECOND_DIGITS else ()
-        )
+        return PostgresType("time", _fewer_digits(source))
+    if pa.types.is_timestamp(arrow) and name in _TIMESTAMPS:
+        return PostgresType("timestamptz" if arrow.tz else "timestamp", _fewer_digits(source))
     return None
+
+
+def _fewer_digits(source: SourceType) -> tuple[int, ...]:
+    """The declared fractional digits, where they are fewer than Postgres keeps anyway."""
+    digits = source.precision
+    return () if digits is None or digits >= MICROSECOND_DIGITS else (digits,)
 
 
 def _from_arrow(arrow: pa.DataType) -> PostgresType | None:

@@ -1,1 +1,1 @@
-"""Amazon Redshift as a target: Parquet staged in S3, one transaction for each write."""
+"""Amazon Redshift as a target and a source: Parquet through S3, exact types, one transaction a write, Dagster's edge."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tranship.redshift.types import RedshiftType
-from tranship.tables import Column, TableName, TableSchema
+from tranship.tables import Column, SourceType, TableName, TableSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,13 @@ class ExistingTable:
         """
         return TableSchema(
             tuple(
-                Column(column.name, column.type.arrow(), column.nullable, comment=column.comment)
+                Column(
+                    column.name,
+                    column.type.arrow(),
+                    column.nullable,
+                    SourceType.parse(str(column.type)),
+                    column.comment,
+                )
                 for column in self.columns
             )
         )

@@ -29,7 +29,6 @@ class RedshiftSettings:
         password: Password of `user`; temporary credentials are fetched where it is `None`.
         host: Address of the database; looked up from the cluster or workgroup where it is `None`.
         port: TCP port.
-        schema: Schema of tables that do not name one.
         s3_prefix: Key prefix under which files are staged.
         s3_endpoint_url: Address of S3, where it is not Amazon's.
         aws_endpoint_url: Address of the Redshift and Redshift Serverless APIs, where it is not Amazon's.
@@ -45,6 +44,7 @@ class RedshiftSettings:
             that readers never wait; `table`: the target itself, which readers wait for too.
         keep_files: Leave staged files in the bucket.
         stale_file_hours: Age at which files of writes that died are removed by the next write.
+        read_via: How rows are read: `auto` (by the planner's estimate), `cursor` or `unload`.
         unload_row_threshold: Reads of more rows than this, by estimate, go through UNLOAD.
         attempts: How often a transaction is run at most while it fails for passing reasons.
 
@@ -68,7 +68,6 @@ class RedshiftSettings:
     password: str | None = field(default=None, repr=False)
     host: str | None = None
     port: int = 5439
-    schema: str = "public"
     s3_prefix: str = "tranship"
     s3_endpoint_url: str | None = None
     aws_endpoint_url: str | None = None
@@ -82,6 +81,7 @@ class RedshiftSettings:
     write_lock: str = "journal"
     keep_files: bool = False
     stale_file_hours: float = 24.0
+    read_via: str = "auto"
     unload_row_threshold: int = 100_000
     attempts: int = 5
 
@@ -111,6 +111,7 @@ class RedshiftSettings:
                 "Give at least 1,000,000: many small files load slowly.",
             )
         _one_of("write_lock", self.write_lock, ("journal", "table"))
+        _one_of("read_via", self.read_via, ("auto", "cursor", "unload"))
         _one_of("compression", self.compression, ("snappy", "zstd", "gzip", "none"))
 
     @property

@@ -197,6 +197,9 @@ def _to_type(array: pa.Array, wanted: pa.DataType) -> pa.Array:
         array = array.cast(pa.float32())
     if is_text(wanted) and is_binary(plain_type(array.type)):
         array = array.cast(pa.binary())
+    if pa.types.is_decimal(wanted) and pa.types.is_integer(array.type):
+        # Arrow judges an integer by its type, not its value; a wide decimal in between does the opposite.
+        array = array.cast(pa.decimal128(20, 0))
     return array.cast(wanted, safe=True)
 
 

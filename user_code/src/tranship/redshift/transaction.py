@@ -36,6 +36,9 @@ from tranship.writes import WriteMode, WriteRequest
 
 Extra = Callable[[Any], None]
 
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True)
 class Committed:
@@ -96,8 +99,8 @@ class Transaction:
             self._once,
             what=f"the {self.request}",
             attempts=self.settings.attempts,
-            first_pause_seconds=1.0,
-            longest_pause_seconds=60.0,
+            first_pause_seconds=FIRST_PAUSE_SECONDS,
+            longest_pause_seconds=LONGEST_PAUSE_SECONDS,
             log=self.log,
         )
 

@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
+from tranship.comparisons import sql_column
 from tranship.reads import ReadRequest
-from tranship.slices import sql_column
 from tranship.sqlserver.catalogue import describe
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.options import ReadOptions

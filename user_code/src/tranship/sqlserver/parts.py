@@ -6,8 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tranship.comparisons import Predicate, sql_column
 from tranship.errors import ConfigurationError
-from tranship.slices import Predicate, sql_column
 from tranship.sqlserver.query import Query
 from tranship.sqlserver.statements import rows
 from tranship.sqlserver.types import is_large

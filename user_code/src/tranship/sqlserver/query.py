@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.types import UserDefinedType
 
+from tranship.comparisons import Predicate, sql_column
 from tranship.reads import ReadRequest
-from tranship.slices import Predicate, sql_column
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.statements import sql_table
 from tranship.sqlserver.types import cast_type, require_arrow_type

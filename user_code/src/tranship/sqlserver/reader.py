@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from tranship.comparisons import Predicate
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
-from tranship.slices import Predicate
 from tranship.sqlserver.catalogue import describe
 from tranship.sqlserver.conform import conformer
 from tranship.sqlserver.connection import cancel, connect

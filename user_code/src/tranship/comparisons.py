@@ -1,0 +1,137 @@
+"""How a slice's values meet a column: as bound SQL operands, and as masks over Arrow arrays.
+
+Both must agree: a row that the mask lets through is a row that the next write's DELETE finds again.
+"""
+
+from datetime import UTC, date, datetime, time, tzinfo
+from functools import reduce
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
+
+from tranship.errors import ConfigurationError
+from tranship.tables import TableSchema
+
+Value = str | int | float | bool | date | datetime | None
+Predicate = sa.ColumnElement[bool]
+
+
+def sql_column(name: str) -> sa.ColumnClause[Any]:
+    """A column that every dialect quotes, so that case, spaces and reserved words survive.
+
+    A percent sign stays a percent sign: SQLAlchemy doubles it itself where the driver's parameter
+    style needs that.
+    """
+    return sa.column(quoted_name(name, quote=True))
+
+
+def between(column: str, low: Any, high: Any) -> Predicate:
+    """The condition `low <= column < high`; a bound that is `None` is open."""
+    bounds: list[Predicate] = []
+    if low is not None:
+        bounds.append(sql_column(column) >= _operand(low))
+    if high is not None:
+        bounds.append(sql_column(column) < _operand(high))
+    return sa.and_(*bounds)
+
+
+def _operand(value: Any) -> Any:
+    """A bound as SQLAlchemy takes it: it orders no plain True and False."""
+    return sa.literal(value) if isinstance(value, bool) else value
+
+
+def mask_between(array: pa.Array, low: Any, high: Any) -> Any:
+    """Which values lie in `low <= value < high`; nulls never do."""
+    type_ = array.type
+    if pa.types.is_timestamp(type_) and type_.unit in {"s", "ms"}:
+        type_ = pa.timestamp("us", type_.tz)  # a coarser bound would take in earlier rows
+    parts: list[pa.BooleanArray] = []
+    if low is not None:
+        parts.append(pc.greater_equal(array, pa.scalar(low, type=type_)))
+    if high is not None:
+        parts.append(pc.less(array, pa.scalar(high, type=type_)))
+    elif pa.types.is_floating(type_):
+        parts = [pc.or_(parts[0], pc.is_nan(array))]  # to databases NaN is the greatest number
+    return pc.fill_null(reduce(pc.and_, parts), pa.scalar(False))
+
+
+def column_array(batch: pa.RecordBatch, column: str) -> pa.Array:
+    """One column of a batch, in a form that Arrow can compare.
+
+    Raises:
+        ColumnNotFoundError: The batch has no such column.
+    """
+    TableSchema.from_arrow(batch.schema).column(column)  # raises with the list of columns
+    array = batch.column(column)
+    if pa.types.is_dictionary(array.type):
+        array = array.cast(array.type.value_type)
+    # Arrow has no comparisons of text views.
+    return array.cast(pa.large_string()) if pa.types.is_string_view(array.type) else array
+
+
+def typed_value(value: Value, column: str, type_: pa.DataType) -> Any:
+    """A slice's value as the Python value that the column's own type gives.
+
+    Raises:
+        ConfigurationError: The value is none of that type, or would lose something.
+    """
+    if value is None:
+        return None
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    try:
+        if isinstance(value, str) and not _is_text(type_):
+            return pa.scalar(value).cast(type_).as_py()
+        if (
+            isinstance(value, datetime)
+            and pa.types.is_timestamp(type_)
+            and type_.tz is None
+            and value.tzinfo
+        ):
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        typed = pa.scalar(value, type=type_).as_py()
+        if not _is_same(value, typed, type_):
+            raise ValueError(f"Arrow would make it {typed!r}.")
+        return typed
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f'The slice value {value!r} is not a value of "{column}", which is {type_}.',
+            "Set partition_expr to the column that holds the partition keys.",
+        ) from error
+
+
+def _is_same(value: Value, typed: Any, type_: pa.DataType) -> bool:
+    """Whether nothing was cut off: Arrow makes 1.5 the integer 1, and noon the day it is in."""
+    if pa.types.is_date(type_) and isinstance(value, datetime):
+        return value.time() == time() and value.date() == typed
+    if isinstance(value, datetime) and value.tzinfo is None and typed.tzinfo is not None:
+        value = value.replace(tzinfo=UTC)  # as Arrow reads it
+    return pa.types.is_floating(type_) or value == typed
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return (
+        pa.types.is_string(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_string_view(type_)
+    )
+
+
+def time_zone(name: str) -> tzinfo:
+    """The zone of that name.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if name.upper() == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"{name!r} is not a time zone.", "Use a name such as US/Central."
+        ) from error
