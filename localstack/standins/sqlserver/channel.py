@@ -29,7 +29,11 @@ class Channel:
             return await self._reader.readexactly(count)
         while len(self._decrypted) < count:
             try:
-                self._decrypted += self._tls.read(READ_BYTES)
+                piece = self._tls.read(READ_BYTES)
+                if not piece:
+                    # The client's goodbye; reading on would never wait again.
+                    raise asyncio.IncompleteReadError(bytes(self._decrypted), count)
+                self._decrypted += piece
             except ssl.SSLWantReadError:
                 self._flush()
                 data = await self._reader.read(READ_BYTES)

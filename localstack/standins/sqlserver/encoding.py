@@ -5,6 +5,7 @@ To add a type: its bytes in `_FIXED` (always the same width) or a branch in `_pi
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,17 @@ Mask = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.int64]
 
 
+def _array(buffer: pa.Buffer | None, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The values in an Arrow buffer, not copied."""
+    return (
+        np.empty(0, dtype) if buffer is None else np.frombuffer(cast("memoryview", buffer), dtype)
+    )
+
+
+def _buffer(values: npt.NDArray[Any]) -> pa.Buffer:
+    return pa.py_buffer(cast("memoryview", values))
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """Bytes of differing length per row."""
@@ -37,7 +49,7 @@ class Variable:
     def binary(self) -> pa.Array:
         """As an Arrow binary array, without copying the bytes."""
         offsets = np.ascontiguousarray(self.offsets, np.int32)
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(self.data))]
+        buffers = [None, _buffer(offsets), _buffer(np.ascontiguousarray(self.data))]
         return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers)
 
 
@@ -60,7 +72,7 @@ def encode_rows(batch: pa.RecordBatch, types: Sequence[SqlType]) -> bytes:
         return pieces[0].tobytes()
     arrays = [_as_variable(piece).binary() for piece in pieces]
     joined = pc.call_function("binary_join_element_wise", [*arrays, pa.scalar(b"", pa.binary())])
-    offsets = np.frombuffer(joined.buffers()[1], np.int32)
+    offsets = _array(joined.buffers()[1], np.int32)
     return memoryview(joined.buffers()[2])[: offsets[count]].tobytes()
 
 
@@ -97,7 +109,7 @@ def _keep(block: Block, lengths: Integers) -> Variable:
 
 def _values(column: pa.Array, dtype: str) -> np.ndarray:
     """The values of a fixed-width column; what stands at a NULL is arbitrary."""
-    whole = np.frombuffer(column.buffers()[1], dtype)
+    whole = _array(column.buffers()[1], dtype)
     return whole[column.offset : column.offset + len(column)]
 
 
@@ -119,13 +131,13 @@ def _plain(dtype: str, width: int) -> Callable[[pa.Array, SqlType], Block]:
 def _bit(column: pa.Array, _kind: SqlType) -> Block:
     if pa.types.is_boolean(column.type):
         return _little_endian(
-            pc.fill_null(column, False).to_numpy(zero_copy_only=False).astype(np.uint8), 1
+            column.fill_null(False).to_numpy(zero_copy_only=False).astype(np.uint8), 1
         )
     return _little_endian(_values(column, "<i1"), 1)
 
 
 def _decimal(column: pa.Array, kind: SqlType) -> Block:
-    pairs = np.frombuffer(column.buffers()[1], "<u8").reshape(-1, 2)
+    pairs = _array(column.buffers()[1], "<u8").reshape(-1, 2)
     pairs = pairs[column.offset : column.offset + len(column)]
     low, high = pairs[:, 0], pairs[:, 1]
     negative = high >> np.uint64(63) == 1
@@ -140,7 +152,7 @@ def _decimal(column: pa.Array, kind: SqlType) -> Block:
 
 
 def _money(column: pa.Array, kind: SqlType) -> Block:
-    pairs = np.frombuffer(column.buffers()[1], "<i8").reshape(-1, 2)
+    pairs = _array(column.buffers()[1], "<i8").reshape(-1, 2)
     values = pairs[column.offset : column.offset + len(column), 0]
     if kind.name == "smallmoney":
         return _little_endian(values.astype("<i4"), 4)
@@ -172,7 +184,8 @@ def _datetime2(column: pa.Array, kind: SqlType) -> Block:
     return np.concatenate((_scaled_time(time, kind.scale), date), axis=1)
 
 
-def _datetimeoffset(column: pa.StructArray, kind: SqlType) -> Block:
+def _datetimeoffset(column: pa.Array, kind: SqlType) -> Block:
+    assert isinstance(column, pa.StructArray)
     instants, offsets = column.field(0), column.field(1)
     minutes = _little_endian(_values(offsets, "<i2"), 2)
     return np.concatenate((_datetime2(instants, kind), minutes), axis=1)
@@ -191,7 +204,7 @@ def _datetime(column: pa.Array, kind: SqlType) -> Block:
 
 
 def _guid(column: pa.Array, _kind: SqlType) -> Block:
-    raw = np.frombuffer(column.buffers()[1], np.uint8).reshape(-1, 16)
+    raw = _array(column.buffers()[1], np.uint8).reshape(-1, 16)
     return raw[column.offset : column.offset + len(column)][:, GUID_ORDER]
 
 
@@ -284,13 +297,13 @@ def _utf8(column: pa.Array) -> tuple[Integers, Block]:
     """Offsets from zero and bytes of a text or binary column, NULLs empty."""
     if column.null_count:
         empty = pa.scalar("" if pa.types.is_string(column.type) else b"", column.type)
-        column = pc.fill_null(column, empty)
+        column = column.fill_null(empty)
     _, starts, data = column.buffers()
-    offsets = np.frombuffer(starts, np.int32)[
-        column.offset : column.offset + len(column) + 1
-    ].astype(np.int64)
+    offsets = _array(starts, np.int32)[column.offset : column.offset + len(column) + 1].astype(
+        np.int64
+    )
     raw = (
-        np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+        _array(data, np.uint8)[offsets[0] : offsets[-1]]
         if data is not None
         else np.empty(0, np.uint8)
     )

@@ -124,6 +124,7 @@ class Session:
     ) -> Iterator[bytes]:
         """The answer to a batch: results, counts and errors. `done` is the kind of DONE token to use."""
         pending: bytes | None = None
+        last: Done | None = None
         try:
             for piece in self._statements(split(sql), dict(variables or {}), done):
                 if isinstance(piece, bytes):
@@ -136,14 +137,15 @@ class Session:
                         yield pending
                     pending = piece.token(more=True)
                     last = piece
-            yield b"" if pending is None else last.token(more=done == tokens.DONE_IN_PROC)
-            if pending is None and done == tokens.DONE:
+            if pending is not None and last is not None:
+                yield last.token(more=done == tokens.DONE_IN_PROC)
+            elif done == tokens.DONE:
                 yield tokens.done(done)
         except SqlError as failure:
             if pending is not None:
                 yield pending
             self.state.last_error = failure.number
-            yield tokens.error(failure)
+            yield tokens.error(failure) + self.lost_transaction()
             yield tokens.done(
                 done, tokens.ERROR | (tokens.MORE if done == tokens.DONE_IN_PROC else 0)
             )

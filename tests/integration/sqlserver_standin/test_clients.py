@@ -20,7 +20,7 @@ def engine(server: SqlServerProcess) -> Iterator[sa.Engine]:
 
 
 def test_the_version_says_that_it_is_a_stand_in(cursor: mssql_python.Cursor) -> None:
-    assert "stand-in" in cursor.execute("select @@version").fetchval()
+    assert "stand-in" in str(cursor.execute("select @@version").fetchval())
     assert cursor.execute("select serverproperty('Edition')").fetchval() == "Tranship stand-in"
 
 
@@ -51,7 +51,7 @@ def test_sqlalchemy_reflects_schemas_tables_columns_and_keys(
         ("Twice", "INTEGER", True),
         ("Rv", "TIMESTAMP", False),
     ]
-    assert columns["Amount"]["comment"] == "how much"
+    assert columns["Amount"].get("comment") == "how much"
     assert columns["Amount"]["default"] == "(0)"
     key = inspector.get_pk_constraint("Order Lines", schema)
     assert (key["name"], key["constrained_columns"]) == (f"PK_{schema}", ["Line", "OrderNo"])

@@ -69,16 +69,14 @@ def test_closing_a_cursor_in_mid_stream_leaves_the_connection_usable(
     for _ in range(3):
         cursor = connection.cursor()
         cursor.execute(f"select * from {big} a")
-        assert cursor.fetchone()[0] == 0
+        assert tuple(cursor.fetchone() or ())[:1] == (0,)
         cursor.close()
         assert connection.cursor().execute("select 41 + 1").fetchval() == 42
 
 
 def test_a_long_query_is_cancelled_promptly(server: SqlServerProcess, big: str) -> None:
     connection = mssql_python.connect(server.odbc(), autocommit=True)
-    cursor = connection.cursor()
-    cursor.timeout = 1  # the driver sends ATTENTION when it is over
-    connection.timeout = 1
+    connection.timeout = 1  # the driver sends ATTENTION when it is over
     started = time.monotonic()
     with pytest.raises(mssql_python.Error, match=r"(?i)timeout"):
         connection.cursor().execute(
@@ -185,7 +183,12 @@ def test_a_client_that_knows_the_certificate_verifies_it(server: SqlServerProces
     program = f"import mssql_python; print(mssql_python.connect({address!r}).cursor().execute('select 1').fetchval())"
     environment = {**os.environ, "SSL_CERT_FILE": str(server.certificate)}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.stdout.strip(), done.returncode) == ("1", 0), done.stderr
 
@@ -213,7 +216,7 @@ def test_a_result_can_be_broken_after_some_rows(
     cursor = connect().cursor()
     server.faults(drop_after_rows=100_000)
     rows = 0
-    with pytest.raises(mssql_python.Error, match=r"(?i)communication link|connection"):
+    with pytest.raises(mssql_python.Error, match=r"(?i)communication link|connection"):  # noqa: PT012
         for batch in cursor.execute(f"select * from {big}").arrow_reader(8192):
             rows += batch.num_rows
     assert 0 < rows <= 100_000

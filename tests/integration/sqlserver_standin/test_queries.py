@@ -138,7 +138,7 @@ def test_rows_are_inserted_updated_and_deleted(cursor: mssql_python.Cursor, sche
     )
     cursor.execute(f"insert into {schema}.t default values")
     cursor.execute(f"insert {schema}.t (n, b) values (N'a', 1), (default, 0)")
-    assert cursor.execute("select scope_identity(), @@rowcount").fetchone()[0] == 20
+    assert cursor.execute("select scope_identity(), @@rowcount").fetchall()[0][0] == 20
     cursor.execute(f"insert into {schema}.t (n) select n + N'x' from {schema}.t where id = 15")
     cursor.execute(
         f"set identity_insert {schema}.t on insert into {schema}.t (id, n) values (1, N'z') set identity_insert {schema}.t off"
@@ -203,4 +203,4 @@ def test_the_catalogue_counts_rows_and_tells_keys_and_isolation(
     cursor.execute(
         "select snapshot_isolation_state, is_read_committed_snapshot_on from sys.databases where name = db_name()"
     )
-    assert tuple(cursor.fetchone()) == (1, True)
+    assert tuple(cursor.fetchall()[0]) == (1, True)

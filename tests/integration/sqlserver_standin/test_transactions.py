@@ -137,7 +137,7 @@ def test_transactions_nest_by_count(connect: Connect, table: str) -> None:
     cursor.execute("begin tran begin transaction")
     cursor.execute(f"delete from {table}")
     cursor.execute("commit")
-    assert cursor.execute("select @@trancount, xact_state()").fetchone()[0] == 1
+    assert cursor.execute("select @@trancount, xact_state()").fetchall()[0][0] == 1
     cursor.execute("rollback")
     assert rows(connection, table) == [(1, 10), (2, 20)]
 
@@ -190,9 +190,9 @@ def test_a_rowversion_grows_with_each_insert_and_update_across_tables(
     ]
     assert len(set(versions)) == 3
     cursor.execute(f"update {schema}.a set n = 9 where id = 1")
-    changed = number(cursor.execute(f"select rv from {schema}.a where id = 1").fetchval())
+    changed = number(cursor.execute(f"select rv from {schema}.a where id = 1").fetchall()[0][0])
     assert changed > max(versions)
-    assert number(cursor.execute("select @@dbts").fetchval()) == changed
+    assert number(cursor.execute("select @@dbts").fetchall()[0][0]) == changed
     bookmark = max(versions).to_bytes(8, "big")
     found = cursor.execute(f"select id from {schema}.a where rv > ?", bookmark).fetchall()
     assert [row[0] for row in found] == [1]
@@ -207,7 +207,7 @@ def test_min_active_rowversion_stays_below_open_transactions(connect: Connect, s
     reader.cursor().execute(f"create table {schema}.t (id int not null primary key, rv rowversion)")
 
     def lowest() -> int:
-        return number(reader.cursor().execute("select min_active_rowversion()").fetchval())
+        return number(reader.cursor().execute("select min_active_rowversion()").fetchall()[0][0])
 
     before = lowest()
     writer.cursor().execute(f"insert into {schema}.t (id) values (1)")

@@ -133,7 +133,7 @@ def test_a_time_of_day_keeps_microseconds(cursor: mssql_python.Cursor) -> None:
     cursor.execute(
         "select cast('23:59:59.123456' as time(7)) a, cast('12:00:00.96' as time(1)) b, cast(null as time) c"
     )
-    assert tuple(cursor.fetchone()) == (
+    assert tuple(cursor.fetchall()[0]) == (
         datetime.time(23, 59, 59, 123456),
         datetime.time(12, 0, 1),
         None,
@@ -154,7 +154,7 @@ def test_a_datetimeoffset_keeps_instant_and_offset(
     cursor.execute(f"select count(*) from {schema}.t where v = '2020-01-01 12:59:59.123456 +00:00'")
     assert cursor.fetchval() == 1
     cursor.execute(f"select cast(v as nvarchar(40)) from {schema}.t order by v desc")
-    assert cursor.fetchone()[0] == "2020-01-01 18:29:59.1234560 +05:30"
+    assert cursor.fetchall()[0][0] == "2020-01-01 18:29:59.1234560 +05:30"
 
 
 def test_a_datetime_is_rounded_to_a_three_hundredth_of_a_second(
@@ -163,7 +163,7 @@ def test_a_datetime_is_rounded_to_a_three_hundredth_of_a_second(
     cursor.execute(
         "select cast('2020-01-01 00:00:00.995' as datetime), cast('1899-12-31 23:59:59.999' as datetime)"
     )
-    assert tuple(cursor.fetchone()) == (
+    assert tuple(cursor.fetchall()[0]) == (
         datetime.datetime(2020, 1, 1, 0, 0, 0, 997000),
         datetime.datetime(1900, 1, 1),
     )
@@ -199,7 +199,7 @@ def test_types_without_a_wire_form_are_declared_and_read_as_text(
         ("d", "geometry"),
     ]
     cursor.execute(f"select cast(b as nvarchar(max)), cast(c as nvarchar(max)) from {schema}.t")
-    assert tuple(cursor.fetchone()) == ("/1/", "POINT (1 2)")
+    assert tuple(cursor.fetchall()[0]) == ("/1/", "POINT (1 2)")
     with pytest.raises(mssql_python.Error, match="column of type geography"):
         cursor.execute(f"select c from {schema}.t")
 
@@ -210,12 +210,12 @@ def test_parameters_of_every_kind_come_back(cursor: mssql_python.Cursor) -> None
         datetime.datetime(9999, 12, 31, 23, 59, 59, 999999), datetime.time(1, 2, 3), uuid.UUID(int=7), None, "x" * 5000,
     ]  # fmt: skip
     cursor.execute(f"select {', '.join('?' for _ in values)}", *values)
-    assert list(cursor.fetchone()) == values
+    assert list(cursor.fetchall()[0]) == values
 
 
 def test_a_value_longer_than_its_type_is_never_sent(cursor: mssql_python.Cursor) -> None:
     cursor.execute("select cast('abcdef' as varchar(3)), left('abcdef', 2), 'a' + 'b'")
-    assert tuple(cursor.fetchone()) == ("abc", "ab", "ab")
+    assert tuple(cursor.fetchall()[0]) == ("abc", "ab", "ab")
 
 
 SPANS = st.datetimes(datetime.datetime(1, 1, 1), datetime.datetime(9999, 12, 31, 23, 59, 59))
