@@ -32,7 +32,10 @@ lint: .venv/.complete
 	cd user_code && ../.venv/bin/dg check defs
 
 bench: .venv/.complete
-	.venv/bin/python -m bench $(BENCH_OPTIONS)
+	.venv/bin/uv pip install --quiet --python .venv/bin/python -r bench/requirements.in
+	.venv/bin/python bench/sqlserver_reader.py --scale 4 --rounds 3
+	.venv/bin/python bench/postgres_load.py --rows 250000 --rounds 3
+	.venv/bin/python bench/redshift_staging.py --rows 250000
 
 clean:
 	rm -rf .venv .demo
