@@ -98,7 +98,7 @@ def test_a_worker_that_dies_early_fails_the_run_within_seconds(
 ):
     instance = make_instance()
     run = launch(instance, engine, "echo cannot import etl >&2; exit 3")
-    assert finished(instance, run, seconds=8).status == dg.DagsterRunStatus.FAILURE
+    assert finished(instance, run, seconds=20).status == dg.DagsterRunStatus.FAILURE
     told = messages(instance, run.run_id)
     assert "ended with exit code 3. Its last output:\ncannot import etl" in told
     assert container_of(engine, run).name.startswith(f"{engine.policy.name_prefix}run_etl_job-")
@@ -145,7 +145,7 @@ def test_a_worker_that_ignores_the_request_is_killed_and_the_run_canceled(
         time.sleep(0.1)
     began = time.monotonic()
     assert launcher_of(instance).terminate(run.run_id)
-    assert 0.5 < time.monotonic() - began < 8
+    assert 0.5 < time.monotonic() - began < 9  # the engine would give it 10
     assert reloaded(instance, run).status == dg.DagsterRunStatus.CANCELED
     assert container_of(engine, run).status == "exited"
 
