@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 import pyarrow as pa
 import pytest
 
@@ -481,3 +482,70 @@ def test_a_missing_grant_names_user_and_statement(
     finally:
         sql_rows(f'drop owned by "{role}"')
         sql_rows(f'drop role "{role}"')
+
+
+# ---- what the server says ----
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "kind", "words"),
+    [
+        (
+            "53100",
+            "could not extend file: No space left",
+            WriteFailedError,
+            "is full.*Free space there",
+        ),
+        ("40P01", "deadlock detected", TransientError, "A deadlock was broken"),
+        ("40001", "could not serialize access", TransientError, "could not be serialized"),
+        (
+            "57P01",
+            "terminating connection",
+            TransientError,
+            "an administrator ended the connection",
+        ),
+        (
+            "57014",
+            "canceling statement due to statement timeout",
+            WriteFailedError,
+            "raise statement_timeout_seconds",
+        ),
+        ("23514", "violates check constraint", WriteFailedError, "rows break a constraint"),
+        ("XX000", "odd", WriteFailedError, "failed: odd"),
+    ],
+)
+def test_each_error_of_the_server_says_what_to_do(
+    settings: PostgresSettings,
+    table: TableName,
+    load: Load,
+    sql_rows: Run,
+    state: str,
+    said: str,
+    kind: type[Exception],
+    words: str,
+) -> None:
+    load(table, generation(1))
+
+    def fail(cursor: psycopg2.extensions.cursor) -> None:
+        cursor.execute(
+            f"do $$ begin raise exception using errcode = '{state}', message = '{said}'; end $$"
+        )
+
+    with pytest.raises(kind, match=words) as caught:
+        write(settings, WriteRequest(table), one_shot(iter([generation(2)])), extra=fail)
+    assert str(caught.value).startswith(f"The replace of {table} failed")
+    assert sql_rows("select min(g), max(g) from {}", table) == [(1, 1)]
+
+
+def test_a_statement_timeout_ends_a_write(
+    settings: PostgresSettings, table: TableName, load: Load
+) -> None:
+    load(table, generation(1))
+    hurried = replace(settings, statement_timeout_seconds=0.2)
+    with pytest.raises(WriteFailedError, match="statement timeout"):
+        write(
+            hurried,
+            WriteRequest(table),
+            Batches.of(generation(2)),
+            extra=lambda cursor: cursor.execute("select pg_sleep(5)"),
+        )

@@ -18,7 +18,7 @@ URL = "postgresql+psycopg2://etl:p%40ss%2Fw%3Ard%25@db.example.com:6543/ware?ssl
 def test_a_url_is_read_with_all_its_parts() -> None:
     settings = PostgresSettings.from_url(URL, lock_wait_seconds=5.0)
     assert settings == PostgresSettings(
-        "db.example.com", 6543, "ware", "etl", PASSWORD,
+        host="db.example.com", port=6543, database="ware", user="etl", password=PASSWORD,
         sslmode="require", connect_timeout_seconds=3, lock_wait_seconds=5.0,
     )  # fmt: skip
 

@@ -42,6 +42,8 @@ FROM_SQL_SERVER = [
     ("datetime", pa.timestamp("us"), "timestamp"),
     ("smalldatetime", pa.timestamp("us"), "timestamp"),
     ("datetime2(7)", pa.timestamp("us"), "timestamp"),
+    ("datetime2(3)", pa.timestamp("us"), "timestamp(3)"),
+    ("datetimeoffset(0)", pa.timestamp("us", "UTC"), "timestamptz(0)"),
     ("datetimeoffset(7)", pa.timestamp("us", "UTC"), "timestamptz"),
 ]
 FROM_ARROW = [
