@@ -1,6 +1,7 @@
 """Replacing a whole table: new rows, and everything that hung on the old ones."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import psycopg2.extensions
@@ -8,9 +9,11 @@ import pyarrow as pa
 import pytest
 from psycopg2 import sql
 
+from tranship.frames import Batches
 from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.writer import write
 from tranship.tables import Column, SourceType, TableName, TableSchema
-from tranship.writes import WriteResult
+from tranship.writes import WriteRequest, WriteResult
 
 Load = Callable[..., WriteResult]
 Run = Callable[..., list[tuple[Any, ...]]]
@@ -302,10 +305,6 @@ def test_an_old_snapshot_sees_rows_after_a_swap(
 def test_extra_statements_commit_with_the_rows_or_not_at_all(
     settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run
 ) -> None:
-    from tranship.frames import Batches
-    from tranship.postgres.writer import write
-    from tranship.writes import WriteRequest
-
     bookmarks = TableName(table.schema, "bookmarks")
     sql_rows("create table {} (at int)", bookmarks)
 
@@ -322,3 +321,72 @@ def test_extra_statements_commit_with_the_rows_or_not_at_all(
         write(settings, WriteRequest(table), Batches.of(products((2, "b"))), extra=fail)
     assert sql_rows("select * from {}", table) == [(1, "a")]
     assert sql_rows("select count(*) from {}", bookmarks) == [(2,)]
+
+
+def test_a_role_with_no_more_than_its_schema_swaps_as_well(
+    settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run, roles: tuple[str, str]
+) -> None:
+    reader, owner = roles
+    sql_rows(f"alter role \"{owner}\" login password '0wner'")
+    plain = replace(settings, user=owner, password="0wner")
+    for number in (1, 2):
+        result = write(plain, WriteRequest(table), Batches.of(products((number, "x"))))
+        if number == 1:
+            sql_rows(f'grant select on {{}} to "{reader}"', table)
+    assert result.details["method"] == "swapped"
+    assert sql_rows("select * from {}", table) == [(2, "x")]
+    granted = sql_rows(
+        f"select relacl::text from pg_class where relkind = 'r' and relnamespace = '{table.schema}'::regnamespace"
+    )
+    assert f"{reader}=r/{owner}" in granted[0][0]
+
+
+def test_a_partitioned_table_is_replaced_through_its_parent(
+    table: TableName, load: Load, sql_rows: Run
+) -> None:
+    sql_rows('create table {} ("ID" int not null, "na me" text) partition by range ("ID")', table)
+    for low, high in ((0, 10), (10, 20)):
+        sql_rows(
+            f'create table "{table.schema}".p{low} partition of {{}} for values from ({low}) to ({high})',
+            table,
+        )
+    load(table, products((1, "a"), (11, "b")))
+    result = load(table, products((2, "c"), (12, "d")))
+    assert result.details["in_place_because"] == "it is not a plain table"
+    assert sql_rows(
+        "select tableoid::regclass::text like '%p10', \"ID\" from {} order by 2", table
+    ) == [
+        (False, 2),
+        (True, 12),
+    ]
+
+
+def test_an_unlogged_table_stays_unlogged(table: TableName, load: Load, sql_rows: Run) -> None:
+    load(table, products((1, "a")))
+    sql_rows("alter table {} set unlogged", table)
+    assert load(table, products((2, "b"))).details["method"] == "swapped"
+    kinds = sql_rows(
+        f"select distinct relpersistence::text from pg_class where relnamespace = '{table.schema}'::regnamespace"
+    )
+    assert kinds == [("u",)]
+
+
+def test_a_table_altered_while_its_replacement_loads_is_loaded_again(
+    settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run
+) -> None:
+    load(table, products((1, "a")))
+    altered: list[bool] = []
+
+    def alter_once(rows: int, size: int) -> None:
+        if not altered:
+            altered.append(True)
+            sql_rows('create index late on {} ("na me")', table)
+
+    frame = products((2, "b"))
+    result = write(settings, WriteRequest(table), Batches.of(frame), progress=alter_once)
+    assert result.details["method"] == "swapped"
+    indexes = sql_rows(
+        f"select indexname::text from pg_indexes where schemaname = '{table.schema}' order by 1"
+    )
+    assert ("late",) in indexes
+    assert sql_rows("select * from {}", table) == [(2, "b")]
