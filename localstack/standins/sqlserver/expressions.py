@@ -1,4 +1,4 @@
-"""T-SQL expressions and conditions to typed DuckDB text. What is not listed here is refused by name."""
+"""T-SQL expressions to typed DuckDB text. What is not listed here is refused by name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +20,19 @@ from standins.sqlserver.errors import (
     unsupported,
 )
 from standins.sqlserver.type_info import Value
-from standins.sqlserver.typed import NULL, RANK, Typed, common_type, identifier, text_literal
-from standins.sqlserver.types import BIT, INT, MAX, SqlType, nvarchar
+from standins.sqlserver.typed import NULL, Typed, common_type, identifier, text_literal
+from standins.sqlserver.types import BIT, INT, MAX, SqlType
 
 if TYPE_CHECKING:
-    from standins.sqlserver.session import SessionState
+    from standins.sqlserver.state import SessionState
+
+
+DEFAULT_COLLATIONS = {
+    "sql_latin1_general_cp1_ci_as",
+    "latin1_general_ci_as",
+    "database_default",
+    "catalog_default",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +84,6 @@ class Environment:
     deterministic: bool = True
 
 
-_COMPARISONS: dict[type[exp.Expr], tuple[str, str]] = {
-    exp.EQ: ("=", "equal to"),
-    exp.NEQ: ("<>", "not equal to"),
-    exp.LT: ("<", "less than"),
-    exp.LTE: ("<=", "less than or equal to"),
-    exp.GT: (">", "greater than"),
-    exp.GTE: (">=", "greater than or equal to"),
-}
-
-
 class Expressions:
     """Translates expressions in a scope; `queries.Queries` adds subqueries."""
 
@@ -114,10 +112,18 @@ class Expressions:
             exp.Var: lambda node, scope: self.call(str(node.this), [], scope),
             exp.Window: self._window,
             exp.Subquery: self.scalar_subquery,
-            exp.Collate: lambda node, scope: self.value(node.this, scope),
+            exp.Collate: self._collate,
         }
 
     # -- to be filled by the classes below this one
+    def condition(self, node: exp.Expr, scope: Scope) -> str:
+        """A search condition as DuckDB text."""
+        raise NotImplementedError
+
+    def compare(self, operator: str, words: str, left: Typed, right: Typed) -> str:
+        """`left operator right` under T-SQL's rules."""
+        raise NotImplementedError
+
     def call(self, name: str, arguments: Sequence[exp.Expr], scope: Scope) -> Typed:
         """A function call."""
         raise NotImplementedError
@@ -160,8 +166,8 @@ class Expressions:
             return arithmetic.combine(
                 node.key, self.value(node.this, scope), self.value(node.expression, scope)
             )
-        if isinstance(node, exp.Condition) and type(node) in _COMPARISONS:
-            raise syntax_error(_COMPARISONS[type(node)][0])
+        if isinstance(node, (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)):
+            raise syntax_error(node.sql(dialect="tsql")[:60])
         raise unsupported(
             f"the expression {node.sql(dialect='tsql')[:200]} ({type(node).__name__})"
         )
@@ -169,6 +175,11 @@ class Expressions:
     def _parenthesised(self, node: exp.Paren, scope: Scope) -> Typed:
         inner = self.value(node.this, scope)
         return Typed(f"({inner.sql})", inner.type, inner.nullable, inner.text)
+
+    def _collate(self, node: exp.Collate, scope: Scope) -> Typed:
+        if node.expression.name.lower() not in DEFAULT_COLLATIONS:
+            raise unsupported(f"the collation {node.expression.name}")
+        return self.value(node.this, scope)
 
     def _column(self, node: exp.Column, scope: Scope) -> Typed:
         source, column = self.resolve(node, scope)
@@ -304,148 +315,6 @@ class Expressions:
     def _window(self, node: exp.Window, scope: Scope) -> Typed:
         return self.window_call(node, scope)
 
-    # -- conditions
-    def condition(self, node: exp.Expr, scope: Scope) -> str:
-        """A search condition as DuckDB text.
-
-        Raises:
-            SqlError: 4145 where a value stands in place of a condition.
-        """
-        match node:
-            case exp.Paren():
-                return f"({self.condition(node.this, scope)})"
-            case exp.And() | exp.Or():
-                word = "and" if isinstance(node, exp.And) else "or"
-                return f"({self.condition(node.this, scope)} {word} {self.condition(node.expression, scope)})"
-            case exp.Not():
-                return f"(not {self.condition(node.this, scope)})"
-            case exp.Is():
-                if not isinstance(node.expression, exp.Null):
-                    raise unsupported("IS with anything but NULL")
-                return f"({self.value(node.this, scope).sql} is null)"
-            case exp.Between():
-                value = self.value(node.this, scope)
-                low, high = (
-                    self.value(node.args["low"], scope),
-                    self.value(node.args["high"], scope),
-                )
-                first = self.compare(">=", "greater than or equal to", value, low)
-                return f"({first} and {self.compare('<=', 'less than or equal to', value, high)})"
-            case exp.In():
-                return self._in(node, scope)
-            case exp.Exists():
-                return f"exists ({self.subquery_text(node.this, scope)[0]})"
-            case exp.Like() | exp.Escape():
-                return self._like(node, scope)
-        if type(node) in _COMPARISONS:
-            operator, words = _COMPARISONS[type(node)]
-            return self.compare(
-                operator, words, self.value(node.this, scope), self.value(node.expression, scope)
-            )
-        if isinstance(node, (exp.Column, exp.Literal, exp.Parameter, exp.Anonymous, exp.Add)):
-            raise SqlError(
-                4145,
-                f"An expression of non-boolean type specified in a context where a condition is expected, near '{node.sql(dialect='tsql')[:60]}'.",
-                15,
-            )
-        raise unsupported(f"the condition {node.sql(dialect='tsql')[:200]} ({type(node).__name__})")
-
-    def compare(self, operator: str, words: str, left: Typed, right: Typed) -> str:
-        """`left operator right` under T-SQL's rules: types meet at the higher one, text ignores case and trailing blanks."""
-        if left.type is None or right.type is None:
-            return f"({left.sql} {operator} {right.sql})"
-        kinds = left.type, right.type
-        for kind in kinds:
-            if kind.name in {
-                "text",
-                "ntext",
-                "image",
-                "xml",
-                "sql_variant",
-                "hierarchyid",
-                "geography",
-                "geometry",
-            }:
-                if kind.name in {"sql_variant", "hierarchyid"}:
-                    raise unsupported(f"comparing {kind.name}: CAST it to nvarchar(max)")
-                raise SqlError(
-                    402,
-                    f"The data types {kinds[0].name} and {kinds[1].name} are incompatible in the {words} operator.",
-                )
-        if kinds[0].is_string and kinds[1].is_string:
-            return f"({_trimmed(left)} collate nocase {operator} {_trimmed(right)})"
-        if not (kinds[0].is_number and kinds[1].is_number) and kinds[0].name != kinds[1].name:
-            higher = max(kinds, key=lambda kind: RANK[kind.name])
-            if higher.is_number and not higher.is_integer and any(kind.is_string for kind in kinds):
-                higher = (
-                    SqlType("float")
-                    if higher.name in {"float", "real"}
-                    else SqlType("decimal", precision=38, scale=10)
-                )
-            if higher.length > 0:
-                higher = SqlType("varbinary", MAX) if higher.is_binary else higher
-            elif higher.name in {"time", "datetime2", "datetimeoffset"}:
-                higher = SqlType(higher.name, scale=7)
-            left, right = convert(left, higher), convert(right, higher)
-        if left.type is not None and left.type.name == "datetimeoffset":
-            return f"(({left.sql}).t {operator} ({right.sql}).t)"
-        return f"({left.sql} {operator} {right.sql})"
-
-    def _in(self, node: exp.In, scope: Scope) -> str:
-        value = self.value(node.this, scope)
-        query = node.args.get("query")
-        if query is not None:
-            text, columns = self.subquery_text(
-                query.this if isinstance(query, exp.Subquery) else query, scope
-            )
-            if len(columns) != 1:
-                raise SqlError(
-                    116,
-                    "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.",
-                )
-            kind = columns[0].type
-            same = (
-                value.type is None
-                or kind is None
-                or value.type == kind
-                or (value.type.is_number and kind.is_number)
-            )
-            if (
-                value.type is not None
-                and kind is not None
-                and value.type.is_string
-                and kind.is_string
-            ):
-                return f"(rtrim({value.sql}, ' ') collate nocase in (select rtrim(q.x, ' ') from ({text}) q(x)))"
-            if not same:
-                raise unsupported(
-                    f"IN with {value.type} on the left and {kind} in the subquery: CAST one of them"
-                )
-            return f"({value.sql} in ({text}))"
-        tests = [
-            self.compare("=", "equal to", value, self.value(item, scope))
-            for item in node.expressions
-        ]
-        return f"({' or '.join(tests)})"
-
-    def _like(self, node: exp.Expr, scope: Scope) -> str:
-        escape = ""
-        if isinstance(node, exp.Escape):
-            escape, node = str(node.expression.this), node.this
-            if not isinstance(node, exp.Like):
-                raise unsupported("ESCAPE without LIKE")
-        value, pattern = (
-            convert(self.value(side, scope), nvarchar(0)) for side in (node.this, node.expression)
-        )
-        # Brackets are T-SQL's own, DuckDB would take them as they stand.
-        checked = f"case when strpos({pattern.sql}, '[') > 0 then t_fail(50000, 'The SQL Server stand-in does not support [ ] in LIKE patterns.') else {pattern.sql} end"
-        source = self.value(node.expression, scope)
-        if source.text is not None:
-            if "[" in source.text:
-                raise unsupported("[ ] in LIKE patterns")
-            checked = pattern.sql
-        return f"({value.sql} ilike {checked}{f' escape {text_literal(escape)}' if escape else ''})"
-
 
 def _answers_to(source: Source, qualifier: str, schema: str) -> bool:
     if not qualifier:
@@ -469,9 +338,3 @@ def _bytes(digits: str) -> Typed:
     digits = digits if len(digits) % 2 == 0 else "0" + digits
     kind = SqlType("varbinary", max(len(digits) // 2, 1))
     return Typed(f"unhex('{digits}')", kind, nullable=False)
-
-
-def _trimmed(value: Typed) -> str:
-    if value.text is not None:
-        return text_literal(value.text.rstrip(" "))
-    return f"rtrim({value.sql}, ' ')"

@@ -1,27 +1,23 @@
 """Scalar functions of T-SQL as DuckDB text. To add one: a function of a `Call`, registered under its T-SQL name."""
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
-from standins.sqlserver.conversions import convert, narrow_integer
+from standins.sqlserver.conversions import convert
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Expressions, Scope
 from standins.sqlserver.typed import NULL, Typed, common_type, text_literal
 from standins.sqlserver.types import (
     BIGINT,
     BIT,
-    DATE,
-    DATETIME,
     FLOAT,
     INT,
     MAX,
     NVARCHAR_MAX,
     UNIQUEIDENTIFIER,
     SqlType,
-    nvarchar,
 )
 
 
@@ -72,15 +68,20 @@ Handler = Callable[[Call], Typed]
 FUNCTIONS: dict[str, Handler] = {}
 
 
-def register(*names: str) -> Callable[[Handler], Handler]:
-    """Registers a handler under T-SQL names in lower case."""
+def registrar(handlers: dict[str, Handler]) -> Callable[..., Callable[[Handler], Handler]]:
+    """A decorator that puts handlers into `handlers` under T-SQL names in lower case."""
 
-    def add(handler: Handler) -> Handler:
-        for name in names:
-            FUNCTIONS[name] = handler
-        return handler
+    def register_as(*names: str) -> Callable[[Handler], Handler]:
+        def add(handler: Handler) -> Handler:
+            handlers.update(dict.fromkeys(names, handler))
+            return handler
 
-    return add
+        return add
+
+    return register_as
+
+
+register = registrar(FUNCTIONS)
 
 
 def _longest(value: Typed) -> SqlType:
@@ -366,146 +367,6 @@ def _hashbytes(call: Call) -> Typed:
         )
     word = {"sha2_256": "sha256"}.get(algorithm, algorithm)
     return Typed(f"unhex({word}({value.sql}))", SqlType("varbinary", 8000))
-
-
-# -- moments
-@register(
-    "getdate",
-    "current_timestamp",
-    "getutcdate",
-    "sysdatetime",
-    "sysutcdatetime",
-    "sysdatetimeoffset",
-)
-def _now(call: Call) -> Typed:
-    """The server's clock is UTC; one value per statement, as in SQL Server."""
-    call.compiler.environment.deterministic = False
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(sep=" ")
-    text = f"timestamp '{now}'"
-    match call.name.lower():
-        case "sysdatetime" | "sysutcdatetime":
-            return Typed(text, SqlType("datetime2", scale=7), nullable=False)
-        case "sysdatetimeoffset":
-            return Typed(
-                f"t_offset_moment({text}, 0)", SqlType("datetimeoffset", scale=7), nullable=False
-            )
-    return Typed(f"t_ticks({text})", DATETIME, nullable=False)
-
-
-_PARTS = {
-    **dict.fromkeys(("year", "yy", "yyyy"), "year"),
-    **dict.fromkeys(("quarter", "qq", "q"), "quarter"),
-    **dict.fromkeys(("month", "mm", "m"), "month"),
-    **dict.fromkeys(("dayofyear", "dy", "y"), "dayofyear"),
-    **dict.fromkeys(("day", "dd", "d"), "day"),
-    **dict.fromkeys(("week", "wk", "ww"), "week"),
-    **dict.fromkeys(("hour", "hh"), "hour"),
-    **dict.fromkeys(("minute", "mi", "n"), "minute"),
-    **dict.fromkeys(("second", "ss", "s"), "second"),
-    **dict.fromkeys(("millisecond", "ms"), "millisecond"),
-    **dict.fromkeys(("microsecond", "mcs"), "microsecond"),
-}
-
-
-def _part(call: Call) -> str:
-    part = _PARTS.get(call.word(0))
-    if part is None:
-        raise unsupported(f"the date part {call.word(0)}")
-    return part
-
-
-def _moment(value: Typed) -> Typed:
-    if value.type is not None and (value.type.is_datetime or value.type.name == "time"):
-        return value
-    return convert(
-        value, SqlType("datetime2", scale=7) if value.type and value.type.is_string else DATETIME
-    )
-
-
-@register("dateadd")
-def _dateadd(call: Call) -> Typed:
-    call.arity(3)
-    part, value = _part(call), _moment(call.argument(2))
-    assert value.type is not None
-    number = convert(call.argument(1), INT).sql
-    part = "day" if part == "dayofyear" else part
-    step = f"to_months(({number}) * 3)" if part == "quarter" else f"to_{part}s({number})"
-    if value.type.name == "datetimeoffset":
-        shifted = f"struct_pack(t := ({value.sql}).t + {step}, o := ({value.sql}).o)"
-        return Typed(f"case when ({value.sql}) is null then null else {shifted} end", value.type)
-    if value.type.name == "datetime":
-        return Typed(f"t_ticks(t_round({value.sql}, 1000) + {step})", value.type)
-    return Typed(f"cast(({value.sql}) + {step} as {value.type.storage})", value.type)
-
-
-@register("datediff", "datediff_big")
-def _datediff(call: Call) -> Typed:
-    call.arity(3)
-    part = _part(call)
-    if part == "week":
-        raise unsupported("datediff in weeks")
-    part = "day" if part == "dayofyear" else part
-    kind = BIGINT if call.name.lower().endswith("big") else INT
-    sides = []
-    for index in (1, 2):
-        value = _moment(call.argument(index))
-        assert value.type is not None
-        name = value.type.name
-        text = f"({value.sql}).t" if name == "datetimeoffset" else value.sql
-        sides.append(
-            f"(timestamp '1900-01-01' + ({text}))"
-            if name == "time"
-            else f"cast({text} as timestamp)"
-        )
-    return Typed(narrow_integer(f"date_diff('{part}', {sides[0]}, {sides[1]})", kind), kind)
-
-
-@register("datepart", "datename", "year", "month", "day")
-def _datepart(call: Call) -> Typed:
-    name = call.name.lower()
-    whole = name in {"year", "month", "day"}
-    call.arity(1 if whole else 2)
-    value = _moment(call.argument(0 if whole else 1))
-    assert value.type is not None
-    text = (
-        convert(value, SqlType("datetime2", scale=7)).sql
-        if value.type.name == "datetimeoffset"
-        else value.sql
-    )
-    if not whole and call.word(0) in {"weekday", "dw"}:
-        return (
-            Typed(f"dayname({text})", nvarchar(30))
-            if name == "datename"
-            else Typed(f"cast(dayofweek({text}) + 1 as integer)", INT)
-        )
-    part = name if whole else _part(call)
-    if part == "week" or (part in {"month"} and name == "datename"):
-        if part == "week":
-            raise unsupported("the date part week")
-        return Typed(f"monthname({text})", nvarchar(30))
-    number = {
-        "second": f"second({text})",
-        "millisecond": f"millisecond({text}) % 1000",
-        "microsecond": f"microsecond({text}) % 1000000",
-    }.get(part, f"{part}({text})")
-    number = f"cast({number} as integer)"
-    return (
-        Typed(f"cast({number} as varchar)", nvarchar(30))
-        if name == "datename"
-        else Typed(number, INT, value.nullable)
-    )
-
-
-@register("eomonth")
-def _eomonth(call: Call) -> Typed:
-    call.arity(1)
-    return Typed(f"last_day({convert(call.argument(0), DATE).sql})", DATE)
-
-
-@register("datefromparts")
-def _datefromparts(call: Call) -> Typed:
-    call.arity(3)
-    return Typed(f"make_date({', '.join(call.integer(index) for index in range(3))})", DATE)
 
 
 @register(

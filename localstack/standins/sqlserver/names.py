@@ -9,7 +9,7 @@ from standins.sqlserver.catalogue import Catalogue, TableDefinition
 from standins.sqlserver.errors import unsupported
 
 if TYPE_CHECKING:
-    from standins.sqlserver.session import SessionState
+    from standins.sqlserver.state import SessionState
 
 DEFAULT_SCHEMA = "dbo"
 SYSTEM_DATABASES = {"master", "tempdb", "model", "msdb"}

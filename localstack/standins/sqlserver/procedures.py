@@ -12,7 +12,8 @@ from standins.sqlserver.type_info import ParameterReader, ResultColumn, Value, c
 from standins.sqlserver.types import SYSTEM_TYPES, SqlType, nvarchar
 
 if TYPE_CHECKING:
-    from standins.sqlserver.session import Done, Session
+    from standins.sqlserver.results import Done
+    from standins.sqlserver.session import Session
 
 _NUMBERED = {
     10: "sp_executesql",
@@ -262,7 +263,7 @@ def _extended_property(session: "Session", procedure: str, arguments: list[Argum
 
 
 def _describe(session: "Session", arguments: list[Argument]) -> Iterator["bytes | Done"]:
-    from standins.sqlserver.session import Done
+    from standins.sqlserver.results import Done
 
     sql = _text(arguments, 0)
     columns = session.result_of(sql, {})

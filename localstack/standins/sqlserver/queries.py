@@ -1,44 +1,26 @@
-"""SELECT to DuckDB: sources, joins, grouping, order, TOP and OFFSET/FETCH, UNION, common table expressions, subqueries."""
+"""SELECT to DuckDB: select list, grouping, order, TOP and OFFSET/FETCH, UNION, common table expressions, subqueries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlglot import exp
 
 from standins.sqlserver import aggregates, system_functions
 from standins.sqlserver.conversions import convert
-from standins.sqlserver.dialect import Literal, only
-from standins.sqlserver.errors import SqlError, unknown_object, unsupported
-from standins.sqlserver.expressions import Expressions, Scope, Source, SourceColumn
+from standins.sqlserver.date_functions import DATE_FUNCTIONS
+from standins.sqlserver.dialect import only
+from standins.sqlserver.errors import SqlError, unsupported
+from standins.sqlserver.expressions import Scope, Source, SourceColumn
 from standins.sqlserver.functions import FUNCTIONS, Call
-from standins.sqlserver.names import object_name
-from standins.sqlserver.system_views import counted_view
+from standins.sqlserver.sources import Query, Sources
 from standins.sqlserver.typed import Typed, common_type, identifier
-from standins.sqlserver.types import INT
+from standins.sqlserver.types import BIGINT, INT
 
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A translated query: DuckDB text, and the columns as the client sees them."""
-
-    sql: str
-    columns: tuple[SourceColumn, ...]
-
-
-_JOINS = {
-    "": "join",
-    "INNER": "join",
-    "LEFT": "left join",
-    "RIGHT": "right join",
-    "FULL": "full join",
-    "CROSS": "cross join",
-}
 _SELECT_CLAUSES = (
     "with_", "expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct", "options", "hint",
 )  # fmt: skip
 
 
-class Queries(Expressions):
+class Queries(Sources):
     """Translates queries; one instance per statement."""
 
     # -- what expressions leave to queries
@@ -48,7 +30,11 @@ class Queries(Expressions):
         folded = name.lower()
         if folded in aggregates.AGGREGATES:
             return aggregates.aggregate(call, lambda text: text)
-        handler = FUNCTIONS.get(folded) or system_functions.SYSTEM_FUNCTIONS.get(folded)
+        handler = (
+            FUNCTIONS.get(folded)
+            or DATE_FUNCTIONS.get(folded)
+            or system_functions.SYSTEM_FUNCTIONS.get(folded)
+        )
         if handler is None:
             if name.startswith("@@"):
                 raise unsupported(name)
@@ -309,122 +295,8 @@ class Queries(Expressions):
         return text
 
     def _count(self, node: exp.Expr, scope: Scope) -> str:
-        from standins.sqlserver.types import BIGINT
-
         value = self.value(node, scope)
         return f"({convert(value, BIGINT).sql})"
-
-    # -- sources
-    def join(self, node: exp.Join, scope: Scope) -> str:
-        """One JOIN with its condition."""
-        only(node, "this", "side", "kind", "on", "hint")
-        if isinstance(node.this, exp.Lateral):
-            raise unsupported(f"this join: {node.sql(dialect=Literal)[:100]}")
-        word = _JOINS.get(node.side or node.kind or "")
-        if word is None or (node.side and node.kind not in {"", "OUTER"}):
-            raise unsupported(f"{node.side} {node.kind} JOIN")
-        target = self.source(node.this, scope)
-        condition = node.args.get("on")
-        if condition is None:
-            return f" cross join {target}"
-        return f" {word} {target} on {self.condition(condition, scope)}"
-
-    def source(self, node: exp.Expr, scope: Scope) -> str:
-        """One entry of FROM; it joins the sources of `scope`."""
-        if isinstance(node, exp.Subquery):
-            return self._derived(node, scope)
-        if isinstance(node, exp.Values):
-            return self._values_source(node, scope)
-        if isinstance(node, exp.Paren):
-            return f"({self.source(node.this, scope)})"
-        if not isinstance(node, exp.Table):
-            raise unsupported(f"{type(node).__name__} in FROM")
-        if (
-            node.args.get("pivots")
-            or node.args.get("sample")
-            or node.args.get("when")
-            or node.args.get("version")
-        ):
-            raise unsupported("PIVOT, TABLESAMPLE and FOR SYSTEM_TIME")
-        alias = node.alias
-        if isinstance(node.this, exp.Anonymous):
-            text, columns = system_functions.table_function(str(node.this.this))
-            return self._add(scope, alias or str(node.this.this), columns, text)
-        if not node.db and (found := scope.cte(node.name)) is not None:
-            return self._add(
-                scope, alias or node.name, found, identifier(node.name)
-            ) + self._joined(node, scope)
-        name = object_name(node, self.environment.session)
-        table = name.find(self.environment.catalogue)
-        if table is None:
-            raise unknown_object(name.written)
-        columns = tuple(
-            SourceColumn(column.name, column.type, column.nullable, column.identity is not None)
-            for column in table.columns
-        )
-        text = counted_view(table, self.environment.catalogue) or table.sql
-        return self._add(scope, alias or table.name, columns, text, table) + self._joined(
-            node, scope
-        )
-
-    def _joined(self, node: exp.Expr, scope: Scope) -> str:
-        return "".join(self.join(join, scope) for join in node.args.get("joins") or [])
-
-    def _add(
-        self,
-        scope: Scope,
-        alias: str,
-        columns: Sequence[SourceColumn],
-        text: str,
-        table: object = None,
-    ) -> str:
-        if any(source.alias.lower() == alias.lower() for source in scope.sources):
-            raise SqlError(
-                1013,
-                f"The objects '{alias}' and '{alias}' in the FROM clause have the same exposed names. Use correlation names to distinguish them.",
-                15,
-            )
-        scope.sources.append(Source(alias, tuple(columns), table))  # type: ignore[arg-type]
-        return f"{text} as {identifier(alias)}"
-
-    def _derived(self, node: exp.Subquery, scope: Scope) -> str:
-        only(node, "this", "alias", "joins")
-        if isinstance(node.this, exp.Table):
-            return f"({self.source(node.this, scope)}{self._joined(node, scope)})"
-        # A derived table does not see its neighbours in FROM, only the queries around.
-        inner = self.query(node.this, Scope(parent=scope.parent, ctes=scope.ctes))
-        alias = node.args.get("alias")
-        given = [column.name for column in alias.columns] if alias else []
-        names = given or [column.name for column in inner.columns]
-        if alias is None or "" in names:
-            raise SqlError(
-                8155,
-                "No column name was specified for a column of a derived table, or the derived table has no alias.",
-            )
-        columns = [
-            SourceColumn(name, column.type, column.nullable)
-            for name, column in zip(names, inner.columns, strict=True)
-        ]
-        listed = ", ".join(identifier(name) for name in names)
-        text = self._add(scope, alias.name, columns, f"({inner.sql})")
-        return f"{text}({listed})" + self._joined(node, scope)
-
-    def _values_source(self, node: exp.Values, scope: Scope) -> str:
-        rows = [[self.value(item, scope) for item in row.expressions] for row in node.expressions]
-        alias = node.args["alias"]
-        names = [column.name for column in alias.columns]
-        kinds = [
-            common_type([row[index].type for row in rows]) or INT for index in range(len(names))
-        ]
-        texts = ", ".join(
-            "("
-            + ", ".join(convert(value, kind).sql for value, kind in zip(row, kinds, strict=True))
-            + ")"
-            for row in rows
-        )
-        columns = [SourceColumn(name, kind) for name, kind in zip(names, kinds, strict=True)]
-        text = self._add(scope, alias.name, columns, f"(values {texts})")
-        return f"{text}({', '.join(identifier(name) for name in names)})"
 
 
 def _output_names(columns: Sequence[SourceColumn]) -> list[str]:

@@ -28,7 +28,8 @@ from standins.sqlserver.packets import (
     PacketWriter,
     read_message,
 )
-from standins.sqlserver.session import Cancelled, ConnectionDropped, Session
+from standins.sqlserver.results import Cancelled, ConnectionDropped
+from standins.sqlserver.session import Session
 from standins.sqlserver.transactions import Isolation
 
 LOGGER = logging.getLogger(__name__)

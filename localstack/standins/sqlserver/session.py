@@ -3,80 +3,37 @@
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
 from standins.sqlserver import failures, settings, tokens
+from standins.sqlserver.alterations import Alterations
 from standins.sqlserver.batch import If, Statement, split
 from standins.sqlserver.catalogue import Catalogue, TableDefinition
 from standins.sqlserver.changes import Change, Changes
 from standins.sqlserver.database import Database
-from standins.sqlserver.definitions import Definitions
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.encoding import encode_rows
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
 from standins.sqlserver.expressions import Environment
-from standins.sqlserver.queries import Query
+from standins.sqlserver.results import (
+    ROWS_AT_ONCE,
+    Cancelled,
+    ConnectionDropped,
+    Done,
+    result_columns,
+    rows_at_once,
+)
+from standins.sqlserver.sources import Query
+from standins.sqlserver.state import SessionState
 from standins.sqlserver.transactions import Isolation, Transactions
 from standins.sqlserver.type_info import ResultColumn, Value, column_metadata
 from standins.sqlserver.types import INT, SqlType
 
-ROWS_AT_ONCE = 16_384
-FIRST_ROWS = 2_048
-BYTES_AT_ONCE = 4 * 1024 * 1024
 CONTINUES_AFTER = {220, 512, 515, 547, 2627, 2628, 8115, 8134, 8152}
 """Errors that end their statement only; the rest of the batch still runs, as in SQL Server."""
-
-
-class ConnectionDropped(Exception):  # noqa: N818 - the name of what happens, not of an error
-    """A fault switched on by a test: the connection breaks here."""
-
-
-class Cancelled(Exception):  # noqa: N818
-    """The client sent ATTENTION or went away."""
-
-
-@dataclass(slots=True)
-class SessionState:
-    """What T-SQL can ask about the session."""
-
-    store: Database
-    spid: int
-    user: str
-    database: str
-    host: str = ""
-    application: str = ""
-    row_count: int = 0
-    last_error: int = 0
-    last_identity: int | None = None
-    identity_insert: int | None = None
-    transactions: Transactions = field(init=False)
-
-    @property
-    def home_database(self) -> str:
-        """The database that holds the tables."""
-        return self.store.name
-
-    @property
-    def transaction_depth(self) -> int:
-        """`@@trancount`."""
-        return self.transactions.depth
-
-    @property
-    def transaction_state(self) -> int:
-        """`xact_state()`."""
-        return self.transactions.state
-
-    def min_active_rowversion(self) -> int:
-        """`min_active_rowversion()` as a number."""
-        return self.store.min_active_rowversion()
-
-    def last_rowversion(self) -> int:
-        """`@@dbts` as a number."""
-        return self.store.last_rowversion()
 
 
 class Session:
@@ -287,7 +244,7 @@ class Session:
                 for batch in reader:
                     start = 0
                     while start < batch.num_rows:
-                        part = batch.slice(start, _rows_at_once(batch, first=not sent))
+                        part = batch.slice(start, rows_at_once(batch, first=not sent))
                         start += part.num_rows
                         if self._cancelled.is_set():
                             raise Cancelled
@@ -340,7 +297,7 @@ class Session:
             with self._guard(None, writing=True):
                 self.transactions.enter(writes=True)
                 try:
-                    Definitions(environment, self.connection).run(statement)
+                    Alterations(environment, self.connection).run(statement)
                 except SqlError:
                     # Some of its work may be done: undo it like any other failure.
                     self.transactions.failed(writing=True, conflict=False)
@@ -435,19 +392,10 @@ class Session:
         raise syntax_error(sql[:30])
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end of one statement, before it is known whether another follows."""
-
-    kind: int
-    rows: int | None = None
-    command: int = 0
-    failed: bool = False
-
-    def token(self, *, more: bool) -> bytes:
-        """The DONE token."""
-        status = (tokens.MORE if more else 0) | (tokens.ERROR if self.failed else 0)
-        return tokens.done(self.kind, status, self.rows, self.command)
+def _used(sql: str, bound: dict[str, object]) -> dict[str, object]:
+    """Of the bound values those that the text still mentions; DuckDB refuses others."""
+    names = set(re.findall(r"\$(v_\w+)", sql))
+    return {name: value for name, value in bound.items() if name in names}
 
 
 class _Guard:
@@ -486,28 +434,3 @@ class _Guard:
             writing=self._writing, conflict=translated.number in {1205, 3960}
         )
         raise translated from failure
-
-
-def _rows_at_once(batch: pa.RecordBatch, *, first: bool) -> int:
-    """Few rows first, so that the client can start; later as many as keep a piece of the answer small."""
-    if first:
-        return FIRST_ROWS
-    return (
-        ROWS_AT_ONCE
-        if batch.nbytes < BYTES_AT_ONCE
-        else max(BYTES_AT_ONCE * batch.num_rows // batch.nbytes, 1)
-    )
-
-
-def result_columns(query: Query) -> list[ResultColumn]:
-    """The columns of a query for COLMETADATA."""
-    return [
-        ResultColumn(column.name, column.type or INT, column.nullable, column.identity)
-        for column in query.columns
-    ]
-
-
-def _used(sql: str, bound: dict[str, object]) -> dict[str, object]:
-    """Of the bound values those that the text still mentions; DuckDB refuses others."""
-    names = set(re.findall(r"\$(v_\w+)", sql))
-    return {name: value for name, value in bound.items() if name in names}

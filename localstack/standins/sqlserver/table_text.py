@@ -8,6 +8,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from standins.sqlserver.batch import word
 from standins.sqlserver.catalogue import ColumnDefinition, KeyDefinition
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
+from standins.sqlserver.expressions import DEFAULT_COLLATIONS
 from standins.sqlserver.types import INT, declared_type
 
 _TWO_WORD_TYPES = {
@@ -235,12 +236,19 @@ def read_column(reader: TokenReader, table: str, found: TableText) -> None:
             )
             constraint = ""
         elif reader.accept("COLLATE"):
-            reader.name()
+            read_collation(reader)
         elif reader.accept("ROWGUIDCOL") or reader.accept("SPARSE"):
             continue
         else:
             raise unsupported(f"{reader.peek() or 'this'} in the definition of column {name}")
     found.columns.append(column)
+
+
+def read_collation(reader: TokenReader) -> None:
+    """The name behind COLLATE: only the database's own is known."""
+    name = reader.name()
+    if name.lower() not in DEFAULT_COLLATIONS:
+        raise unsupported(f"the collation {name}")
 
 
 def _default(reader: TokenReader) -> str:
