@@ -7,6 +7,8 @@ PYTEST_WORKERS ?= 2
 help:
 	@echo 'make demo   move the sample warehouse from SQL Server (a stand-in) to Postgres, without Docker'
 	@echo 'make ui     the same systems, with the Dagster UI on http://127.0.0.1:3000'
+	@echo 'make up     the whole stack in Docker; STANDIN=1 without Microsoft'"'"'s image'
+	@echo 'make down   stop it; volumes stay'
 	@echo 'make test   every test this machine can run'
 	@echo 'make lint   ruff, basedpyright, shellcheck, dg check'
 	@echo 'make bench  measurements against peers (bench/README.md)'
@@ -30,6 +32,18 @@ lint: .venv/.complete
 	.venv/bin/basedpyright
 	.venv/bin/shellcheck scripts/*.sh .ci/run
 	cd user_code && ../.venv/bin/dg check defs
+
+# STANDIN=1: our stand-in instead of Microsoft's SQL Server.
+COMPOSE = docker compose -f docker-compose.yml $(if $(STANDIN),-f docker-compose.standin.yml)
+
+up:
+	@docker/airgap/engine.sh
+	@docker/airgap/images.sh
+	$(COMPOSE) up --build --wait --wait-timeout 600
+	@echo "Dagster: http://127.0.0.1:$${TRANSHIP_WEBSERVER_HOST_PORT:-3000}"
+
+down:
+	$(COMPOSE) down --remove-orphans
 
 bench: .venv/.complete
 	.venv/bin/uv pip install --quiet --python .venv/bin/python -r bench/requirements.in

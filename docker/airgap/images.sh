@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Sees to the base images of the Dockerfiles and of docker-compose.yml. Each one is taken as it is where it exists,
+# pulled where a registry answers, and built from Debian packages under its public name where none does.
+# The air-gapped installation: run it on a host that reaches a Debian mirror, then move `docker save` files.
+set -euo pipefail
+cd "$(dirname "$0")"
+# The client of Debian 12 builds without BuildKit unless told.
+export DOCKER_BUILDKIT=1
+
+mirror=${DEBIAN_MIRROR:-}
+debian=debian:trixie-slim
+python=python:3.13-slim-trixie
+postgres=postgres:17-trixie
+
+say() { printf '%s\n' "$*" >&2; }
+exists() { docker image inspect "$1" >/dev/null 2>&1; }
+
+# Asked once: without a registry, each further try would cost its own timeout.
+registry_answers() {
+  if [ -z "${registry:-}" ]; then
+    registry=no
+    if timeout 120 docker pull -q "$python" >/dev/null 2>&1; then registry=yes; fi
+  fi
+  [ "$registry" = yes ]
+}
+
+bootstrap_debian() {
+  if ! command -v debootstrap >/dev/null; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+      say "Building base images needs debootstrap and root: sudo apt-get install debootstrap && sudo $0"
+      return 1
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap >/dev/null
+  fi
+  say "Building $debian from $mirror"
+  local root
+  root=$(mktemp -d)
+  # shellcheck disable=SC2064  # the directory of now, not of then
+  trap "rm -rf '$root'" EXIT
+  debootstrap --variant=minbase trixie "$root" "$mirror" >"$root.log" 2>&1 || { tail -n 20 "$root.log" >&2; return 1; }
+  rm -rf "${root:?}"/var/{cache/apt,lib/apt/lists,log}/* "${root:?}"/usr/share/{doc,man,info,locale}/* \
+    "${root:?}"/dev/* "$root".log
+  # What the public image has as well: package managers must neither start services nor keep archives.
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+  chmod 755 "$root/usr/sbin/policy-rc.d"
+  printf 'APT::Keep-Downloaded-Packages "false";\nAcquire::Languages "none";\n' >"$root/etc/apt/apt.conf.d/docker"
+  printf 'path-exclude /usr/share/%s/*\n' doc man info locale >"$root/etc/dpkg/dpkg.cfg.d/docker"
+  tar -C "$root" --numeric-owner -c . | docker import -c 'CMD ["bash"]' - "$debian" >/dev/null
+  rm -rf "$root"
+  trap - EXIT
+}
+
+see_to() {
+  local image=$1 dockerfile=$2
+  if exists "$image"; then return; fi
+  if registry_answers && timeout 600 docker pull -q "$image" >/dev/null; then return; fi
+  exists "$debian" || bootstrap_debian
+  say "Building $image from Debian packages"
+  docker build -q --tag "$image" --file "$dockerfile" . >/dev/null
+}
+
+see_to "$python" python.Dockerfile
+see_to "$postgres" postgres.Dockerfile
