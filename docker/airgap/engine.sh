@@ -51,7 +51,10 @@ install_plugins() {
   scratch=$(mktemp -d)
   mkdir -p "$scratch/lists/partial" "$scratch/cache/archives/partial" "$plugins"
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  printf 'deb [signed-by=%s] %s trixie main\n' "$keyring" "${DEBIAN_MIRROR:-}" \
+  # The mirror that this machine's own packages come from.
+  local mirror
+  mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | sed -n 1p)}
+  printf 'deb [signed-by=%s] %s trixie main\n' "$keyring" "$mirror" \
     >"$scratch/sources.list"
   local own_lists=(
     -o=Dir::Etc::SourceList="$scratch/sources.list" -o=Dir::Etc::SourceParts=-
