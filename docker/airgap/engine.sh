@@ -51,9 +51,8 @@ install_plugins() {
   scratch=$(mktemp -d)
   mkdir -p "$scratch/lists/partial" "$scratch/cache/archives/partial" "$plugins"
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  # The mirror that this machine's own packages come from.
   local mirror
-  mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -v security | sed -n 1p)}
+  mirror=$("$(dirname "$0")/mirror.sh")
   printf 'deb [signed-by=%s] %s trixie main\n' "$keyring" "$mirror" \
     >"$scratch/sources.list"
   local own_lists=(

@@ -7,8 +7,7 @@ cd "$(dirname "$0")"
 # The client of Debian 12 builds without BuildKit unless told.
 export DOCKER_BUILDKIT=1
 
-# The mirror that this machine's own packages come from.
-mirror=${DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep -v security | sed -n 1p)}
+mirror=$(./mirror.sh)
 debian=debian:trixie-slim
 python=python:3.13-slim-trixie
 postgres=postgres:17-trixie
