@@ -7,7 +7,6 @@ cd "$(dirname "$0")"
 # The client of Debian 12 builds without BuildKit unless told.
 export DOCKER_BUILDKIT=1
 
-mirror=$(./mirror.sh)
 debian=debian:trixie-slim
 python=python:3.13-slim-trixie
 postgres=postgres:17-trixie
@@ -32,6 +31,8 @@ bootstrap_debian() {
     fi
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap >/dev/null
   fi
+  local mirror
+  mirror=$(./mirror.sh)
   say "Building $debian from $mirror"
   local root
   root=$(mktemp -d)
