@@ -158,10 +158,8 @@ class _Cutter:
                         and verb == "WITH"
                         and not body
                     )
-                    or (
-                        current in {"DELETE", "UPDATE", "SET"}
-                        and previous in {"ON", "DELETE", "UPDATE", "CASCADE"}
-                    )
+                    or (current in {"DELETE", "UPDATE"} and previous == "ON")
+                    or (current == "SET" and previous in {"DELETE", "UPDATE"})
                     or (verb == "ALTER" and current in {"ALTER", "DROP", "WITH", "SET"})
                     or (
                         current == "WITH"
