@@ -22,6 +22,7 @@ AGGREGATES = {
     "stdevp",
     "var",
     "varp",
+    "checksum_agg",
     "string_agg",
 }
 RANKINGS = {"row_number", "rank", "dense_rank", "ntile", "lag", "lead", "first_value", "last_value"}
@@ -73,6 +74,8 @@ def aggregate(call: Call, over: Over) -> Typed:
             over(f"{name}({value.sql})"),
             SqlType("varbinary", 8) if kind.name == "rowversion" else kind,
         )
+    if name == "checksum_agg":
+        return Typed(over(f"bit_xor({distinct}{convert(value, INT).sql})"), INT)
     if name == "string_agg":
         return _string_agg(call, value, over, distinct)
     if not kind.is_number:

@@ -8,7 +8,7 @@ from sqlglot import exp
 from standins.sqlserver.conversions import convert
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Expressions, Scope
-from standins.sqlserver.typed import NULL, Typed, common_type, text_literal
+from standins.sqlserver.typed import NULL, Typed, common_type, identifier, text_literal
 from standins.sqlserver.types import (
     BIGINT,
     BIT,
@@ -346,6 +346,29 @@ def _newid(call: Call) -> Typed:
     return Typed("uuid()", UNIQUEIDENTIFIER, nullable=False)
 
 
+@register("checksum", "binary_checksum")
+def _checksum(call: Call) -> Typed:
+    """An int that changes when a value does; not the number SQL Server computes, whose method is not public."""
+    values: list[Typed] = []
+    for node in call.nodes:
+        if isinstance(node, exp.Star):
+            values += [
+                Typed(f"{identifier(source.alias)}.{identifier(column.name)}", column.type)
+                for source in call.scope.sources
+                for column in source.columns
+            ]
+        else:
+            values.append(call.compiler.value(node, call.scope))
+    folds = call.name.lower() == "checksum"
+    texts = [
+        f"lower(rtrim({value.sql}, ' '))"
+        if folds and value.type and value.type.is_string
+        else value.sql
+        for value in values
+    ]
+    return Typed(f"cast((hash({', '.join(texts)}) >> 33) as integer)", INT, nullable=False)
+
+
 @register("isnumeric")
 def _isnumeric(call: Call) -> Typed:
     call.arity(1)
@@ -375,8 +398,6 @@ def _hashbytes(call: Call) -> Typed:
     "switchoffset",
     "todatetimeoffset",
     "format",
-    "checksum",
-    "checksum_agg",
 )
 def _refused(call: Call) -> Typed:
     raise unsupported(f"the function {call.name}")

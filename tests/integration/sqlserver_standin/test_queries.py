@@ -182,6 +182,21 @@ def test_a_table_changes_its_columns_and_keeps_its_rows(
         cursor.execute(f"insert into {schema}.t (id, n) values (1, N'again')")
 
 
+def test_a_checksum_changes_with_the_rows_and_not_with_their_order(
+    cursor: mssql_python.Cursor, people: str
+) -> None:
+    def checksum() -> object:
+        return cursor.execute(f"select checksum_agg(binary_checksum(*)) from {people}").fetchval()
+
+    before = checksum()
+    cursor.execute(f"update {people} set Name = N'Bob' where Id = 2")
+    changed = checksum()
+    assert changed != before
+    cursor.execute(f"update {people} set Name = N'bob' where Id = 2")
+    assert checksum() == before
+    assert cursor.execute("select checksum('A'), checksum('a ')").fetchall()[0][0] is not None
+
+
 def test_the_catalogue_counts_rows_and_tells_keys_and_isolation(
     cursor: mssql_python.Cursor, people: str
 ) -> None:
