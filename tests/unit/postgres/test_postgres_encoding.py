@@ -1,10 +1,16 @@
 """What the CSV encoder writes, byte for byte: the part that Postgres reads by its own rules."""
 
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tranship.errors import ConfigurationError
 from tranship.postgres.casting import fit_batch, plan_column
+from tranship.postgres.conversions import MisfitError, unchanged, whole_ticks
 from tranship.postgres.encoding import Encoder, encode
 from tranship.postgres.hexadecimal import bytes_from_hex, hex_from_bytes
 from tranship.postgres.types import column_type
@@ -44,6 +50,47 @@ def test_hexadecimal_survives_slices_and_nulls() -> None:
     assert bytes_from_hex(texts).equals(array)
     prefixed = pa.array(["x", "\\x", None, "\\x00ff"], pa.large_string()).slice(1)
     assert bytes_from_hex(prefixed, digits_from=2).to_pylist() == [b"", None, b"\x00\xff"]
+
+
+@given(values=st.lists(st.none() | st.binary(max_size=9), max_size=40), start=st.integers(0, 20))
+def test_any_slice_of_bytes_survives_hexadecimal(values: list[bytes | None], start: int) -> None:
+    array = pa.array(values, pa.large_binary()).slice(min(start, len(values)))
+    texts = hex_from_bytes(array)
+    assert texts.to_pylist() == [
+        None if value is None else value.hex() for value in array.to_pylist()
+    ]
+    assert bytes_from_hex(texts).to_pylist() == array.to_pylist()
+
+
+def test_a_slice_is_judged_by_its_own_rows() -> None:
+    array = pa.array([1, 2_000, None, 3_000, 1], pa.int64()).cast(pa.timestamp("us"))
+    convert = whole_ticks(unchanged, 3)
+    assert convert(array.slice(1, 3)).to_pylist() == array.slice(1, 3).to_pylist()
+    with pytest.raises(MisfitError):
+        convert(array.slice(1, 4))
+
+
+def test_common_rows_are_encoded_without_pandas() -> None:
+    program = """
+import sys
+from standins.sample import sample_tables
+from tranship.postgres.casting import fit_batch
+from tranship.postgres.ddl import new_columns
+from tranship.postgres.encoding import Encoder, encode
+from tranship.tables import TableName, TableSchema
+from tranship.writes import WriteRequest
+
+for table in sample_tables(scale=0.01):
+    plans = new_columns(WriteRequest(TableName("a", "b")), TableSchema.from_arrow(table.schema))
+    for encoder in (Encoder.BINARY, Encoder.CSV):
+        fitted = (fit_batch(batch, plans, "a.b", 0) for batch in table.batches())
+        assert sum(map(len, encode(plans, encoder).chunks(fitted))) > 0
+print("pandas" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("text", ["0", "0g", "00 00 "])

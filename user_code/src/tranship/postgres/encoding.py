@@ -108,7 +108,9 @@ def _binary_chunks(plans: list[ColumnPlan], batches: Iterator[pa.RecordBatch]) -
 
 def _csv_chunks(plans: list[ColumnPlan], batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
     """Texts are always quoted and nulls never, so an empty text stays apart from a null."""
-    options = csv.WriteOptions(include_header=False, quoting_style="needed")
+    options = csv.WriteOptions(
+        include_header=False, quoting_style="needed", batch_size=ROWS_PER_CHUNK
+    )
     for part in _slices(batches):
         arrays = [_csv_array(array, plan) for array, plan in zip(part.columns, plans, strict=True)]
         sink = pa.BufferOutputStream()
@@ -122,9 +124,7 @@ def _csv_array(array: pa.Array, plan: ColumnPlan) -> pa.Array:
     if pa.types.is_fixed_size_binary(wire):
         return hex_from_bytes(array.cast(pa.large_binary()))
     if pa.types.is_large_binary(wire):
-        return pc.binary_join_element_wise(_text("\\x"), hex_from_bytes(array), _text(""))
-    if pa.types.is_decimal256(wire) or pa.types.is_decimal128(wire):
-        return array.cast(pa.large_string())
+        return pc.replace_substring_regex(hex_from_bytes(array), pattern="^", replacement=r"\\x")
     if pa.types.is_duration(wire):
         ticks = array.cast(pa.int64()).cast(pa.large_string())
         return pc.binary_join_element_wise(ticks, _text("microseconds"), _text(" "))
@@ -142,26 +142,25 @@ def _text(value: str) -> pa.Scalar:
 def _far_dates(array: pa.Array) -> pa.Array:
     """Dates of years with other than four digits as Julian days, which Postgres reads as well."""
     days = array.cast(pa.int32())
-    near = pc.and_(pc.greater_equal(days, _FIRST_PLAIN_DAY), pc.less(days, _END_OF_PLAIN_DAYS))
-    if pc.all(near).as_py() is not False:
+    if _all_within(days, _FIRST_PLAIN_DAY, _END_OF_PLAIN_DAYS):
         return array
-    texts = [_julian(day.as_py()) for day in days]
-    return pc.if_else(near, array.cast(pa.large_string()), pa.array(texts, pa.large_string()))
+    return pa.array([_julian(day.as_py()) for day in days], pa.large_string())
 
 
 def _far_timestamps(array: pa.Array) -> pa.Array:
     ticks = array.cast(pa.int64())
-    near = pc.and_(
-        pc.greater_equal(ticks, _FIRST_PLAIN_DAY * _MICROSECONDS_PER_DAY),
-        pc.less(ticks, _END_OF_PLAIN_DAYS * _MICROSECONDS_PER_DAY),
-    )
-    if pc.all(near).as_py() is not False:
+    bounds = (day * _MICROSECONDS_PER_DAY for day in (_FIRST_PLAIN_DAY, _END_OF_PLAIN_DAYS))
+    if _all_within(ticks, *bounds):
         return array
     zone = "+00" if array.type.tz else ""
-    texts = [_julian_time(tick.as_py(), zone) for tick in ticks]
-    plain = array.cast(pa.timestamp("us")).cast(pa.large_string())
-    plain = pc.binary_join_element_wise(plain, _text(zone), _text(""))
-    return pc.if_else(near, plain, pa.array(texts, pa.large_string()))
+    return pa.array([_julian_time(tick.as_py(), zone) for tick in ticks], pa.large_string())
+
+
+def _all_within(numbers: pa.Array, first: int, end: int) -> bool:
+    # Only the result becomes Python: comparing an array with a number would import pandas.
+    bounds = pc.min_max(numbers)
+    least, most = bounds["min"].as_py(), bounds["max"].as_py()
+    return least is None or (first <= least and most < end)
 
 
 def _julian(days: int | None) -> str | None:

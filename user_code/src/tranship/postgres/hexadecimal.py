@@ -33,7 +33,7 @@ def bytes_from_hex(array: pa.Array, *, digits_from: int = 0) -> pa.Array:
         [b'\x00\xff', None]
     """
     bounds, data = _values(array)
-    present = np.asarray(array.is_valid())
+    present = _present(array)
     lengths = np.where(present, np.diff(bounds) - digits_from, 0)
     if digits_from:
         texts = np.frombuffer(memoryview(data), np.uint8) if data else np.empty(0, np.uint8)
@@ -64,5 +64,17 @@ def _values(array: pa.Array) -> tuple[np.ndarray, pa.Buffer | None]:
     return bounds, data
 
 
+def _present(array: pa.Array) -> np.ndarray:
+    """Which values are not null. Asking pyarrow for a NumPy array would import pandas."""
+    bits = array.buffers()[0]
+    if bits is None or not array.null_count:
+        return np.ones(len(array), bool)
+    unpacked = np.unpackbits(np.frombuffer(memoryview(bits), np.uint8), bitorder="little")
+    return unpacked[array.offset : array.offset + len(array)].astype(bool)
+
+
 def _validity(array: pa.Array) -> pa.Buffer | None:
-    return array.is_valid().buffers()[1] if array.null_count else None
+    """The array's null bitmap, from its own first value on."""
+    if not array.null_count:
+        return None
+    return pa.py_buffer(np.packbits(_present(array), bitorder="little").tobytes())
