@@ -16,7 +16,7 @@ from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from standins.redshift import wire
-from standins.redshift.errors import BackendError
+from standins.redshift.errors import BackendError, RedshiftError
 from standins.redshift.scram import ScramClient, md5_password
 
 #: Parameters every session of a stand-in gets. Snapshot isolation is Redshift's default and is
@@ -96,6 +96,7 @@ class PrivateStatement:
     def __init__(self, backend: "Backend", sql: str) -> None:
         self._backend, self._sql = backend, sql
         self._queue: asyncio.Queue[list[tuple[bytes, bytes]]] = asyncio.Queue(maxsize=4)
+        self._spoke = asyncio.Event()
         self._failure: dict[str, str] | None = None
         self._ended = False
 
@@ -104,9 +105,19 @@ class PrivateStatement:
         """Whether Postgres said something that was not read yet."""
         return not self._queue.empty()
 
+    async def answer(self) -> None:
+        """Wait until Postgres says something."""
+        self._spoke.clear()
+        if not self.answered:
+            await self._spoke.wait()
+
+    async def _take(self, frames: list[tuple[bytes, bytes]]) -> None:
+        await self._queue.put(frames)
+        self._spoke.set()
+
     async def __aenter__(self) -> "PrivateStatement":
         await self._backend.settled()
-        self._backend.capture = self._queue.put
+        self._backend.capture = self._take
         await self._backend.send(wire.query(self._sql))
         return self
 
@@ -133,8 +144,8 @@ class PrivateStatement:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if isinstance(error, (asyncio.CancelledError, ConnectionError)):
-            return
+        if error is not None and not isinstance(error, (RedshiftError, BackendError)):
+            return  # the session ends, and with it this connection
         async for _ in self.frames():
             pass
         self._backend.capture = None

@@ -39,13 +39,14 @@ class QueryIds:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all sessions share."""
+    """What all sessions share; `running` finds a session by its cancellation key."""
 
     roles: Roles
     faults: Faults
     ids: QueryIds
     s3_endpoint: str | None
     slices: int = 2
+    running: dict[bytes, "Context"] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,8 +54,9 @@ class Context:
     """One session, as its commands see it.
 
     Attributes:
-        last: values behind pg_last_copy_id() and its kin.
         notice: sends the client a notice.
+        last: values behind pg_last_copy_id() and its kin.
+        cancelled: set by a CancelRequest; cleared when a command begins.
     """
 
     backend: Backend
@@ -65,6 +67,7 @@ class Context:
     notice: Callable[[str], None]
     settings: SessionSettings = field(default_factory=SessionSettings)
     last: dict[str, int] = field(default_factory=dict)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def in_transaction(self) -> bool:

@@ -224,14 +224,16 @@ class _Load:
         else:
             return
         producer = asyncio.get_running_loop().run_in_executor(None, produce)
+        refused = asyncio.ensure_future(self._interrupted(statement))
         try:
             sent = 0
-            while (data := await queue.get()) is not None and not statement.answered:
+            while (data := await _first(queue, refused)) is not None:
                 for chunk in chunks(data):
                     await backend.send(wire.frame(b"d", chunk))
                 sent += 1
-                await self._fault(sent)
-            if statement.answered:
+                await self._fault(sent, refused)
+            if refused.done():
+                refused.result()
                 return
             await producer
             await backend.send(wire.frame(b"c"))
@@ -239,21 +241,44 @@ class _Load:
             await backend.send(wire.frame(b"f", wire.cstring("refused by the gateway")))
             raise
         finally:
+            refused.cancel()
             self._stop.set()
             while not queue.empty():
                 queue.get_nowait()
 
-    async def _fault(self, sent: int) -> None:
+    async def _interrupted(self, statement: PrivateStatement) -> None:
+        """Return when Postgres refuses the rows; raise when the client cancels the COPY."""
+        answered = asyncio.ensure_future(statement.answer())
+        cancelled = asyncio.ensure_future(self.context.cancelled.wait())
+        try:
+            await asyncio.wait({answered, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                raise RedshiftError("Query cancelled on user's request", "57014")
+        finally:
+            answered.cancel()
+            cancelled.cancel()
+
+    async def _fault(self, sent: int, refused: asyncio.Future[None]) -> None:
         fault = self.context.services.faults.take("copy") if sent == 1 else None
         if fault is not None and fault.action == "cut":
             raise ConnectionCutError
         if fault is not None:
-            await asyncio.sleep(fault.seconds)
+            await asyncio.wait({refused}, timeout=fault.seconds)
 
     def _translate(self, failure: BackendError) -> None:
         if self.command.format == "parquet" and failure.fields.get("C") in {"22003", "22P03"}:
             raise spectrum(from_backend(failure.fields)["M"]) from failure
         raise failure
+
+
+async def _first(queue: asyncio.Queue[bytes | None], refused: asyncio.Future[None]) -> bytes | None:
+    """The next encoded rows; None at their end, or as soon as Postgres refuses what it has."""
+    getting = asyncio.ensure_future(queue.get())
+    try:
+        await asyncio.wait({getting, refused}, return_when=asyncio.FIRST_COMPLETED)
+        return None if refused.done() else getting.result()
+    finally:
+        getting.cancel()
 
 
 class _StoppedError(Exception):

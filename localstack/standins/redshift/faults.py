@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 
 
-class ConnectionCutError(Exception):
+class ConnectionCutError(ConnectionError):
     """A fault says that this client's connection ends now."""
 
 

@@ -141,7 +141,13 @@ def check_schema(
 def _column_type(column: TableColumn) -> str:
     if column.kind == "numeric":
         return f"DECIMAL({column.precision},{column.scale})"
-    names = {"integer": "INT", "character": "CHAR", "character varying": "VARCHAR"}
+    names = {
+        "integer": "INT",
+        "bigint": "BIGINT",
+        "smallint": "SMALLINT",
+        "character": "CHAR",
+        "character varying": "VARCHAR",
+    }
     name = names.get(column.kind, column.redshift_type.upper())
     return f"{name}({column.max_bytes})" if column.max_bytes else name
 

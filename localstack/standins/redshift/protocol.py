@@ -95,6 +95,7 @@ class Protocol:
             self._strike(statement)
             command = command_for(statement, self._context)
             if command is not None:
+                self._context.cancelled.clear()
                 tag = await command(self._context)
                 self._writer.write(wire.frame(b"C", wire.cstring(tag)))
                 return True
@@ -178,6 +179,7 @@ class Protocol:
             await self._backend.forward(b"E", payload)
             return
         await self._backend.settled()
+        self._context.cancelled.clear()
         tag = await prepared.command(self._context)
         self._writer.write(wire.frame(b"C", wire.cstring(tag)))
 

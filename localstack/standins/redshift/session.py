@@ -84,6 +84,8 @@ class Session:
                 raise wire.ProtocolError(f"unknown startup code {code}")
 
     async def _pass_cancel(self, key: bytes) -> None:
+        if key in self._services.running:  # Postgres hears nothing while it waits for COPY's rows
+            self._services.running[key].cancelled.set()
         _, writer = await self._target.connect()
         writer.write(struct.pack("!II", 8 + len(key), wire.CANCEL_REQUEST) + key)
         await writer.drain()
@@ -114,11 +116,13 @@ class Session:
             context = Context(
                 backend, self._services, catalogue, login.user, session_id, self._notice
             )
+            self._services.running[backend.key] = context
             self._protocol = Protocol(context, self._writer)
             self._greet(backend, login.user)
             backend.relay = self._relay
             await self._frames(self._protocol, pump)
         finally:
+            self._services.running.pop(backend.key, None)
             pump.cancel()
 
     def _greet(self, backend: Backend, user: str) -> None:
