@@ -68,7 +68,10 @@ def test_the_sensor_asks_for_the_changed_tables_and_no_others(
     def tick(cursor: str | None) -> dg.SensorResult:
         source = SqlServerResource(**_from_environment("SQLSERVER"), trust_server_certificate=True)
         with dg.build_sensor_context(
-            instance=instance, cursor=cursor, repository_def=repository, resources={"sqlserver": source}
+            instance=instance,
+            cursor=cursor,
+            repository_def=repository,
+            resources={"sqlserver": source},
         ) as context:
             return sensor.evaluate_tick(context)
 
