@@ -138,7 +138,7 @@ def test_a_missing_partition_expr_shows_the_metadata_to_add(io_manager):
     def visits(context: dg.AssetExecutionContext) -> pd.DataFrame:
         return events(context.partition_key, 1)
 
-    with pytest.raises(dg.Failure, match='metadata={"partition_expr": "OrderDate"}'):
+    with pytest.raises(dg.Failure, match=r'metadata=\{"partition_expr": "OrderDate"\}'):
         dg.materialize([visits], partition_key="2024-01-01", resources={"io_manager": io_manager})
 
 
@@ -149,6 +149,7 @@ def test_multi_partitions_replace_one_combination(io_manager, database):
 
     @dg.asset(partitions_def=both, metadata={"partition_expr": {"day": "at", "region": "region"}})
     def visits(context: dg.AssetExecutionContext) -> pd.DataFrame:
+        assert isinstance(context.partition_key, dg.MultiPartitionKey)
         keys = context.partition_key.keys_by_dimension
         return events(keys["day"], 2).assign(region=keys["region"])
 

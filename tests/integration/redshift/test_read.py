@@ -114,11 +114,11 @@ def test_giving_up_in_the_middle_leaves_no_files(database, reading, sales, stage
 
 
 def test_a_table_that_is_not_there_is_named(settings):
-    with pytest.raises(TableNotFoundError, match="There is no table public.nope"):
+    with pytest.raises(TableNotFoundError, match=r"There is no table public\.nope"):
         read(settings, ReadRequest(TableName("public", "nope")))
 
 
 def test_a_column_that_is_not_there_is_named_beside_those_that_are(database, reading, sales):
     database.write(sales)
-    with pytest.raises(ColumnNotFoundError, match='No such column: "total".*"amount"'):
+    with pytest.raises(ColumnNotFoundError, match=r'No such column: "total".*"amount"'):
         reading(columns=("total",))

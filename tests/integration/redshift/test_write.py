@@ -304,7 +304,7 @@ def test_many_parts_are_loaded_by_one_copy_and_removed(database, staged_keys):
     data = pa.table({"id": pa.array(range(900_000)), "noise": pa.array(range(900_000))})
     settings = replace(database.settings, max_part_bytes=1_000_000, compression="none")
     result = write(settings, WriteRequest(database.table()), Batches.of(data))
-    assert result.details["s3_files"] > 2
+    assert int(result.details["s3_files"]) > 2
     assert result.rows == 900_000
     assert database.rows("select count(*), sum(noise) from {schema}.sales") == [
         (900_000, sum(range(900_000)))

@@ -137,7 +137,8 @@ def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> Transhi
     if code in DENIED:
         return ConnectionFailedError(
             f"{what}: AWS denies {operation} to these credentials: {said}",
-            "Allow it in their IAM policy; the documentation lists the actions that are needed.",
+            "Allow it in their IAM policy. Staging needs s3:PutObject, s3:GetObject, s3:DeleteObject, "
+            "s3:AbortMultipartUpload and s3:ListBucket; signing in redshift:GetClusterCredentials.",
             details=details,
         )
     if code in THROTTLED or status >= 500:
@@ -184,10 +185,10 @@ def _botocore_error(error: Any, doing: str) -> TranshipError:
 
 
 def _client(settings: RedshiftSettings, service: str, endpoint: str | None, **config: Any) -> Any:
-    import boto3
+    from boto3.session import Session
     from botocore.config import Config
 
-    return boto3.session.Session(region_name=settings.region_name).client(
+    return Session(region_name=settings.region_name).client(
         service,
         endpoint_url=endpoint,
         config=Config(

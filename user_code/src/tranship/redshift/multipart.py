@@ -8,35 +8,96 @@ signs with boto3's credential chain.
 import contextlib
 import io
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from typing_extensions import Buffer, override
 
 CHUNK_BYTES = 8 * 1024 * 1024
 """Size of one part of an upload; S3 wants at least 5 MiB and at most 10,000 parts."""
 CHUNKS_IN_FLIGHT = 3
+THREADS = CHUNKS_IN_FLIGHT + 1
+
+
+class Uploads:
+    """Threads that upload, and room for so many chunks in memory, shared by all files of one write.
+
+    Leaving the block waits for every upload that was closed; an upload that was not closed has to be
+    aborted before.
+
+    Args:
+        client: An S3 client of boto3, which is safe to share between threads.
+        bucket: The bucket.
+    """
+
+    def __init__(self, client: Any, bucket: str):
+        self._client = client
+        self._bucket = bucket
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tranship-upload")
+        self._room = threading.Semaphore(CHUNKS_IN_FLIGHT)
+        self._closed: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(wait=True)
+        if error is None:
+            for finished in self._closed:
+                finished.result()
+
+    def open(self, key: str) -> "S3Upload":
+        """Begin an object of that key."""
+        return S3Upload(self, self._client, {"Bucket": self._bucket, "Key": key})
+
+    def send(self, call: Callable[[], dict[str, Any]]) -> Future[dict[str, Any]]:
+        """Upload one chunk in the background; waits while too many are under way."""
+        self._room.acquire()
+
+        def put() -> dict[str, Any]:
+            try:
+                return call()
+            finally:
+                self._room.release()
+
+        return self._pool.submit(put)
+
+    def finish(self, call: Callable[[], None]) -> None:
+        """Finish one object in the background, once its chunks are up."""
+        # It waits in the pool for chunks that were queued before it, so it never waits for its own turn.
+        self._closed.append(self._pool.submit(call))
+
+    def raise_failures(self) -> None:
+        """Raise what went wrong with objects that were closed, as soon as it is known."""
+        for finished in self._closed:
+            if finished.done():
+                finished.result()
 
 
 class S3Upload(io.RawIOBase):
     """A writable file whose bytes become one object when it is closed, and none when it is aborted.
 
     Args:
-        client: An S3 client of boto3, which is safe to share between threads.
-        bucket: The bucket.
-        key: The object's key.
-        pool: Threads that upload.
+        uploads: The threads, which also open these.
+        client: An S3 client of boto3.
+        where: Bucket and key.
 
     Raises:
-        botocore.exceptions.ClientError: From any method, S3's refusal of an earlier part included.
+        botocore.exceptions.ClientError: From any method, S3's refusal of an earlier chunk included.
     """
 
-    def __init__(self, client: Any, bucket: str, key: str, pool: ThreadPoolExecutor):
+    def __init__(self, uploads: Uploads, client: Any, where: dict[str, str]):
         super().__init__()
+        self._uploads = uploads
         self._client = client
-        self._where = {"Bucket": bucket, "Key": key}
-        self._pool = pool
-        self._room = threading.Semaphore(CHUNKS_IN_FLIGHT)
+        self._where = where
         self._buffer = bytearray()
         self._parts: list[Future[dict[str, Any]]] = []
         self._upload_id: str | None = None
@@ -60,15 +121,20 @@ class S3Upload(io.RawIOBase):
 
     @override
     def close(self) -> None:
-        """Finish the object: small ones in one request."""
+        """Finish the object, in the background; a small one in a single request."""
         if self.closed:
             return
-        if not self._discards:
-            if self._upload_id is None:
-                self._client.put_object(**self._where, Body=bytes(self._buffer))
-            else:
-                self._complete()
         super().close()
+        if self._discards:
+            return
+        if self._upload_id is None:
+            body = bytes(self._buffer)
+            self._uploads.finish(lambda: self._client.put_object(**self._where, Body=body))
+        else:
+            if self._buffer:
+                self._send()
+            self._uploads.finish(self._complete)
+        self._buffer = bytearray()
 
     def discard(self) -> None:
         """Swallow whatever is written from now on: the object will be aborted."""
@@ -76,8 +142,9 @@ class S3Upload(io.RawIOBase):
         self._buffer = bytearray()
 
     def abort(self) -> None:
-        """Forget the object; parts that are up already are freed by S3."""
+        """Forget the object; the chunks that are up already are freed by S3."""
         self.discard()
+        self.close()
         for part in self._parts:
             part.cancel()
         for part in self._parts:
@@ -86,35 +153,35 @@ class S3Upload(io.RawIOBase):
                     part.result()
         if self._upload_id is not None:
             self._client.abort_multipart_upload(**self._where, UploadId=self._upload_id)
-        self.close()
 
     def _send(self) -> None:
         self._raise_failures()
         if self._upload_id is None:
             self._upload_id = self._client.create_multipart_upload(**self._where)["UploadId"]
         body, self._buffer = self._buffer, bytearray()
-        self._room.acquire()
-        self._parts.append(self._pool.submit(self._put, len(self._parts) + 1, body))
+        number = len(self._parts) + 1
+        self._parts.append(self._uploads.send(lambda: self._put(number, body)))
 
     def _put(self, number: int, body: bytearray) -> dict[str, Any]:
-        try:
-            reply = self._client.upload_part(
-                **self._where, UploadId=self._upload_id, PartNumber=number, Body=body
-            )
-        finally:
-            self._room.release()
+        reply = self._client.upload_part(
+            **self._where, UploadId=self._upload_id, PartNumber=number, Body=body
+        )
         return {"PartNumber": number, "ETag": reply["ETag"]}
 
     def _raise_failures(self) -> None:
-        """Stop at the first part that failed, instead of encoding on for nothing."""
+        """Stop at the first chunk that failed, instead of encoding on for nothing."""
+        self._uploads.raise_failures()
         for part in self._parts:
             if part.done():
                 part.result()
 
     def _complete(self) -> None:
-        if self._buffer:
-            self._send()
-        parts = [part.result() for part in self._parts]
-        self._client.complete_multipart_upload(
-            **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
-        )
+        try:
+            parts = [part.result() for part in self._parts]
+            self._client.complete_multipart_upload(
+                **self._where, UploadId=self._upload_id, MultipartUpload={"Parts": parts}
+            )
+        except BaseException:
+            with contextlib.suppress(Exception):  # what went wrong before is what counts
+                self.abort()
+            raise

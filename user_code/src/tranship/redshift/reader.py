@@ -285,5 +285,7 @@ def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
         return array
     if pa.types.is_time(wanted):
         # Arrow reads times from texts only as part of a timestamp.
-        array = pc.binary_join_element_wise("1970-01-01", array, " ").cast(pa.timestamp("us"))
+        array = pc.call_function(
+            "binary_join_element_wise", [pa.scalar("1970-01-01"), array, pa.scalar(" ")]
+        ).cast(pa.timestamp("us"))
     return array.cast(wanted)

@@ -75,7 +75,7 @@ class Shaper:
     def _cast(self, column: PlannedColumn, array: pa.Array) -> pa.Array:
         if isinstance(array, pa.ExtensionArray):
             array = array.storage
-        if pa.types.is_dictionary(array.type):
+        if isinstance(array, pa.DictionaryArray):
             array = array.dictionary_decode()
         if array.null_count and (column.name in self._key or not column.nullable):
             raise self._null(column, array)
@@ -99,7 +99,7 @@ class Shaper:
             raise self._does_not_fit(column, array, index, str(error)) from error
 
     def _measure(self, column: PlannedColumn, array: pa.Array) -> None:
-        lengths = pc.binary_length(array)
+        lengths = pc.call_function("binary_length", [array])
         most = pc.max(lengths).as_py() or 0
         known = self.longest.get(column.name)
         if known is not None and most <= known.bytes:

@@ -46,5 +46,6 @@ def _compiled(statement: sa.ClauseElement) -> Statement:
     made = statement.compile(
         dialect=dialect_module.dialect(), compile_kwargs={"render_postcompile": True}
     )
+    values: Any = made.params
     # A value nobody uses keeps the driver substituting, and with it turning %% into %.
-    return str(made), {**made.params, "tranship": None}
+    return str(made), {**values, "tranship": None}

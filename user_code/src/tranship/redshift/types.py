@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/redshift/latest/dg/c_Supported_data_types.ht
 
 import re
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -268,7 +268,7 @@ def _scalar_name(type_: pa.DataType) -> str | None:
     return None
 
 
-def _decimal(type_: pa.DataType, column: str) -> RedshiftType:
+def _decimal(type_: Any, column: str) -> RedshiftType:
     # Arrow allows a negative scale; the digits it drops are whole ones.
     scale = max(type_.scale, 0)
     precision = type_.precision - min(type_.scale, 0)
