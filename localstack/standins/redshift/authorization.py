@@ -58,7 +58,10 @@ def accept_authorization(cursor: Cursor) -> Authorization | None:
 
 
 def _credentials(text: str) -> Authorization:
-    words = dict(part.partition("=")[::2] for part in text.split(";") if part)
+    words: dict[str, str] = {}
+    for part in text.split(";"):
+        name, _, value = part.partition("=")
+        words[name] = value
     if "aws_iam_role" in words:
         return Authorization(roles=tuple(words["aws_iam_role"].split(",")))
     if {"aws_access_key_id", "aws_secret_access_key"} <= set(words):

@@ -72,7 +72,7 @@ class Catalogue:
         Returns:
             The first query id of this start.
         """
-        script = (resources.files(__package__) / "catalogue.sql").read_text()
+        script = (resources.files("standins.redshift") / "catalogue.sql").read_text()
         version = hashlib.sha256(script.encode()).hexdigest()
         names = re.findall(r"^create view (\S+)", script, re.MULTILINE)
         drops = "".join(f"drop view if exists {name} cascade;" for name in names)

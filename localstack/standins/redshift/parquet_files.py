@@ -152,6 +152,12 @@ def _column_type(column: TableColumn) -> str:
     return f"{name}({column.max_bytes})" if column.max_bytes else name
 
 
+def longest_bytes(values: pa.Array) -> int:
+    """The length of the longest text."""
+    lengths = pc.call_function("binary_length", [values])
+    return pc.call_function("max", [lengths]).as_py() or 0
+
+
 def _json_texts(values: pa.Array) -> pa.Array:
     plain = [None if v is None else json.dumps(v, default=str) for v in values.to_pylist()]
     return pa.array(plain, pa.string())
@@ -164,14 +170,14 @@ def _to_target(array: pa.Array, column: TableColumn, item: S3Object) -> pa.Array
     if pa.types.is_timestamp(target) and target.tz is None and array.type.tz is not None:
         array = array.cast(pa.timestamp(array.type.unit, "UTC")).cast(pa.timestamp(array.type.unit))
     elif pa.types.is_timestamp(target) and target.tz and array.type.tz is None:
-        array = pc.assume_timezone(array, "UTC")
+        array = pc.call_function("assume_timezone", [array], pc.AssumeTimezoneOptions("UTC"))
     try:
         array = array if array.type == target else array.cast(target)
     except pa.ArrowInvalid as error:
         text = f"The value of column '{column.name}' cannot be read: {error}. File name: {item.https_url}"
         raise spectrum(text) from error
     if column.max_bytes is not None:
-        longest = pc.max(pc.binary_length(array)).as_py() or 0
+        longest = longest_bytes(array)
         if longest > column.max_bytes:
             raise spectrum(
                 "The length of the data column "

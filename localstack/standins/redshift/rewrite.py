@@ -6,7 +6,7 @@ counterparts; syntax that only Postgres has is a syntax error, as it is on Redsh
 
 from dataclasses import dataclass
 
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from standins.redshift.errors import UNSUPPORTED, RedshiftError, syntax, unsupported_command
 from standins.redshift.statements import Edit, Statement, apply_edits, fold_ascii, literal

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from sqlglot.dialects.redshift import Redshift
 from sqlglot.errors import TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from standins.redshift.errors import SYNTAX, RedshiftError, syntax
 
@@ -212,16 +212,6 @@ class Cursor:
             names.append(self.name(fold=fold))
         self.expect(")")
         return names
-
-    def skip_parentheses(self) -> tuple[int, int]:
-        """Read a balanced group; returns the text positions just inside the parentheses."""
-        start = self.token.end + 1
-        self.expect("(")
-        depth = 1
-        while depth:
-            token = self.next()
-            depth += {"(": 1, ")": -1}.get(self.statement.words[self.position - 1], 0)
-        return start, token.start
 
 
 def fold_ascii(name: str) -> str:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv
@@ -49,7 +49,7 @@ class TextLoad:
         given = [name for name in _COMPRESSIONS if command.flag(name)]
         if len(given) > 1:
             raise RedshiftError(f"{given[0]} and {given[1]} exclude each other", UNSUPPORTED)
-        self._compression = _COMPRESSIONS[given[0]] if given else None
+        self._compression: Any = _COMPRESSIONS[given[0]] if given else None
 
     def batches(self, path: Path, item: S3Object) -> Iterator[pa.RecordBatch]:
         """The rows of one file in the table's types; runs in a thread.
@@ -72,7 +72,7 @@ class TextLoad:
         names = [column.name for column in self._columns]
         invalid: list[Any] = []
 
-        def handle(row: Any) -> str:
+        def handle(row: Any) -> Literal["skip", "error"]:
             invalid.append(row)
             return "skip"
 
@@ -143,7 +143,7 @@ class TextLoad:
 
     def _objects(self, stream: Any, item: S3Object) -> Iterator[tuple[int, Any]]:
         """Each JSON object with its last line; an object may span lines."""
-        waiting = ""
+        waiting, number = "", 0
         for number, text in enumerate(_lines(stream), start=1):
             waiting += text
             if not waiting.strip():

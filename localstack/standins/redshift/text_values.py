@@ -11,10 +11,9 @@ from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from standins.redshift.copy_command import CopyCommand
-from standins.redshift.parquet_files import arrow_type
+from standins.redshift.parquet_files import arrow_type, longest_bytes
 from standins.redshift.types import TableColumn
 
 _TRUE, _FALSE = {"t", "true", "y", "yes", "1"}, {"f", "false", "n", "no", "0"}
@@ -92,7 +91,7 @@ class Converter:
         except pa.ArrowInvalid:
             return None
         limit = self.column.max_bytes
-        return None if limit is not None and max_bytes(values) > limit else found
+        return None if limit is not None and longest_bytes(values) > limit else found
 
     def _one_by_one(self, values: pa.Array) -> tuple[pa.Array, list[Bad]]:
         found: list[Any] = []
@@ -176,14 +175,14 @@ class Converter:
             raise BadValueError(1209, "Numeric Overflow. Column type: Decimal")
         return scaled
 
-    def _date(self, text: str) -> dt.date:
+    def _date(self, text: str) -> dt.date | None:
         try:
             if self._date_format.lower() == "auto":
                 return _first(text, _AUTO_DATES).date()
             return dt.datetime.strptime(text, _strptime(self._date_format)).date()
         except ValueError as error:
             if self._command.flag("ACCEPTANYDATE"):
-                return None  # type: ignore[return-value]
+                return None
             reason = "Invalid Date Format - length must be 10 or more"
             if len(text) >= 10:
                 reason = f"Invalid date format or value [{self._date_format}]"
@@ -205,12 +204,6 @@ class Converter:
         zoned = self.column.kind == "timestamp with time zone"
         value = value.astimezone(dt.UTC) if value.tzinfo else value.replace(tzinfo=dt.UTC)
         return value if zoned else value.replace(tzinfo=None)
-
-
-def max_bytes(values: pa.Array) -> int:
-    """The length of the longest value."""
-    found = pc.max(pc.binary_length(values)).as_py()
-    return found or 0
 
 
 def _strptime(form: str) -> str:

@@ -209,7 +209,7 @@ async def _text(
     async with context.backend.private(sql) as rows:
         async for _, payload in rows.frames():
             if isinstance(payload, wire.Rows):
-                await asyncio.to_thread(sink.write, payload, payload.count)
+                await asyncio.to_thread(sink.write, payload, payload.frames)
     await asyncio.to_thread(sink.close)
 
 

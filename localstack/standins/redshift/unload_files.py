@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -143,7 +143,7 @@ def _tables(feed: ByteFeed, schema: pa.Schema) -> Iterator[pa.Table]:
         return
     reading = {f.name: pa.string() if pa.types.is_binary(f.type) else f.type for f in schema}
     reader = pyarrow.csv.open_csv(
-        pa.PythonFile(_Rejoined(first, feed), mode="r"),
+        cast("IO[bytes]", pa.PythonFile(_Rejoined(first, feed), mode="r")),
         pyarrow.csv.ReadOptions(
             column_names=schema.names, block_size=CSV_BLOCK_BYTES, use_threads=False
         ),

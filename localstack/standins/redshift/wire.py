@@ -143,14 +143,14 @@ def text_columns(names: Sequence[str]) -> bytes:
 class Rows(bytes):
     """Many row frames as one piece: payloads joined (CopyData) or frames as they came (DataRow)."""
 
-    count: int
+    frames: int
 
-    @classmethod
-    def join(cls, pieces: Sequence[bytes], count: int) -> "Rows":
-        """One piece of several."""
-        rows = cls(b"".join(pieces))
-        rows.count = count
-        return rows
+
+def rows_of(pieces: Sequence[bytes], frames: int) -> Rows:
+    """One piece of several."""
+    rows = Rows(b"".join(pieces))
+    rows.frames = frames
+    return rows
 
 
 #: The type of a run of DataRow frames that is passed on untouched.
@@ -185,17 +185,17 @@ class FrameSplitter:
                 count += 1
             else:
                 if run:
-                    yield b"d", Rows.join(run, len(run))
+                    yield b"d", rows_of(run, len(run))
                     run = []
                 if count:
-                    yield RAW_ROWS, Rows.join([buffer[begin:position]], count)
+                    yield RAW_ROWS, rows_of([buffer[begin:position]], count)
                     count = 0
                 yield kind, buffer[position + 5 : end]
             position = end
         if run:
-            yield b"d", Rows.join(run, len(run))
+            yield b"d", rows_of(run, len(run))
         if count:
-            yield RAW_ROWS, Rows.join([buffer[begin:position]], count)
+            yield RAW_ROWS, rows_of([buffer[begin:position]], count)
         self._tail = buffer[position:]
 
 

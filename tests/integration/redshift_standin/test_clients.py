@@ -56,10 +56,10 @@ def test_psycopg2_loads_and_rolls_back(connect, lake: Lake):
 def test_psycopg3_loads_and_rolls_back(standin: RedshiftStandIn, schema, lake: Lake, prepare):
     url = three_rows(lake, "psycopg3")
     with psycopg.connect(standin.url, options=f"-c search_path={schema}") as connection:
-        connection.execute(CREATE, prepare=prepare)
+        connection.execute(CREATE.encode(), prepare=prepare)
         connection.commit()
         copy = f"copy t from '{url}' {lake.authorization} format parquet"
-        connection.execute(copy, prepare=prepare)
+        connection.execute(copy.encode(), prepare=prepare)
         found = connection.execute("select * from t where id >= %s order by id", (2,)).fetchall()
         assert found == [(2, "b"), (3, None)]
         connection.rollback()
@@ -72,7 +72,8 @@ def test_psycopg3_pipelines_are_answered_in_order(standin: RedshiftStandIn, sche
         with connection.pipeline():
             connection.execute(CREATE)
             connection.execute("insert into t values (%s, %s)", (9, "nine"))
-            connection.execute(f"copy t from '{url}' {lake.authorization} format parquet")
+            copy = f"copy t from '{url}' {lake.authorization} format parquet"
+            connection.execute(copy.encode())
             last = connection.execute("select sum(id), count(*) from t")
         assert last.fetchone() == (15, 4)
 
@@ -81,12 +82,17 @@ def test_psycopg3_pipeline_after_an_error_is_skipped(standin: RedshiftStandIn, s
     with psycopg.connect(standin.url, options=f"-c search_path={schema}") as connection:
         connection.execute(CREATE)
         connection.commit()
-        with pytest.raises(psycopg.errors.SyntaxError), connection.pipeline():
-            connection.execute("insert into t values (1, 'a')")
-            connection.execute("insert into t values (1, 'a') on conflict do nothing")
-            connection.execute("insert into t values (2, 'b')")
+        values = ("(1, 'a')", "(1, 'a') on conflict do nothing", "(2, 'b')")
+        with pytest.raises(psycopg.errors.SyntaxError):
+            _run_in_a_pipeline(connection, [f"insert into t values {v}" for v in values])
         connection.rollback()
         assert connection.execute("select count(*) from t").fetchone() == (0,)
+
+
+def _run_in_a_pipeline(connection: psycopg.Connection, statements: list[str]) -> None:
+    with connection.pipeline():
+        for statement in statements:
+            connection.execute(statement.encode())
 
 
 def test_redshift_connector_loads_and_rolls_back(driver, lake: Lake):

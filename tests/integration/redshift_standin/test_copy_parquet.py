@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -48,7 +49,7 @@ def test_every_type_arrives_exactly(database: Database, lake: Lake, schema):
     assert rows[1] == (None,) * len(columns)
 
 
-def two(**columns: pa.Array) -> pa.Table:
+def two(**columns: Any) -> pa.Table:
     return pa.table(columns)
 
 

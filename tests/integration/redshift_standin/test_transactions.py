@@ -161,7 +161,7 @@ def test_a_delayed_copy_can_be_cancelled(table, standin: RedshiftStandIn, lake, 
         thread = threading.Thread(target=cancel_until_it_ends)
         thread.start()
         with pytest.raises(psycopg.errors.QueryCanceled):
-            connection.execute(copy_of(lake, schema))
+            connection.execute(copy_of(lake, schema).encode())
         ended.set()
         thread.join()
         connection.rollback()
