@@ -111,3 +111,13 @@ def test_without_the_binary_encoder_rows_go_as_csv() -> None:
     assert encode(plans).encoder is Encoder.CSV
     with pytest.raises(ConfigurationError, match="needs the package pgpq"):
         encode(plans, Encoder.BINARY)
+
+
+@pytest.mark.parametrize("wanted", [Encoder.BINARY, Encoder.CSV])
+def test_long_texts_are_encoded_a_few_at_a_time(wanted: Encoder) -> None:
+    column = Column("v", pa.large_string())
+    plans = [plan_column(column, column_type(column), "public.t")]
+    batch = pa.record_batch({"v": pa.array(["x" * 1_000_000] * 50, pa.large_string())})
+    sizes = [len(chunk) for chunk in encode(plans, wanted).chunks(iter([batch]))]
+    assert sum(sizes) > 50_000_000
+    assert max(sizes) < 6_000_000

@@ -22,6 +22,7 @@ from tranship.postgres.types import PostgresType
 pc: Any = pyarrow.compute  # its stubs know few of the argument types it takes
 ROWS_PER_CHUNK = 8_192
 """Rows encoded at once: about 2 MB of a 26-column fact. The encoder holds the GIL meanwhile."""
+BYTES_PER_CHUNK = 4 * 2**20
 
 # Days and microseconds of 0001-01-01 and 10000-01-01: outside, years are not four plain digits.
 _FIRST_PLAIN_DAY, _END_OF_PLAIN_DAYS = -719_162, 2_932_897
@@ -82,8 +83,11 @@ def encode(plans: list[ColumnPlan], wanted: Encoder = Encoder.AUTO) -> Encoding:
 
 def _slices(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in batches:
-        for start in range(0, batch.num_rows, ROWS_PER_CHUNK):
-            yield batch.slice(start, ROWS_PER_CHUNK)
+        # Long texts make short slices: what is encoded at once is bounded in bytes too.
+        fitting = BYTES_PER_CHUNK * batch.num_rows // max(batch.nbytes, 1)
+        rows = max(1, min(ROWS_PER_CHUNK, fitting))
+        for start in range(0, batch.num_rows, rows):
+            yield batch.slice(start, rows)
 
 
 def _binary_chunks(plans: list[ColumnPlan], batches: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
