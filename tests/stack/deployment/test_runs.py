@@ -1,0 +1,141 @@
+"""Runs as a user sees them through the public port: they load the warehouse, and every bad end is told."""
+
+import time
+
+import pytest
+from compose_stack import PROBES_REPOSITORY, ComposeStack
+from graphql_client import GraphQLClient
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900), pytest.mark.xdist_group("stack")]
+
+MEGABYTE = 1 << 20
+#: The sample at the scale of the test's stack: tables of fixed size, and some of the others' neighbours.
+FIXED_TABLES = {
+    "stg_DimProductCategory": 4,
+    "stg_DimProductSubcategory": 37,
+    "stg_DimProduct": 606,
+    "stg_DimSalesTerritory": 11,
+}
+
+
+@pytest.fixture(scope="module")
+def etl_run(bad_runs: dict[str, str], dagster: GraphQLClient) -> str:
+    """A finished run of run_etl_job; the bad runs go on beside it."""
+    run_id = dagster.launch("run_etl_job")
+    assert dagster.until(run_id) == "SUCCESS", dagster.messages(run_id)
+    return run_id
+
+
+def test_run_etl_job_loads_every_table(stack: ComposeStack, etl_run: str):
+    with stack.warehouse() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select table_name from information_schema.tables where table_name ~ '^stg_'"
+        )
+        names = {name for (name,) in cursor.fetchall()}
+        rows: dict[str, int] = {}
+        for name in names:
+            cursor.execute(f'select count(*) from "{name}"')
+            (rows[name],) = cursor.fetchone() or (0,)
+    others = {"stg_DimCustomer", "stg_DimDate", "stg_FactInternetSales"}
+    assert names == FIXED_TABLES.keys() | others
+    assert {name: rows[name] for name in FIXED_TABLES} == FIXED_TABLES
+    assert rows == {**_source_rows(stack), **FIXED_TABLES}
+
+
+def test_a_run_has_a_container_of_its_own_with_limits_and_no_rights(
+    stack: ComposeStack, dagster: GraphQLClient, etl_run: str
+):
+    (container,) = stack.run_containers(etl_run)
+    host = container.attrs["HostConfig"]
+    assert container.name == f"tranship-run-run_etl_job-{etl_run.replace('-', '')[:12]}"
+    assert container.attrs["Config"]["Image"] == f"{PROBES_REPOSITORY}:dev"
+    assert container.attrs["Config"]["User"] == "10001:10001"
+    assert container.attrs["State"]["ExitCode"] == 0
+    assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (
+        1024 * MEGABYTE,
+        1_000_000_000,
+        256,
+    )
+    assert (host["ReadonlyRootfs"], host["CapDrop"], host["Privileged"]) == (True, ["ALL"], False)
+    tags = {tag["key"]: tag["value"] for tag in dagster.run(etl_run)["tags"]}
+    assert tags["docker/container_id"] == container.id
+
+
+def test_a_run_container_has_no_way_to_the_gate(stack: ComposeStack, etl_run: str):
+    (container,) = stack.run_containers(etl_run)
+    assert list(container.attrs["NetworkSettings"]["Networks"]) == [f"{stack.project}-runs"]
+    volumes = {mount["Name"] for mount in container.attrs["Mounts"] if mount["Type"] == "volume"}
+    expected = {f"{stack.project}_{name}" for name in ("dagster-secrets", "data-secrets", "spool")}
+    assert volumes == expected
+    assert "docker.sock" not in str(container.attrs["Mounts"])
+
+
+def test_what_a_run_wrote_can_be_read_after_its_container_is_gone(
+    stack: ComposeStack, dagster: GraphQLClient, etl_run: str
+):
+    run_id = dagster.launch("speaking_job")
+    assert dagster.until(run_id) == "SUCCESS", dagster.messages(run_id)
+    (container,) = stack.run_containers(run_id)
+    container.wait(timeout=30)
+    container.remove()
+    assert "a word on standard output from dev" in dagster.output(run_id)
+
+
+def test_what_a_hanging_run_writes_can_be_read_and_terminating_it_ends_its_container(
+    stack: ComposeStack, dagster: GraphQLClient, etl_run: str
+):
+    run_id = dagster.launch("hanging_job")
+    assert dagster.until(run_id, frozenset({"STARTED"})) == "STARTED"
+    until = time.monotonic() + 30
+    while "hanging" not in dagster.output(run_id) and time.monotonic() < until:
+        time.sleep(1)
+    assert "hanging" in dagster.output(run_id)
+    assert dagster.terminate(run_id) == "TerminateRunSuccess"
+    assert dagster.until(run_id) == "CANCELED"
+    (container,) = stack.run_containers(run_id)
+    assert container.status == "exited"
+
+
+def test_a_run_out_of_memory_says_so(bad_runs: dict[str, str], dagster: GraphQLClient):
+    run_id = bad_runs["greedy_job"]
+    assert dagster.until(run_id) == "FAILURE"
+    until = time.monotonic() + 30
+    while "out of memory" not in dagster.messages(run_id) and time.monotonic() < until:
+        time.sleep(1)
+    assert "out of memory. Its limit is 384 MiB" in dagster.messages(run_id)
+
+
+def test_a_crashed_worker_is_told_of_and_run_again(
+    bad_runs: dict[str, str], dagster: GraphQLClient
+):
+    first = bad_runs["crashing_job"]
+    assert dagster.until(first) == "FAILURE"
+    assert "ended with exit code 137" in dagster.messages(first)
+    # What it wrote before it vanished is not lost.
+    assert "about to vanish" in dagster.output(first)
+    until = time.monotonic() + 60
+    while len(dagster.runs("crashing_job")) < 2 and time.monotonic() < until:
+        time.sleep(1)
+    again = dagster.runs("crashing_job")[0]["runId"]
+    assert again != first
+    assert dagster.until(again) == "SUCCESS"
+
+
+def test_a_run_that_asks_for_more_than_the_ceiling_fails_with_the_ceiling_named(
+    stack: ComposeStack, dagster: GraphQLClient
+):
+    run_id = dagster.launch("speaking_job", {"tranship/memory": "64g"})
+    assert dagster.until(run_id) == "FAILURE"
+    assert "4 GiB" in dagster.messages(run_id)
+    assert stack.run_containers(run_id) == []
+
+
+def _source_rows(stack: ComposeStack) -> dict[str, int]:
+    """How many rows each table has in the source, as its loader counted them."""
+    rows: dict[str, int] = {}
+    for line in stack.container("sqlserver-sample").logs().decode().splitlines():
+        name, _, rest = line.partition(" ")
+        count = rest.split()[:1]
+        if count and count[0].replace(",", "").isdigit():
+            rows[f"stg_{name}"] = int(count[0].replace(",", ""))
+    return rows

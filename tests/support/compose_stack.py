@@ -1,0 +1,201 @@
+"""The whole stack on a real engine, under a project name and ports of its own, and what is left of it on failure."""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import docker
+import psycopg2
+from docker.models.containers import Container
+from psycopg2 import extensions
+
+ROOT = Path(__file__).parents[2]
+FILES = ("docker-compose.yml", "docker-compose.standin.yml")
+PORTS = (
+    "TRANSHIP_WEBSERVER_HOST_PORT",
+    "TRANSHIP_SQLSERVER_HOST_PORT",
+    "TRANSHIP_WAREHOUSE_HOST_PORT",
+    "TRANSHIP_REDSHIFT_HOST_PORT",
+    "TRANSHIP_LOCALSTACK_HOST_PORT",
+)
+PROBES_REPOSITORY = "tranship/probes"
+UP_SECONDS = 300
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class StackError(AssertionError):
+    """A compose command failed; the text has the end of what it wrote."""
+
+
+class ComposeStack:
+    """One deployment of docker-compose.yml with the stand-in overlay.
+
+    Its user code is the real one plus tests/stack/probes: jobs that hang, crash and eat memory.
+
+    Args:
+        directory: Where secrets and, on failure, diagnostics are kept.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.project = f"tranship-test-{secrets.token_hex(3)}"
+        self.engine = docker.from_env()
+        self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        given = directory / "secrets"
+        given.mkdir(parents=True)
+        given.chmod(0o755)
+        self.environment = {
+            **_without_settings(os.environ),
+            **{name: str(port) for name, port in self.ports.items()},
+            "TRANSHIP_SECRETS_DIRECTORY": str(given),
+            "TRANSHIP_SAMPLE_SCALE": "0.1",
+            # Behind a proxy with an authority of its own, the host's bundle has it.
+            "TRANSHIP_EXTRA_CA": str(CERTIFICATES) if CERTIFICATES.exists() else "/dev/null",
+            "DOCKER_BUILDKIT": "1",
+        }
+
+    # ---- compose ----
+
+    def compose(
+        self, *arguments: str, seconds: float = 120, environment: Mapping[str, str] | None = None
+    ) -> str:
+        """Run one compose command on this project; gives its standard output.
+
+        Raises:
+            StackError: It failed or took too long.
+        """
+        files = [part for file in FILES for part in ("--file", str(ROOT / file))]
+        command = ["docker", "compose", "--project-name", self.project, *files, *arguments]
+        return self._run(command, seconds, environment)
+
+    def build(self) -> None:
+        """Build every image as users do, then the user code with the probes in it."""
+        self.compose("build", "--quiet", seconds=900)
+        self.build_probes("dev")
+
+    def build_probes(self, tag: str) -> None:
+        """Build the user code's image with the probes in it, which know this tag."""
+        context = str(ROOT / "tests/stack/probes")
+        argument = f"PROBE_VERSION={tag}"
+        image = f"{PROBES_REPOSITORY}:{tag}"
+        command = ["docker", "build", "--quiet", "--build-arg", argument, "--tag", image, context]
+        self._run(command, 120, None)
+        self.environment["TRANSHIP_USER_CODE_IMAGE"] = PROBES_REPOSITORY
+
+    def up(self, *services: str) -> None:
+        """Start the stack, or some services of it, and wait until every one is healthy."""
+        self.compose("up", "--detach", "--no-build", "--wait", *services, seconds=UP_SECONDS)
+
+    def down(self, *options: str) -> None:
+        """Stop the stack and remove its run containers, which compose does not know."""
+        for container in self.run_containers():
+            container.remove(force=True, v=True)
+        self.compose("down", "--timeout", "10", *options)
+
+    def _run(
+        self, command: Sequence[str], seconds: float, environment: Mapping[str, str] | None
+    ) -> str:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env={**self.environment, **(environment or {})},
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as expired:
+            raise StackError(f"{' '.join(command)} took longer than {seconds:g} s") from expired
+        if done.returncode:
+            raise StackError(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+        return done.stdout
+
+    # ---- containers ----
+
+    def container(self, service: str) -> Container:
+        """The container of a service, also when it has ended."""
+        (found,) = self._labelled(*self._ours(), f"com.docker.compose.service={service}")
+        return found
+
+    def run_containers(self, run_id: str = "") -> list[Container]:
+        """The run containers of this deployment, or of one run, running or not."""
+        run = [f"dagster/run_id={run_id}"] if run_id else []
+        return self._labelled(f"tranship/deployment={self.project}", *run)
+
+    def _ours(self) -> tuple[str, ...]:
+        # Compose labels the images it builds as well, so run containers inherit project and service, but not this.
+        return f"com.docker.compose.project={self.project}", "com.docker.compose.oneoff=False"
+
+    def _labelled(self, *labels: str) -> list[Container]:
+        filters: dict[str, str | list[str] | bool] = {"label": list(labels)}
+        return self.engine.containers.list(all=True, filters=filters)
+
+    def python(self, service: str, code: str) -> tuple[int, str]:
+        """Run Python code inside a service; gives exit code and output."""
+        result = self.container(service).exec_run(["python", "-c", code])
+        assert isinstance(result.output, bytes)
+        return result.exit_code or 0, result.output.decode()
+
+    def secret(self, name: str) -> str:
+        """A data system's password, as the stack made it."""
+        code = f"print(open('/run/secrets/data/{name}').read(), end='')"
+        return self.python("user-code", code)[1]
+
+    # ---- systems ----
+
+    @property
+    def graphql(self) -> str:
+        """The address of the webserver's GraphQL, as a user reaches it."""
+        return f"http://127.0.0.1:{self.ports['TRANSHIP_WEBSERVER_HOST_PORT']}/graphql"
+
+    @contextlib.contextmanager
+    def warehouse(self):
+        """A connection to the warehouse through its port on 127.0.0.1."""
+        connection: extensions.connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=self.ports["TRANSHIP_WAREHOUSE_HOST_PORT"],
+            dbname="warehouse",
+            user="warehouse",
+            password=self.secret("TRANSHIP_POSTGRES_PASSWORD"),
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    # ---- what is left on failure ----
+
+    def keep_diagnostics(self) -> Path:
+        """Write what is known of every container to a directory; no secret is in it, by design of the stack."""
+        given = os.environ.get("TRANSHIP_DIAGNOSTICS_DIRECTORY")
+        directory = Path(given) if given else self.directory / "diagnostics"
+        directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(StackError):
+            (directory / "ps.txt").write_text(self.compose("ps", "--all", "--no-trunc"))
+        services = self._labelled(*self._ours())
+        for container in [*services, *self.run_containers()]:
+            state = json.dumps(container.attrs, indent=1)
+            (directory / f"{container.name}.json").write_text(state)
+            (directory / f"{container.name}.log").write_bytes(container.logs(tail=500))
+        return directory
+
+
+def _free_ports(count: int) -> list[int]:
+    # All held at once, so that they differ.
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would change the stack: its defaults are what is tested."""
+    ours = ("TRANSHIP_", "DAGSTER_", "AWS_", "ETL_", "COMPOSE_", "MSSQL_", "ACCEPT_EULA")
+    return {name: value for name, value in environment.items() if not name.startswith(ours)}
