@@ -58,7 +58,9 @@ def test_the_tutorials_pair_of_ops_moves_its_one_table(repository, instance, que
 def test_a_run_reports_each_table_as_materialized_and_checked(repository, instance):
     result = run(repository, instance, "run_etl_job", ["dbo.DimProductCategory", "dbo.DimDate"])
     materialized = {
-        event.asset_key.path[-1]: event.step_materialization_data.materialization.metadata
+        event.step_materialization_data.materialization.asset_key.path[
+            -1
+        ]: event.step_materialization_data.materialization.metadata
         for event in result.all_events
         if event.is_step_materialization
     }

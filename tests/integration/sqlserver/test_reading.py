@@ -7,9 +7,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
+from tranship.comparisons import sql_column
 from tranship.errors import ColumnNotFoundError, UnsupportedTypeError, ValueDoesNotFitError
 from tranship.reads import ReadRequest
-from tranship.slices import KeyRange, TimeWindow, Values, WholeTable, sql_column
+from tranship.slices import KeyRange, TimeWindow, Values, WholeTable
 from tranship.sqlserver.nul import OnNul
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.reader import read

@@ -65,3 +65,13 @@ def test_a_result_knows_its_rate_even_where_it_took_no_time(seconds: float, rate
     )
 
     assert result.rows_per_second == rate
+
+
+def test_modes_may_be_given_as_texts_and_a_wrong_one_is_named():
+    table = TableName("public", "t")
+    assert WriteRequest(table, mode="append").mode is WriteMode.APPEND  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ConfigurationError) as raised:
+        WriteRequest(table, mode="upsert")  # pyright: ignore[reportArgumentType]
+    assert str(raised.value) == (
+        "mode of the write to public.t is 'upsert'. It is one of replace, append, merge."
+    )

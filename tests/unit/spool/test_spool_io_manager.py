@@ -140,7 +140,8 @@ def test_a_missing_file_says_how_to_get_it_back(spool: SpoolIOManager, tmp_path:
 
     result = pass_on.execute_in_process(raise_on_error=False)
     (failure,) = [event for event in result.all_events if event.is_step_failure]
-    text = failure.step_failure_data.user_failure_data.description
+    said = failure.step_failure_data.user_failure_data
+    text = (said and said.description) or ""
     assert 'What step give gave as "result" is no longer in' in text
     assert "raise keep_days" in text
 

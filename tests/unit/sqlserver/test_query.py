@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
+from tranship.comparisons import sql_column
 from tranship.errors import ColumnNotFoundError, ConfigurationError, UnsupportedTypeError
 from tranship.reads import ReadRequest
-from tranship.slices import AllOf, KeyRange, Slice, Values, WholeTable, sql_column
+from tranship.slices import AllOf, KeyRange, Slice, Values, WholeTable
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import build_query
 from tranship.sqlserver.statements import CompiledStatement, compile_statement

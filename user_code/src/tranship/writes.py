@@ -7,10 +7,13 @@ gives the same table (except `append`, which adds its rows each time).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 from tranship.errors import ConfigurationError
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName, TableSchema
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class WriteMode(StrEnum):
@@ -61,6 +64,10 @@ class WriteRequest:
     column_types: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Texts are as good as the enums; they come from metadata and configuration.
+        object.__setattr__(self, "mode", _choice(WriteMode, self.mode, "mode", self.table))
+        change = _choice(OnSchemaChange, self.on_schema_change, "on_schema_change", self.table)
+        object.__setattr__(self, "on_schema_change", change)
         if self.mode is WriteMode.MERGE and not self.key:
             raise ConfigurationError(
                 f"Merging into {self.table} needs to know what identifies a row.",
@@ -70,6 +77,16 @@ class WriteRequest:
     def __str__(self) -> str:
         scope = "" if isinstance(self.slice, WholeTable) else f" where {self.slice}"
         return f"{self.mode} of {self.table}{scope}"
+
+
+def _choice(choices: type[Choice], value: str, setting: str, table: TableName) -> Choice:
+    try:
+        return choices(value)
+    except ValueError as error:
+        allowed = ", ".join(choices)
+        raise ConfigurationError(
+            f"{setting} of the write to {table} is {value!r}.", f"It is one of {allowed}."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
