@@ -110,6 +110,10 @@ class Catalogue:
         if self.password_hash(user) is None:
             self._run(composed.SQL("create role {} login").format(composed.Identifier(user)))
 
+    def has_database(self, name: str) -> bool:
+        """Whether Postgres has a database of this name."""
+        return bool(self._run("select 1 from pg_database where datname = %s", (name,)))
+
     def password_hash(self, user: str) -> str | None:
         """What Postgres keeps of a user's password; empty if it has none, None without the user."""
         rows = self._run(

@@ -101,6 +101,8 @@ class Session:
         password = payload.rstrip(b"\0").decode()
         await asyncio.to_thread(authenticate, default, login, password)
         database = parameters.get("database") or login.user
+        if not await asyncio.to_thread(default.has_database, database):
+            raise RedshiftError(f'database "{database}" does not exist', "3D000")
         return login, await self._catalogue_of(database), database
 
     async def _serve(self, parameters: dict[str, str]) -> None:

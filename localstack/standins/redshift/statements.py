@@ -20,6 +20,7 @@ from standins.redshift.errors import SYNTAX, RedshiftError, syntax
 #: Above this size an INSERT's values are scanned by one regular expression, not token by token.
 BIG_STATEMENT_CHARS = 65_536
 _PIECES = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|;""", re.DOTALL)
+_AFTER_VALUES = re.compile(_PIECES.pattern + r"|\b(?:on|returning)\b", re.DOTALL | re.IGNORECASE)
 _STRINGS = {TokenType.STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING}
 
 
@@ -124,16 +125,16 @@ def _split_big(sql: str) -> list[str]:
 
 
 def _big(sql: str) -> Statement:
-    """A long INSERT is tokenized up to VALUES and after its last row; others wholly."""
+    """A long INSERT is tokenized up to VALUES, and from ON or RETURNING on; others wholly."""
     head = re.match(r"\s*insert\s+into\b.{0,20000}?\bvalues\b", sql, re.IGNORECASE | re.DOTALL)
     if len(sql) <= BIG_STATEMENT_CHARS or head is None:
         return Statement(sql, tokenize(sql))
-    last = max((match.end() for match in _PIECES.finditer(sql, head.end())), default=head.end())
-    last = max(last, sql.rfind(")") if sql.rfind(")") > last else last)
-    tail = tokenize(sql[last:])
+    ends = (m for m in _AFTER_VALUES.finditer(sql, head.end()) if m[0][0] not in "'\"-/;")
+    begin = next((match.start() for match in ends), len(sql))
+    tail = tokenize(sql[begin:])
     for token in tail:
-        token.start += last
-        token.end += last
+        token.start += begin
+        token.end += begin
     return Statement(sql, [*tokenize(head[0]), *tail])
 
 

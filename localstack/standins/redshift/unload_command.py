@@ -1,5 +1,6 @@
 """Reading an UNLOAD statement: https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html."""
 
+import re
 from dataclasses import dataclass, field
 
 from standins.redshift.authorization import Authorization, accept_authorization
@@ -9,9 +10,11 @@ from standins.redshift.statements import Cursor, Statement, split
 from standins.redshift.storage import split_url
 
 MEGABYTE = 1024 * 1024
+GIGABYTE = 1024 * MEGABYTE
 #: https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html#unload-parameters
-MAX_FILE_BYTES = int(6.2 * 1024 * MEGABYTE)
+MAX_FILE_BYTES = int(6.2 * GIGABYTE)
 MIN_FILE_BYTES = 5 * MEGABYTE
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*(mb|gb)?\b", re.IGNORECASE)
 _FLAGS = {
     "HEADER", "ADDQUOTES", "ESCAPE", "ALLOWOVERWRITE", "CLEANPATH", "GZIP", "BZIP2", "ZSTD",
 }  # fmt: skip
@@ -121,18 +124,14 @@ def _option(cursor: Cursor, command: UnloadCommand) -> None:
 
 def _size(cursor: Cursor) -> int:
     cursor.accept("AS")
-    number = cursor.next().text
-    if cursor.accept("."):
-        number += "." + cursor.next().text
-    unit = MEGABYTE
-    if cursor.accept("GB"):
-        unit *= 1024
-    else:
-        cursor.accept("MB")
-    try:
-        return int(float(number) * unit)
-    except ValueError:
-        raise RedshiftError(f'syntax error at or near "{number}"', SYNTAX) from None
+    match = _NUMBER.match(cursor.statement.text, cursor.token.start)
+    if match is None:
+        raise cursor.unexpected()
+    # The tokenizer takes "0.5gb" apart in its own way: read on behind what was matched.
+    while not cursor.done and cursor.token.start < match.end():
+        cursor.next()
+    unit = MEGABYTE if (match[2] or "mb").lower() == "mb" else GIGABYTE
+    return int(float(match[1]) * unit)
 
 
 def _check(command: UnloadCommand) -> None:

@@ -178,18 +178,18 @@ class FrameSplitter:
             end = position + 1 + length
             if end > size:
                 break
+            if run and kind != b"d":
+                yield b"d", rows_of(run, len(run))
+                run = []
+            if count and kind != b"D":
+                yield RAW_ROWS, rows_of([buffer[begin:position]], count)
+                count = 0
             if kind == b"d":
                 run.append(buffer[position + 5 : end])
             elif relay and kind == b"D":
                 begin = begin if count else position
                 count += 1
             else:
-                if run:
-                    yield b"d", rows_of(run, len(run))
-                    run = []
-                if count:
-                    yield RAW_ROWS, rows_of([buffer[begin:position]], count)
-                    count = 0
                 yield kind, buffer[position + 5 : end]
             position = end
         if run:
