@@ -154,6 +154,12 @@ def test_temporary_credentials_are_fetched_for_a_cluster_and_kept_until_they_exp
     assert late.get() is not late.get()
 
 
+def test_rows_are_written_with_temporary_credentials(cluster, database, sales):
+    _, name = cluster
+    settings = replace(database.settings, password=None, cluster_identifier=name)
+    assert write(settings, WriteRequest(database.table()), Batches.of(sales)).rows == 3
+
+
 def test_an_unknown_cluster_is_named(settings, sales, database):
     unknown = replace(settings, password=None, cluster_identifier="nowhere")
     with pytest.raises(ConfigurationError, match="there is no cluster 'nowhere' in us-east-1"):

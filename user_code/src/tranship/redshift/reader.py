@@ -35,6 +35,8 @@ from tranship.tables import Column, TableName, TableSchema, column_not_found
 FILES_AHEAD = 3
 UNLOADED_FILE_MEGABYTES = 32
 """Size of unloaded files. `FILES_AHEAD` of them are in memory while they are read."""
+ROWS_PER_FETCH = 1000
+"""The most that a cluster of one node allows: https://docs.aws.amazon.com/redshift/latest/dg/fetch.html"""
 CURSOR_NAME = "tranship_read"
 
 
@@ -146,7 +148,7 @@ class _Reading:
         connection.autocommit = False  # a named cursor lives in a transaction
         with translated(self.settings, doing), connection.cursor(CURSOR_NAME) as cursor:
             cursor.execute(*self.statement)
-            while rows := cursor.fetchmany(ROWS_PER_BATCH):
+            for rows in _gathered(cursor):
                 arrays = [
                     _array(values, field)
                     for values, field in zip(zip(*rows, strict=True), self.schema, strict=True)
@@ -263,6 +265,18 @@ def _expression(column: Column, *, for_unload: bool) -> sa.ColumnElement[Any]:
         # UNLOAD to Parquet has no TIME.
         return sa.cast(plain, sa.String(16)).label(quoted_name(column.name, quote=True))
     return plain
+
+
+def _gathered(cursor: Any) -> Iterator[list[tuple[Any, ...]]]:
+    """A cursor's rows, a batch at a time."""
+    waiting: list[tuple[Any, ...]] = []
+    while rows := cursor.fetchmany(ROWS_PER_FETCH):
+        waiting += rows
+        if len(waiting) >= ROWS_PER_BATCH:
+            yield waiting
+            waiting = []
+    if waiting:
+        yield waiting
 
 
 def _array(values: tuple[Any, ...], field: pa.Field) -> pa.Array:

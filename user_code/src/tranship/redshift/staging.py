@@ -223,6 +223,7 @@ class _Part:
 
     def __init__(self, area: StagingArea, key: str, schema: pa.Schema, uploads: Uploads):
         settings = area.settings
+        self._area = area
         self._limit = settings.max_part_bytes
         self._url = area.url(key)
         self._upload = uploads.open(key)
@@ -250,7 +251,12 @@ class _Part:
         # Closing the writer emits a footer, which must not reach S3.
         self._upload.discard()
         self._writer.close()
-        self._upload.abort()
+        try:
+            with aws_errors(self._area.settings, f"aborting the upload of {self._url}"):
+                self._upload.abort()
+        except TranshipError as left:
+            # What went wrong before is what counts; the bucket's lifecycle rule ends the upload.
+            self._area.log.warning("An upload was left unfinished: %s", left)
 
     @property
     def has_room(self) -> bool:
