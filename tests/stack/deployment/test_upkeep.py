@@ -75,9 +75,13 @@ def test_history_and_data_are_there_after_down_and_up(stack: ComposeStack, dagst
     loaded = dagster.launch("dim_product_category_job")
     assert dagster.until(loaded) == "SUCCESS", dagster.messages(loaded)
     secret = stack.secret("TRANSHIP_POSTGRES_PASSWORD")
+    spoken = dagster.runs("speaking_job")[0]["runId"]
+    output = dagster.output(spoken)
+    assert "a word on standard output" in output
     stack.down()
     stack.up()
     assert dagster.run(loaded)["status"] == "SUCCESS"
+    assert dagster.output(spoken) == output
     assert stack.secret("TRANSHIP_POSTGRES_PASSWORD") == secret
     with stack.warehouse() as connection, connection.cursor() as cursor:
         cursor.execute('select count(*) from "stg_DimProductCategory"')
