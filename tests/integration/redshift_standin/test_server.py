@@ -154,6 +154,34 @@ def test_the_command_serves_until_it_is_told_to_end(
     connection.close()
 
 
+def test_the_command_ends_with_its_parent(embedded_postgres, lake: Lake, tmp_path: Path):
+    url = embedded_postgres.create_database("standin_orphan").replace("+psycopg2", "")
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "standins", "redshift", "--port", "0", "--postgres", url]
+    command += ["--s3-endpoint", lake.endpoint, "--ready-file", str(ready), "--exit-with-parent"]
+    script = (
+        "import pathlib, subprocess, sys, time\n"
+        f"ready, child = pathlib.Path({str(ready)!r}), subprocess.Popen({command!r})\n"
+        "while not ready.exists() and child.poll() is None: time.sleep(0.05)\n"
+        "print(child.pid)"
+    )
+    parent = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60, check=True
+    )
+    deadline = time.monotonic() + 15
+    while (runs := _runs(int(parent.stdout))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not runs
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process exists and is more than an entry that nobody collected yet."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
 def test_the_command_needs_a_password(tmp_path: Path):
     command = [sys.executable, "-m", "standins", "redshift", "--postgres", "postgresql://a@h/b"]
     environment = {k: v for k, v in os.environ.items() if k not in {"PGPASSWORD"}}

@@ -144,6 +144,7 @@ def test_a_target_in_use_is_refused_unless_told_otherwise(table: Database, lake:
         ("select 1", "parquet gzip", "0A000", "GZIP argument is not supported for PARQUET"),
         ("select 1", "parquet allowoverwrite cleanpath", "0A000", "cannot be specified together"),
         ("select 1", "parquet maxfilesize 1 mb", "22023", "MAXFILESIZE must be between"),
+        ("select 1", "csv zstd", "0A000", "ZSTD is not supported by the stand-in"),
         ("select 1", "parquet nonsense", "42601", 'syntax error at or near "nonsense"'),
     ],
 )
