@@ -60,11 +60,12 @@ def s3_client(settings: RedshiftSettings) -> Any:
         ConfigurationError: boto3 is not installed, or there is no region.
     """
     with aws_errors(settings, "connecting to S3"):
-        client = _client(settings, "s3", settings.s3_endpoint_url)
+        session = _session(settings)
+        client = _client(session, "s3", settings.s3_endpoint_url)
         if AMAZON in client.meta.endpoint_url:
             return client
         # Other S3 servers rarely answer to one host name for each bucket.
-        return _client(settings, "s3", settings.s3_endpoint_url, s3={"addressing_style": "path"})
+        return _client(session, "s3", settings.s3_endpoint_url, s3={"addressing_style": "path"})
 
 
 def api_client(settings: RedshiftSettings, service: str) -> Any:
@@ -74,7 +75,7 @@ def api_client(settings: RedshiftSettings, service: str) -> Any:
         ConfigurationError: boto3 is not installed, or there is no region.
     """
     with aws_errors(settings, f"connecting to {service}"):
-        return _client(settings, service, settings.aws_endpoint_url)
+        return _client(_session(settings), service, settings.aws_endpoint_url)
 
 
 @contextmanager
@@ -184,11 +185,16 @@ def _botocore_error(error: Any, doing: str) -> TranshipError:
     return ConfigurationError(f"{what}: {error}")
 
 
-def _client(settings: RedshiftSettings, service: str, endpoint: str | None, **config: Any) -> Any:
+def _session(settings: RedshiftSettings) -> Any:
     from boto3.session import Session
+
+    return Session(region_name=settings.region_name)
+
+
+def _client(session: Any, service: str, endpoint: str | None, **config: Any) -> Any:
     from botocore.config import Config
 
-    return Session(region_name=settings.region_name).client(
+    return session.client(
         service,
         endpoint_url=endpoint,
         config=Config(
