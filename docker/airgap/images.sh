@@ -11,7 +11,16 @@ debian=debian:trixie-slim
 python=python:3.13-slim-trixie
 postgres=postgres:17-trixie
 
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+log=$scratch/log
+
 say() { printf '%s\n' "$*" >&2; }
+give_up() {
+  say "$1 The end of what it said:"
+  tail -n 20 "$log" >&2
+  exit 1
+}
 exists() { docker image inspect "$1" >/dev/null 2>&1; }
 
 # Asked once: without a registry, each further try would cost its own timeout.
@@ -29,26 +38,22 @@ bootstrap_debian() {
       say "Building base images needs debootstrap and root: sudo apt-get install debootstrap && sudo $0"
       return 1
     fi
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends debootstrap >/dev/null
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap; } \
+      >"$log" 2>&1 || give_up "debootstrap was not installed."
   fi
   local mirror
   mirror=$(./mirror.sh)
   say "Building $debian from $mirror"
-  local root
-  root=$(mktemp -d)
-  # shellcheck disable=SC2064  # the directory of now, not of then
-  trap "rm -rf '$root'" EXIT
-  debootstrap --variant=minbase trixie "$root" "$mirror" >"$root.log" 2>&1 || { tail -n 20 "$root.log" >&2; return 1; }
+  local root=$scratch/debian
+  debootstrap --variant=minbase trixie "$root" "$mirror" >"$log" 2>&1 || give_up "debootstrap failed."
   rm -rf "${root:?}"/var/{cache/apt,lib/apt/lists,log}/* "${root:?}"/usr/share/{doc,man,info,locale}/* \
-    "${root:?}"/dev/* "$root".log
+    "${root:?}"/dev/*
   # What the public image has as well: package managers must neither start services nor keep archives.
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
   chmod 755 "$root/usr/sbin/policy-rc.d"
   printf 'APT::Keep-Downloaded-Packages "false";\nAcquire::Languages "none";\n' >"$root/etc/apt/apt.conf.d/docker"
   printf 'path-exclude /usr/share/%s/*\n' doc man info locale >"$root/etc/dpkg/dpkg.cfg.d/docker"
   tar -C "$root" --numeric-owner -c . | docker import -c 'CMD ["bash"]' - "$debian" >/dev/null
-  rm -rf "$root"
-  trap - EXIT
 }
 
 see_to() {
@@ -57,7 +62,7 @@ see_to() {
   if registry_answers && timeout 600 docker pull -q "$image" >/dev/null; then return; fi
   exists "$debian" || bootstrap_debian
   say "Building $image from Debian packages"
-  docker build -q --tag "$image" --file "$dockerfile" . >/dev/null
+  docker build --tag "$image" --file "$dockerfile" . >"$log" 2>&1 || give_up "Building $image failed."
 }
 
 see_to "$python" python.Dockerfile

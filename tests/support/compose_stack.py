@@ -16,7 +16,7 @@ from psycopg2 import extensions
 
 ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "docker-compose.standin.yml")
-PORTS = (
+PORTS: tuple[str, ...] = (
     "TRANSHIP_WEBSERVER_HOST_PORT",
     "TRANSHIP_SQLSERVER_HOST_PORT",
     "TRANSHIP_WAREHOUSE_HOST_PORT",
@@ -154,20 +154,29 @@ class ComposeStack:
         """The address of the webserver's GraphQL, as a user reaches it."""
         return f"http://127.0.0.1:{self.ports['TRANSHIP_WEBSERVER_HOST_PORT']}/graphql"
 
-    @contextlib.contextmanager
-    def warehouse(self):
+    def warehouse(self) -> contextlib.closing[extensions.connection]:
         """A connection to the warehouse through its port on 127.0.0.1."""
-        connection: extensions.connection = psycopg2.connect(
-            host="127.0.0.1",
-            port=self.ports["TRANSHIP_WAREHOUSE_HOST_PORT"],
-            dbname="warehouse",
-            user="warehouse",
-            password=self.secret("TRANSHIP_POSTGRES_PASSWORD"),
+        return self._connected(
+            "TRANSHIP_WAREHOUSE_HOST_PORT", "TRANSHIP_POSTGRES_PASSWORD", "warehouse", "warehouse"
         )
-        try:
-            yield connection
-        finally:
-            connection.close()
+
+    def redshift(self) -> contextlib.closing[extensions.connection]:
+        """A connection to the Redshift stand-in through its port on 127.0.0.1."""
+        return self._connected(
+            "TRANSHIP_REDSHIFT_HOST_PORT", "TRANSHIP_REDSHIFT_PASSWORD", "dev", "awsuser"
+        )
+
+    def _connected(
+        self, port: str, secret: str, database: str, user: str
+    ) -> contextlib.closing[extensions.connection]:
+        connection = psycopg2.connect(
+            host="127.0.0.1",
+            port=self.ports[port],
+            dbname=database,
+            user=user,
+            password=self.secret(secret),
+        )
+        return contextlib.closing(connection)
 
     # ---- what is left on failure ----
 

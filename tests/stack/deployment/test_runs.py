@@ -42,6 +42,27 @@ def test_run_etl_job_loads_every_table(stack: ComposeStack, etl_run: str):
     assert rows == {**_source_rows(stack), **FIXED_TABLES}
 
 
+def test_assets_reach_redshift_and_read_back_the_same(
+    stack: ComposeStack, dagster: GraphQLClient, etl_run: str
+):
+    staged = dagster.launch("staging_job")
+    assert dagster.until(staged) == "SUCCESS", dagster.messages(staged)
+    every_month = {
+        "dagster/asset_partition_range_start": "2010-12-01",
+        "dagster/asset_partition_range_end": "2014-01-01",
+    }
+    published = dagster.launch("sales_job", every_month)
+    assert dagster.until(published) == "SUCCESS", dagster.messages(published)
+    with stack.warehouse() as connection, connection.cursor() as cursor:
+        cursor.execute("""select count(*), sum("SalesAmount") from staging."FactInternetSales" """)
+        expected = cursor.fetchone()
+    with stack.redshift() as connection, connection.cursor() as cursor:
+        cursor.execute("select count(*), sum(salesamount) from sales.fact_internet_sales")
+        assert cursor.fetchone() == expected
+        cursor.execute("select sum(order_lines), sum(sales_amount) from sales.sales_by_month")
+        assert cursor.fetchone() == expected
+
+
 def test_a_run_has_a_container_of_its_own_with_limits_and_no_rights(
     stack: ComposeStack, dagster: GraphQLClient, etl_run: str
 ):
