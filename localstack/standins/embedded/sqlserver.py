@@ -13,6 +13,8 @@ HOST = "127.0.0.1"
 USER = "sa"
 DATABASE = "AdventureWorksDW"
 START_SECONDS = 60.0
+SECONDS_PER_SCALE = 3.0
+"""What generating and storing one more sample may take on a busy machine; 0.3 s where it is quiet."""
 
 
 class EmbeddedSqlServer:
@@ -74,7 +76,8 @@ class EmbeddedSqlServer:
             log=self.log,
             environment={"TRANSHIP_STANDIN_PASSWORD": self.password},
         ).start()
-        self.port = wait_for_port(self._server, ready_file, START_SECONDS)
+        patience = START_SECONDS + SECONDS_PER_SCALE * (self._sample or 0)
+        self.port = wait_for_port(self._server, ready_file, patience)
 
     def stop(self) -> None:
         """Stop the server; does nothing if it does not run."""
