@@ -14,6 +14,6 @@ python -m venv /opt/uv
 /opt/uv/bin/pip install --quiet --require-hashes -r /requirements/uv.lock
 python -m venv --without-pip /opt/venv
 /opt/uv/bin/uv pip install --quiet --python /opt/venv/bin/python --require-hashes --compile-bytecode -r "$lock"
-# Tests of dependencies are of no use in an image.
-find /opt/venv -type d \( -name tests -o -name dagster_test \) -path '*/pyarrow/*' -prune -exec rm -rf {} +
+# Tests of dependencies are of no use in an image, and these are large.
+rm -rf /opt/venv/lib/python3*/site-packages/pyarrow/tests /opt/venv/lib/python3*/site-packages/pandas/tests
 rm -rf /opt/uv

@@ -1,7 +1,8 @@
 """Keeps the buckets' objects in the volume, and puts them back at start: LocalStack itself forgets everything at its end.
 
-Here that would be the logs of all runs. LocalStack runs this in its own process, so the thread ends with it; while it
-stops, S3 answers no more, which is why this does not wait for the end. What came in the last seconds before it is lost.
+Here that would be the logs of all runs. LocalStack runs this in its own process. A hook in init/shutdown.d would come too
+late, S3 answers no more by then: so the shutdown itself is preceded by one last look. After a kill, what came in the last
+seconds is lost.
 """
 
 import logging
@@ -12,6 +13,9 @@ from urllib.parse import quote, unquote
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from localstack.runtime import (  # pyright: ignore[reportMissingImports]  # in its own image only
+    get_current_runtime,
+)
 
 ENDPOINT = "http://127.0.0.1:4566"
 KEPT = Path("/var/lib/localstack/kept")
@@ -24,6 +28,7 @@ class Keeper:
     """A directory per bucket, in it a file per object, named by its quoted key and its tag."""
 
     def __init__(self):
+        self._looking = threading.Lock()
         self._s3 = boto3.client(
             "s3",
             endpoint_url=ENDPOINT,
@@ -45,12 +50,17 @@ class Keeper:
     def follow(self) -> None:
         """Keep what comes, for as long as this process runs."""
         while True:
+            self.look()
+            threading.Event().wait(INTERVAL_SECONDS)
+
+    def look(self) -> None:
+        """Make the directories the same as the buckets, once."""
+        with self._looking:
             try:
                 for bucket in self._buckets():
                     self._keep(bucket)
             except (BotoCoreError, ClientError) as error:
                 logging.getLogger("localstack.keep").warning("objects are not kept now: %s", error)
-            threading.Event().wait(INTERVAL_SECONDS)
 
     def _keep(self, bucket: str) -> None:
         directory = KEPT / bucket
@@ -74,4 +84,16 @@ class Keeper:
 
 keeper = Keeper()
 keeper.restore()
+
+runtime = get_current_runtime()
+shut_down = runtime.shutdown
+
+
+def look_and_shut_down() -> None:
+    """What SIGTERM leads to from here on."""
+    keeper.look()
+    shut_down()
+
+
+runtime.shutdown = look_and_shut_down
 threading.Thread(target=keeper.follow, name="keep", daemon=True).start()

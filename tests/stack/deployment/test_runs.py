@@ -126,22 +126,6 @@ def test_a_run_out_of_memory_says_so(bad_runs: dict[str, str], dagster: GraphQLC
     assert "out of memory. Its limit is 384 MiB" in dagster.messages(run_id)
 
 
-def test_a_crashed_worker_is_told_of_and_run_again(
-    bad_runs: dict[str, str], dagster: GraphQLClient
-):
-    first = bad_runs["crashing_job"]
-    assert dagster.until(first) == "FAILURE"
-    assert "ended with exit code 137" in dagster.messages(first)
-    # What it wrote before it vanished is not lost.
-    assert "about to vanish" in dagster.output(first)
-    until = time.monotonic() + 60
-    while len(dagster.runs("crashing_job")) < 2 and time.monotonic() < until:
-        time.sleep(1)
-    again = dagster.runs("crashing_job")[0]["runId"]
-    assert again != first
-    assert dagster.until(again) == "SUCCESS"
-
-
 def test_a_run_that_asks_for_more_than_the_ceiling_fails_with_the_ceiling_named(
     stack: ComposeStack, dagster: GraphQLClient
 ):

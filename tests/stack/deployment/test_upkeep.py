@@ -45,6 +45,23 @@ def test_a_schedule_launches_a_run_that_succeeds(stack: ComposeStack, dagster: G
     assert len(stack.run_containers(run_id)) == 1
 
 
+def test_a_crashed_worker_is_told_of_and_run_again(
+    bad_runs: dict[str, str], dagster: GraphQLClient
+):
+    first = bad_runs["crashing_job"]
+    assert dagster.until(first) == "FAILURE"
+    assert "ended with exit code 137" in dagster.messages(first)
+    # What it wrote before it vanished is not lost.
+    assert "about to vanish" in dagster.output(first)
+    until = time.monotonic() + 120
+    while len(dagster.runs("crashing_job")) < 2:
+        assert time.monotonic() < until, dagster.messages(first)
+        time.sleep(1)
+    again = dagster.runs("crashing_job")[0]["runId"]
+    assert again != first
+    assert dagster.until(again) == "SUCCESS"
+
+
 def test_new_user_code_is_served_and_run_after_replacing_that_service_alone(
     stack: ComposeStack, dagster: GraphQLClient
 ):
