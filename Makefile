@@ -36,7 +36,7 @@ lint: .venv/.complete
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright
-	.venv/bin/shellcheck scripts/*.sh docker/airgap/*.sh .ci/run
+	.venv/bin/shellcheck scripts/*.sh docker/*.sh docker/*/*.sh .ci/run
 	cd user_code && ../.venv/bin/dg check defs
 
 # STANDIN=1: our stand-in instead of Microsoft's SQL Server.
