@@ -147,7 +147,8 @@ def _tables(feed: ByteFeed, schema: pa.Schema) -> Iterator[pa.Table]:
         pyarrow.csv.ReadOptions(
             column_names=schema.names, block_size=CSV_BLOCK_BYTES, use_threads=False
         ),
-        pyarrow.csv.ParseOptions(newlines_in_values=True),
+        # An empty line is the NULL of a table with one column.
+        pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         pyarrow.csv.ConvertOptions(
             column_types=reading,
             null_values=[""],

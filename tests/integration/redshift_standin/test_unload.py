@@ -83,6 +83,20 @@ def test_what_was_unloaded_can_be_copied_back(table: Database, lake: Lake, schem
     )
 
 
+@pytest.mark.parametrize("name", ["name", "more"])
+def test_a_column_alone_keeps_its_nulls(table: Database, lake: Lake, schema, name):
+    query = f"select {name} from t order by id"
+    prefix = unload(table, lake, schema, "parquet manifest verbose parallel off", query)
+    found = [row[name] for row in lake.read_parquet(prefix)]
+    assert found == {"name": ['a,"b"', "", None], "more": ['{"k": [1]}', None, None]}[name]
+    assert json.loads(lake.get(f"{prefix}manifest"))["meta"]["record_count"] == 3
+
+
+def test_nothing_but_nulls_is_unloaded(table: Database, lake: Lake, schema):
+    prefix = unload(table, lake, schema, "parquet parallel off", "select big from t where id > 1")
+    assert lake.read_parquet(prefix) == [{"big": None}, {"big": None}]
+
+
 def test_csv_with_header_and_gzip(table: Database, lake: Lake, schema):
     options = "csv header gzip parallel off"
     prefix = unload(table, lake, schema, options, "select id, name, ok from t order by id")
