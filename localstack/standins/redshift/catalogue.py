@@ -38,6 +38,15 @@ def load_error_statement(
     )
 
 
+def session_statement(user: str) -> str:
+    """SQL that notes, in a session that begins, whom it serves: what STV_SESSIONS shows."""
+    return f"""insert into redshift_standin.sessions
+        select a.pid, a.backend_start, {literal(user)}
+        from pg_catalog.pg_stat_activity a where a.pid = pg_catalog.pg_backend_pid()
+        on conflict (process)
+            do update set started = excluded.started, user_name = excluded.user_name"""
+
+
 def _value(value: str | int) -> str:
     """A literal; Postgres' text cannot hold a zero byte."""
     return str(value) if isinstance(value, int) else literal(value.replace("\0", ""))

@@ -33,6 +33,10 @@ create table if not exists redshift_standin.queries (
 create table if not exists redshift_standin.loaded_files (
     query_id bigint, table_id oid, file_name text, rows bigint, bytes bigint, loaded_at timestamp
 );
+-- Postgres knows all sessions as the gateway's user; this is whom each one serves.
+create unlogged table if not exists redshift_standin.sessions (
+    process int primary key, started timestamptz not null, user_name text not null
+);
 grant select, insert, update, delete on redshift_standin.table_attributes, redshift_standin.column_encodings to public;
 grant insert on redshift_standin.load_errors to public;
 grant select on redshift_standin.load_errors, redshift_standin.queries, redshift_standin.loaded_files to public;
@@ -105,6 +109,34 @@ create or replace function pg_catalog.redshift_version() returns text
     language sql immutable as $$
     select 'PostgreSQL 8.0.2 on x86_64-pc-linux-gnu, compiled by GCC, Redshift 1.0 (local stand-in, not Amazon Redshift)'::text
 $$;
+
+create or replace function redshift_standin.is_superuser() returns boolean
+language sql stable as $$
+    select r.rolsuper from pg_catalog.pg_roles r where r.rolname = session_user
+$$;
+-- The user's own sessions, a superuser's all; a row whose process is gone or is another one by now is none.
+create or replace function redshift_standin.visible_sessions()
+returns table (process int, started timestamptz, user_name text)
+language sql stable security definer as $$
+    select s.process, s.started, s.user_name
+    from redshift_standin.sessions s
+    join pg_catalog.pg_stat_activity a on a.pid = s.process and a.backend_start = s.started
+    where s.user_name = session_user or redshift_standin.is_superuser()
+$$;
+create or replace function pg_catalog.redshift_terminate_backend(target int) returns int
+language plpgsql strict security definer as $$
+begin
+    if redshift_standin.is_superuser()
+        or exists (select from redshift_standin.visible_sessions() s where s.process = target)
+    then
+        return pg_catalog.pg_terminate_backend(target)::int;
+    end if;
+    if exists (select from pg_catalog.pg_stat_activity a where a.pid = target) then
+        raise exception 'must be superuser to terminate other server processes' using errcode = '42501';
+    end if;
+    raise warning 'PID % is not a PostgreSQL server process', target;
+    return 0;
+end $$;
 
 create or replace function pg_catalog.getdate() returns timestamp
     language sql stable as $$ select pg_catalog.date_trunc('second', statement_timestamp() at time zone current_setting('timezone')) $$;
@@ -187,9 +219,20 @@ select a.usesysid::int as userid, 0 as slice, a.pid::bigint as query, 'default':
 from pg_catalog.pg_stat_activity a
 where a.state = 'active' and a.datname = current_database() and a.pid <> pg_backend_pid();
 
+create view pg_catalog.stv_sessions as
+select s.started at time zone 'UTC' as starttime, s.process, s.user_name::char(50) as user_name,
+    current_database()::char(50) as db_name, 0 as timeout_sec
+from redshift_standin.visible_sessions() s;
+
 create view pg_catalog.svv_columns as
 select c.table_catalog::text, c.table_schema::text, c.table_name::text, c.column_name::text,
-    c.ordinal_position::int, c.column_default::text, c.is_nullable::text,
+    c.ordinal_position::int,
+    case when c.is_identity = 'YES' then pg_catalog.format('"%s"(%s, %s, ''%s,%s''::text)',
+            case c.identity_generation when 'ALWAYS' then 'identity' else 'default_identity' end,
+            pg_catalog.format('%I.%I', c.table_schema, c.table_name)::regclass::oid,
+            c.ordinal_position - 1, c.identity_start, c.identity_increment)
+        else c.column_default end::text as column_default,
+    c.is_nullable::text,
     case c.data_type when 'jsonb' then 'super' when 'bytea' then 'binary varying' else c.data_type end::text as data_type,
     c.character_maximum_length::int, c.numeric_precision::int, c.numeric_precision_radix::int,
     c.numeric_scale::int, c.datetime_precision::int,

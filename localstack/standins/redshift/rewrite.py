@@ -24,6 +24,7 @@ REDSHIFT_SETTINGS = {
 _FUNCTIONS = {
     "VERSION": "redshift_version", "NVL": "coalesce", "SYSDATE": "getdate()",
     "JSON_SERIALIZE": "redshift_json_serialize", "LISTAGG": "string_agg",
+    "PG_TERMINATE_BACKEND": "redshift_terminate_backend",
 }  # fmt: skip
 _DATE_PARTS = {"DATEADD", "DATEDIFF", "DATE_ADD", "DATE_DIFF"}
 _TABLES = {"PG_INDEXES": "redshift_indexes"}

@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 from standins.redshift import wire
 from standins.redshift.auth import Login, authenticate
 from standins.redshift.backend import Backend, Target
-from standins.redshift.catalogue import Catalogue
+from standins.redshift.catalogue import Catalogue, session_statement
 from standins.redshift.context import Context, Services
 from standins.redshift.errors import BackendError, RedshiftError, from_backend
 from standins.redshift.faults import ConnectionCutError
 from standins.redshift.protocol import Protocol
+from standins.redshift.statements import quote
 
 #: Startup parameters that reach Postgres. Redshift's drivers send others, which Postgres refuses.
 STARTUP_PARAMETERS = {"application_name", "client_encoding", "datestyle", "timezone", "options"}
@@ -112,8 +113,8 @@ class Session:
         self._backend = backend
         pump = asyncio.create_task(backend.pump())
         try:
-            name = login.user.replace('"', '""')
-            await backend.run(f'set session authorization "{name}"')
+            await backend.run(session_statement(login.user))
+            await backend.run(f"set session authorization {quote(login.user)}")
             session_id = struct.unpack_from("!I", backend.key)[0]
             context = Context(
                 backend, self._services, catalogue, login.user, session_id, self._notice
