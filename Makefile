@@ -55,7 +55,8 @@ bench: .venv/.complete
 	.venv/bin/uv pip install --quiet --python .venv/bin/python -r bench/requirements.in
 	.venv/bin/python bench/sqlserver_reader.py --scale 4 --rounds 3
 	.venv/bin/python bench/postgres_load.py --rows 250000 --rounds 3
-	.venv/bin/python bench/redshift_staging.py --rows 250000
+	.venv/bin/python bench/sqlserver_to_postgres.py --scale 4 --rounds 3
+	.venv/bin/python bench/redshift_staging.py --rows 1000000 --runs 1
 
 clean:
 	rm -rf .venv .demo
