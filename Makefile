@@ -57,6 +57,7 @@ bench: .venv/.complete
 	.venv/bin/python bench/postgres_load.py --rows 250000 --rounds 3
 	.venv/bin/python bench/sqlserver_to_postgres.py --scale 4 --rounds 3
 	.venv/bin/python bench/redshift_staging.py --rows 1000000 --runs 1
+	.venv/bin/python bench/redshift_standin.py --rows 250000 --rounds 3
 
 clean:
 	rm -rf .venv .demo

@@ -66,6 +66,11 @@ class EmbeddedRedshift:
             self._server.stop()
             self._server = None
 
+    @property
+    def pid(self) -> int:
+        """The gateway's process number; 0 when it does not run."""
+        return self._server.pid if self._server is not None else 0
+
     def url(self) -> str:
         """Return the URL of the database behind the gateway, password included."""
         backend = self._postgres
