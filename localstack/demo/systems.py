@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,15 +78,18 @@ def running_systems(directory: Path, *, scale: float, console: Console) -> Itera
             ThreadPoolExecutor() as threads,
         ):
             sqlserver_started = threads.submit(sqlserver.start)
-            aws_made = threads.submit(_start_aws, s3)
+            s3_started = threads.submit(s3.start)
             threads.submit(_import_ahead)
             postgres.start()
             urls = {
                 name: postgres.create_database(name) for name in ("dagster", "warehouse", "dev")
             }
-            redshift = EmbeddedRedshift(directory / "redshift", urls["dev"], _started(s3, aws_made))
+            s3_started.result()
+            aws_made = threads.submit(_make_aws_resources, s3)
+            redshift = EmbeddedRedshift(directory / "redshift", urls["dev"], s3.endpoint)
             stack.callback(redshift.stop)
             redshift.start()
+            aws_made.result()
             sqlserver_started.result()
         for line in (
             f"Postgres on 127.0.0.1:{postgres.port}",
@@ -117,9 +120,8 @@ def _import_ahead() -> None:
         importlib.import_module(module)
 
 
-def _start_aws(s3: EmbeddedS3) -> None:
-    """Start moto and make in it what LocalStack's hook makes in the stack."""
-    s3.start()
+def _make_aws_resources(s3: EmbeddedS3) -> None:
+    """Make in moto what LocalStack's hook makes in the stack."""
     hook = subprocess.run(
         [sys.executable, str(AWS_HOOK)],
         env={**os.environ, **s3.environment(), "TRANSHIP_BUCKETS": STAGING_BUCKET},
@@ -131,11 +133,6 @@ def _start_aws(s3: EmbeddedS3) -> None:
         raise EmbeddedError(
             f"{AWS_HOOK.name} could not make the bucket and the role:\n{hook.stderr}"
         )
-
-
-def _started(s3: EmbeddedS3, aws_made: Future[None]) -> str:
-    aws_made.result()
-    return s3.endpoint
 
 
 def _environment(
