@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import quoted_name
 
 from tranship.errors import ConfigurationError
-from tranship.tables import TableSchema
+from tranship.tables import TableSchema, is_text
 
 Value = str | int | float | bool | date | datetime | None
 Predicate = sa.ColumnElement[bool]
@@ -84,7 +84,7 @@ def typed_value(value: Value, column: str, type_: pa.DataType) -> Any:
     if pa.types.is_dictionary(type_):
         type_ = type_.value_type
     try:
-        if isinstance(value, str) and not _is_text(type_):
+        if isinstance(value, str) and not is_text(type_):
             return pa.scalar(value).cast(type_).as_py()
         if (
             isinstance(value, datetime)
@@ -111,14 +111,6 @@ def _is_same(value: Value, typed: Any, type_: pa.DataType) -> bool:
     if isinstance(value, datetime) and value.tzinfo is None and typed.tzinfo is not None:
         value = value.replace(tzinfo=UTC)  # as Arrow reads it
     return pa.types.is_floating(type_) or value == typed
-
-
-def _is_text(type_: pa.DataType) -> bool:
-    return (
-        pa.types.is_string(type_)
-        or pa.types.is_large_string(type_)
-        or pa.types.is_string_view(type_)
-    )
 
 
 def time_zone(name: str) -> tzinfo:

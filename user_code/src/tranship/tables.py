@@ -244,3 +244,22 @@ def column_not_found(missing: Iterable[str], present: Iterable[str]) -> ColumnNo
     wanted = ", ".join(f'"{name}"' for name in missing)
     there = ", ".join(f'"{name}"' for name in present)
     return ColumnNotFoundError(f"No such column: {wanted}.", f"The columns are {there}.")
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Whether an Arrow type holds texts, in whichever of Arrow's layouts."""
+    return (
+        pa.types.is_string(type_)
+        or pa.types.is_large_string(type_)
+        or pa.types.is_string_view(type_)
+    )
+
+
+def is_binary(type_: pa.DataType) -> bool:
+    """Whether an Arrow type holds bytes, in whichever of Arrow's layouts."""
+    return (
+        pa.types.is_binary(type_)
+        or pa.types.is_large_binary(type_)
+        or pa.types.is_fixed_size_binary(type_)
+        or pa.types.is_binary_view(type_)
+    )

@@ -29,8 +29,8 @@ from tranship.postgres.conversions import (
     xml_text,
     zero_or_one,
 )
-from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType, is_binary, is_text
-from tranship.tables import Column
+from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType
+from tranship.tables import Column, is_binary, is_text
 
 _SHOWN_CHARACTERS = 60
 

@@ -11,7 +11,7 @@ from typing import Self
 import pyarrow as pa
 
 from tranship.errors import ConfigurationError, UnsupportedTypeError
-from tranship.tables import Column, SourceType
+from tranship.tables import Column, SourceType, is_binary, is_text
 
 MICROSECOND_DIGITS = 6
 """Fractional digits that Postgres's time types keep; also what they keep when none is declared."""
@@ -256,25 +256,6 @@ def widened(existing: PostgresType, incoming: PostgresType) -> PostgresType | No
     (whole, fraction), (other_whole, other_fraction) = [number for number in numbers if number]
     scale = max(fraction, other_fraction)
     return PostgresType("numeric", (max(whole, other_whole) + scale, scale))
-
-
-def is_text(type_: pa.DataType) -> bool:
-    """Whether an Arrow type holds texts."""
-    return (
-        pa.types.is_string(type_)
-        or pa.types.is_large_string(type_)
-        or pa.types.is_string_view(type_)
-    )
-
-
-def is_binary(type_: pa.DataType) -> bool:
-    """Whether an Arrow type holds bytes."""
-    return (
-        pa.types.is_binary(type_)
-        or pa.types.is_large_binary(type_)
-        or pa.types.is_fixed_size_binary(type_)
-        or pa.types.is_binary_view(type_)
-    )
 
 
 def _no_shorter(existing: PostgresType, incoming: PostgresType) -> bool:

@@ -16,12 +16,11 @@ from tranship.redshift.identifiers import fold, fold_columns
 from tranship.redshift.types import (
     RedshiftType,
     is_nested,
-    is_text,
     plain_type,
     type_for,
     varchar_width,
 )
-from tranship.tables import Column, TableName, TableSchema
+from tranship.tables import Column, TableName, TableSchema, is_text
 from tranship.writes import OnSchemaChange, WriteRequest
 
 TIME_TEXT = RedshiftType("varchar", length=16)

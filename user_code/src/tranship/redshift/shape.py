@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from tranship.errors import RowsOutsideSliceError, ValueDoesNotFitError
 from tranship.redshift.identifiers import fold_slice
 from tranship.redshift.plan import LoadPlan, PlannedColumn
-from tranship.redshift.types import is_binary, is_text, plain_type
+from tranship.redshift.types import plain_type
 from tranship.slices import Slice
+from tranship.tables import is_binary, is_text
 
 SHOWN_CHARACTERS = 60
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from tranship.errors import ConfigurationError, UnsupportedTypeError
-from tranship.tables import Column, SourceType
+from tranship.tables import Column, SourceType, is_binary, is_text
 
 MAX_VARCHAR_BYTES = 65_535
 MAX_VARBYTE_BYTES = 1_024_000
@@ -224,25 +224,6 @@ def varchar_width(measured_bytes: int, limit: int = MAX_VARCHAR_BYTES) -> int:
     if measured_bytes <= 0:
         return DEFAULT_VARCHAR_BYTES
     return min(limit, max(16, 1 << (2 * measured_bytes - 1).bit_length()))
-
-
-def is_text(type_: pa.DataType) -> bool:
-    """Whether values of an Arrow type are texts."""
-    return (
-        pa.types.is_string(type_)
-        or pa.types.is_large_string(type_)
-        or pa.types.is_string_view(type_)
-    )
-
-
-def is_binary(type_: pa.DataType) -> bool:
-    """Whether values of an Arrow type are bytes."""
-    return (
-        pa.types.is_binary(type_)
-        or pa.types.is_large_binary(type_)
-        or pa.types.is_binary_view(type_)
-        or pa.types.is_fixed_size_binary(type_)
-    )
 
 
 def is_nested(type_: pa.DataType) -> bool:
