@@ -4,6 +4,7 @@ Both must agree: a row that the mask lets through is a row that the next write's
 """
 
 from datetime import UTC, date, datetime, time, tzinfo
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from sqlalchemy.sql.elements import quoted_name
 from tranship.errors import ConfigurationError
 from tranship.tables import TableSchema, is_text
 
-Value = str | int | float | bool | date | datetime | None
+Value = str | bytes | int | float | bool | Decimal | date | datetime | None
 Predicate = sa.ColumnElement[bool]
 
 

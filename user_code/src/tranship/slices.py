@@ -191,6 +191,89 @@ class KeyRange(Slice):
 
 
 @dataclass(frozen=True, slots=True)
+class Interval(Slice):
+    """Rows of a range whose ends belong to it or not, and those without a value if asked for.
+
+    What incremental loads read and replace: from a bookmark on, up to the highest value there was.
+
+    Args:
+        column: The column's exact name.
+        low: The lower end, or `None` where it is open.
+        high: The upper end, or `None` where it is open.
+        includes_low: Whether rows at the lower end belong.
+        includes_high: Whether rows at the upper end belong.
+        includes_null: Whether rows without a value belong.
+
+    Example:
+        >>> str(Interval("Id", 5, 9, includes_low=False))
+        '5 < "Id" <= 9'
+    """
+
+    column: str
+    low: Value = None
+    high: Value = None
+    includes_low: bool = True
+    includes_high: bool = True
+    includes_null: bool = False
+
+    @property
+    @override
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
+
+    @override
+    def predicate(self, schema: TableSchema) -> Predicate | None:
+        type_ = schema.column(self.column).type
+        low, high = (typed_value(value, self.column, type_) for value in (self.low, self.high))
+        column = sql_column(self.column)
+        parts: list[Predicate] = []
+        if low is not None:
+            parts.append(column >= low if self.includes_low else column > low)
+        if high is not None:
+            parts.append(column <= high if self.includes_high else column < high)
+        if not parts:
+            return None if self.includes_null else column.is_not(None)
+        inside = sa.and_(*parts)
+        return sa.or_(inside, column.is_(None)) if self.includes_null else inside
+
+    @override
+    def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        array = column_array(batch, self.column)
+        low, high = (
+            None if value is None else pa.scalar(typed_value(value, self.column, array.type))
+            for value in (self.low, self.high)
+        )
+        parts: list[Any] = [pc.is_valid(array)]
+        if low is not None:
+            above = pc.greater_equal if self.includes_low else pc.greater
+            parts.append(above(array, low))
+        if high is not None:
+            below = pc.less_equal if self.includes_high else pc.less
+            parts.append(below(array, high))
+        whole: Any = reduce(pc.and_kleene, parts)
+        inside: Any = pc.fill_null(whole, pa.scalar(False))
+        return pc.or_(inside, pc.is_null(array)) if self.includes_null else inside
+
+    def __str__(self) -> str:
+        low = (
+            "" if self.low is None else f"{_shown(self.low)} {'<=' if self.includes_low else '<'} "
+        )
+        high = (
+            ""
+            if self.high is None
+            else f" {'<=' if self.includes_high else '<'} {_shown(self.high)}"
+        )
+        or_null = " or null" if self.includes_null else ""
+        return f'{low}"{self.column}"{high}{or_null}'
+
+
+def _shown(value: Value) -> str:
+    if isinstance(value, bytes):
+        return f"0x{value.hex()}"
+    return value.isoformat() if isinstance(value, date) else repr(value)
+
+
+@dataclass(frozen=True, slots=True)
 class TimeWindow(Slice):
     """Rows of a span of time, `start <= column < end`, whatever zone the partitions are in.
 

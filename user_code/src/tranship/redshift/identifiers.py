@@ -11,7 +11,7 @@ from dataclasses import replace
 from psycopg2 import sql
 
 from tranship.errors import ConfigurationError
-from tranship.slices import AllOf, AnyOf, KeyRange, Slice, TimeWindow, Values
+from tranship.slices import AllOf, AnyOf, Interval, KeyRange, Slice, TimeWindow, Values
 from tranship.tables import TableName
 
 MAX_BYTES = 127
@@ -76,7 +76,7 @@ def fold_columns(names: Iterable[str], table: TableName) -> dict[str, str]:
 
 def fold_slice(part: Slice) -> Slice:
     """The same slice on the columns as Redshift names them."""
-    if isinstance(part, Values | KeyRange | TimeWindow):
+    if isinstance(part, Values | KeyRange | Interval | TimeWindow):
         return replace(part, column=fold(part.column))
     if isinstance(part, AllOf | AnyOf):
         return replace(part, slices=tuple(fold_slice(one) for one in part.slices))

@@ -1,0 +1,1 @@
+"""Replication as configuration: one YAML file of tables, loaded incrementally, exactly once, and checked."""

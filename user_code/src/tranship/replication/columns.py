@@ -1,0 +1,153 @@
+"""What happens to a table's columns between source and target: chosen, renamed, masked, marked."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import pyarrow as pa
+
+from tranship.errors import ConfigurationError
+from tranship.frames import Batches
+from tranship.replication import masking
+from tranship.replication.config import ColumnSettings
+from tranship.replication.plan import OnDelete, TablePlan
+from tranship.tables import Column, TableName, TableSchema, column_not_found
+
+DELETED_AT_TYPE = pa.timestamp("us", tz="UTC")
+DELETED_AT = Column("_deleted_at", DELETED_AT_TYPE)
+"""When a row was found to be gone from the source; null as long as it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChanges:
+    """The columns of one table, from how they are read to how they are written.
+
+    Args:
+        table: The source's table, for messages.
+        read: The columns that are read, in order.
+        settings: What the user asked for.
+        marks_deleted: Whether the target has the column `_deleted_at`.
+        mask_key: The secret that values are hashed under; needed where a column is hashed.
+    """
+
+    table: TableName
+    read: tuple[str, ...]
+    settings: ColumnSettings
+    marks_deleted: bool = False
+    mask_key: bytes = b""
+
+    def target_name(self, column: str) -> str | None:
+        """What a source's column is called in the target; `None` where it does not get there."""
+        return self.settings.rename.get(column, column) if column in self.read else None
+
+    def target_names(self, columns: tuple[str, ...], what: str) -> tuple[str, ...]:
+        """What columns that must arrive unmasked are called in the target.
+
+        Raises:
+            ConfigurationError: One of them is left out, or redacted.
+        """
+        names: list[str] = []
+        for column in columns:
+            name = self.target_name(column)
+            if name is None or self.settings.mask.get(column) == "redact":
+                how = "left out" if name is None else "redacted"
+                raise ConfigurationError(
+                    f'"{column}" of {self.table} is {how}, but it is {what}.',
+                    "Keep the column, or choose another one.",
+                )
+            names.append(name)
+        return tuple(names)
+
+    def written(self, schema: TableSchema) -> TableSchema:
+        """The target's columns, of those that were read."""
+        columns = tuple(self._written(column) for column in schema.columns)
+        if self.marks_deleted:
+            columns = (*columns, DELETED_AT)
+        key = tuple(self.settings.rename.get(name, name) for name in schema.primary_key)
+        return TableSchema(columns, key, schema.comment)
+
+    def _written(self, column: Column) -> Column:
+        renamed = replace(column, name=self.settings.rename.get(column.name, column.name))
+        match self.settings.mask.get(column.name):
+            case "hash":
+                return replace(renamed, type=masking.DIGEST, source_type=None)
+            case "redact":
+                return replace(renamed, source_type=None, nullable=True)
+            case _:
+                return renamed
+
+    def applied(self, batches: Batches) -> Batches:
+        """The same rows as the target gets them."""
+        schema = self.written(TableSchema.from_arrow(batches.schema)).to_arrow()
+        if schema.equals(batches.schema, check_metadata=True):
+            return batches
+        return Batches(schema, partial(self._changed, batches, schema), batches.replayable)
+
+    def _changed(self, batches: Batches, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for batch in batches.open():
+            arrays = [
+                self._masked(name, array)
+                for name, array in zip(batch.schema.names, batch.columns, strict=True)
+            ]
+            if self.marks_deleted:
+                arrays.append(pa.array([None] * batch.num_rows, DELETED_AT_TYPE))
+            yield pa.RecordBatch.from_arrays(
+                [
+                    array if array.type == field.type else array.cast(field.type)
+                    for array, field in zip(arrays, schema, strict=True)
+                ],
+                schema=schema,
+            )
+
+    def _masked(self, name: str, array: pa.Array) -> pa.Array:
+        match self.settings.mask.get(name):
+            case "hash":
+                return masking.hashed(array, self.mask_key)
+            case "redact":
+                return masking.redacted(array)
+            case _:
+                return array
+
+
+def column_changes(plan: TablePlan, source: TableSchema, mask_key: str | None) -> ColumnChanges:
+    """What the plan asks for, held against the columns that the source has.
+
+    Args:
+        plan: The table's plan.
+        source: The source's columns.
+        mask_key: The deployment's secret for hashing, if it has one.
+
+    Raises:
+        ColumnNotFoundError: A column that was named is not in the source.
+        ConfigurationError: Two columns would have one name, or the secret is missing.
+    """
+    settings = plan.columns
+    named = [
+        *(settings.include or ()),
+        *settings.exclude,
+        *settings.rename,
+        *settings.cast,
+        *settings.mask,
+    ]
+    if missing := [name for name in dict.fromkeys(named) if name not in source.names]:
+        error = column_not_found(missing, source.names)
+        raise type(error)(
+            f"{error.what} They are named in the settings of {plan.source}.", error.remedy
+        )
+    read = tuple(name for name in settings.include or source.names if name not in settings.exclude)
+    changes = ColumnChanges(
+        plan.source,
+        read,
+        settings,
+        marks_deleted=plan.delete is OnDelete.MARK,
+        mask_key=masking.mask_key(mask_key) if "hash" in settings.mask.values() else b"",
+    )
+    arriving = [settings.rename.get(name, name) for name in read]
+    if changes.marks_deleted:
+        arriving.append(DELETED_AT.name)
+    if twice := sorted({name for name in arriving if arriving.count(name) > 1}):
+        raise ConfigurationError(
+            f"Several columns of {plan.source} would be called {', '.join(twice)} in the target.",
+            "Rename or exclude one of them.",
+        )
+    return changes

@@ -1,0 +1,191 @@
+"""What stands in a replication's YAML: tables, and how each is moved. No Dagster here.
+
+Every setting of a table may also stand under `defaults`; a table's own wins. Descriptions are what
+`dg check yaml` and the component's documentation show.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Scalar = str | int | float
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ColumnSettings(_Settings):
+    """Which columns are moved, and what happens to them on the way."""
+
+    include: list[str] | None = Field(
+        default=None, description="Columns to move, in this order; all of them by default."
+    )
+    exclude: list[str] = Field(default=[], description="Columns to leave out.")
+    rename: dict[str, str] = Field(
+        default={}, description="Names in the target, by name in the source."
+    )
+    cast: dict[str, str] = Field(
+        default={},
+        description="Types of SQL Server to read columns as, by column: {Place: nvarchar(max)}.",
+    )
+    mask: dict[str, Literal["hash", "redact"]] = Field(
+        default={},
+        description="Columns whose values must not arrive: `hash` gives equal values equal digests "
+        "(HMAC-SHA-256 under the key in TRANSHIP_MASK_KEY), `redact` leaves nothing of them.",
+    )
+
+
+class PartitionSettings(_Settings):
+    """How a table is cut into partitions, of which each run replaces those it was asked for."""
+
+    column: str = Field(description="The source's column that decides a row's partition.")
+    every: Literal["hour", "day", "week", "month"] | None = Field(
+        default=None, description="Partitions by time; needs `start`."
+    )
+    start: str | None = Field(default=None, description="First partition by time: 2024-01-01.")
+    timezone: str = Field(default="UTC", description="Zone whose days and months they are.")
+    column_timezone: str = Field(
+        default="UTC", description="Zone of the column's clock, where it has none of its own."
+    )
+    values: list[Scalar] | None = Field(
+        default=None, description="One partition for each of these values."
+    )
+    ranges: dict[str, list[Any]] | None = Field(
+        default=None,
+        description="Key ranges by partition name: {old: [null, 1000], new: [1000, null]}; the "
+        "first value that belongs and the first that no longer does.",
+    )
+
+
+class CheckSettings(_Settings):
+    """What is checked after each load, and on its own when asked for."""
+
+    row_count: bool = Field(default=True, description="As many rows as the source had.")
+    columns: bool | list[str] = Field(
+        default=False,
+        description="Non-null counts, sums, least and greatest values of these columns (or of all) "
+        "equal the source's.",
+    )
+    unique_key: bool = Field(default=True, description="No key twice; for tables that have a key.")
+    schema_drift: bool = Field(
+        default=True,
+        description="The target's columns are those that the source has now; a warning, not an error.",
+    )
+    blocking: bool = Field(
+        default=False, description="A failed check keeps what is downstream from running."
+    )
+
+
+class Tuning(_Settings):
+    """Settings of a table that also stand under `defaults`."""
+
+    mode: Literal["replace", "append", "merge", "partition"] | None = Field(
+        default=None,
+        description="replace: the whole table each time (default). append: rows beyond the bookmark; "
+        "they are never changed in the source. merge: new and changed rows by key, beyond the bookmark "
+        "where there is a cursor. partition: the partitions a run was asked for.",
+    )
+    key: list[str] | None = Field(
+        default=None,
+        description="Columns that identify a row; by default the source's primary key.",
+    )
+    cursor: str | None = Field(
+        default=None,
+        description="Column that grows with every new (append) or changed (merge) row: a date, a "
+        "time, a number, or a rowversion.",
+    )
+    lookback: int | str | None = Field(
+        default=None,
+        description="How far before the bookmark a load starts, for rows that were committed late: a "
+        "span such as `15 minutes` for times, a number for numbers and rowversions. By default "
+        "10 minutes, or 1000; nothing for dates, and for tables without a key.",
+    )
+    columns: ColumnSettings | None = Field(default=None, description="Which columns, and how.")
+    where: str | None = Field(
+        default=None,
+        description="A T-SQL condition on the source's rows. It goes into the statement as it is.",
+    )
+    partitions: PartitionSettings | None = Field(default=None, description="For mode partition.")
+    parallel: int | None = Field(
+        default=None,
+        ge=1,
+        le=16,
+        description="Connections to read the table over at once; 1 by default.",
+    )
+    chunk_rows: int | None = Field(
+        default=None,
+        ge=1,
+        description="A first load of more rows is committed in chunks of this many, and goes on where it "
+        "was stopped; 5,000,000 by default.",
+    )
+    chunk_column: str | None = Field(
+        default=None,
+        description="Column to cut chunks by, which never changes; by default the first key column, "
+        "where it is a number or a time.",
+    )
+    on_schema_change: Literal["error", "evolve"] | None = Field(
+        default=None,
+        description="When columns differ from the target's: error (default), or evolve (add columns, "
+        "widen types).",
+    )
+    delete: Literal["ignore", "mark", "remove"] | None = Field(
+        default=None,
+        description="Rows that are gone from the source: ignore (default), mark (set _deleted_at), or "
+        "remove. Found by comparing all keys after each load of mode merge or append.",
+    )
+    on_nul: Literal["error", "strip"] | None = Field(
+        default=None,
+        description="Texts that hold U+0000, which no target takes: error (default), or strip.",
+    )
+    schedule: str | None = Field(
+        default=None, description="Cron expression, or @hourly, @daily, @weekly, @monthly."
+    )
+    timezone: str | None = Field(default=None, description="Zone of the schedule; UTC by default.")
+    pool: str | None = Field(
+        default=None,
+        description="Concurrency pool of the load; by default one per source, so that the source is "
+        "protected however many tables there are.",
+    )
+    retries: int | None = Field(
+        default=None,
+        ge=0,
+        description="How often a load is tried again for faults that pass, with growing pauses: "
+        "30 s, 1, 2, 4 ... minutes. 5 by default, a quarter of an hour.",
+    )
+    group: str | None = Field(default=None, description="Group of the asset in the UI.")
+    owners: list[str] | None = Field(default=None, description="E-mail addresses, or team:name.")
+    tags: dict[str, str] | None = Field(default=None, description="Tags of the asset.")
+    freshness: str | None = Field(
+        default=None, description="The oldest the copy may get before it counts as stale: 26 hours."
+    )
+    checks: CheckSettings | None = Field(default=None, description="What is checked.")
+
+
+class TableSettings(Tuning):
+    """One table of the source, or all that match a pattern."""
+
+    table: str = Field(
+        description="schema.table, or a pattern: dbo.Dim*. An entry without a pattern wins over patterns."
+    )
+    exclude: list[str] = Field(
+        default=[], description="Tables or patterns to leave out of a pattern."
+    )
+    target: str | None = Field(
+        default=None, description="Name in the target, where it is not the source's."
+    )
+    description: str | None = Field(
+        default=None, description="What the table means to the business; the UI shows it."
+    )
+
+
+def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
+    """A table's settings, with the defaults where it says nothing itself.
+
+    Example:
+        >>> merged(Tuning(mode="merge"), TableSettings(table="dbo.A")).mode
+        'merge'
+    """
+    own = {name: getattr(table, name) for name in table.model_fields_set}
+    general = {name: getattr(defaults, name) for name in defaults.model_fields_set}
+    return TableSettings(**{**general, **own})

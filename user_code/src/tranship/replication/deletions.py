@@ -1,0 +1,107 @@
+"""Rows that are gone from the source: found by comparing all keys, then marked or removed.
+
+A load by cursor never sees a deletion. So the source's keys are written to a table beside the target, and in
+the same transaction the target is compared with it on the server; no key is held in memory here.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg2 import sql
+
+from tranship.frames import Batches
+from tranship.replication.columns import DELETED_AT
+from tranship.replication.plan import OnDelete
+from tranship.replication.targets import Target
+from tranship.tables import TableName
+from tranship.writes import WriteRequest
+
+KEYS_SUFFIX = "__keys"
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What comparing the keys found.
+
+    Args:
+        keys: Keys that the source has.
+        rows: Rows that were marked or removed now.
+        returned: Rows that were marked and are in the source again.
+    """
+
+    keys: int
+    rows: int
+    returned: int = 0
+
+
+def apply_deletions(
+    target: Target,
+    table: TableName,
+    key: Sequence[str],
+    keys: Batches,
+    policy: OnDelete,
+    log: logging.Logger,
+) -> Gone:
+    """Mark or remove the rows of a table whose key is not among the source's.
+
+    Args:
+        target: Where the table is.
+        table: The table.
+        key: The key columns, as they are called in the target's data.
+        keys: The source's keys, in columns of these names, read after the rows were loaded.
+        policy: Mark or remove.
+        log: Where it is told.
+
+    Raises:
+        TranshipError: The keys cannot be read or written; the table is as it was.
+    """
+    beside = TableName(table.schema, f"{table.name}{KEYS_SUFFIX}")
+    found = {"rows": 0, "returned": 0}
+
+    def compare(cursor: Any) -> None:
+        target.lock(cursor, table)
+        gone = _not_among(target, table, beside, key)
+        names = {
+            "table": target.identifier(table),
+            "deleted_at": _identifier(target, DELETED_AT.name),
+        }
+        if policy is OnDelete.REMOVE:
+            cursor.execute(sql.SQL("delete from {table} where {gone}").format(gone=gone, **names))
+            found["rows"] = cursor.rowcount
+        else:
+            cursor.execute(
+                sql.SQL(
+                    "update {table} set {deleted_at} = current_timestamp "
+                    "where {deleted_at} is null and {gone}"
+                ).format(gone=gone, **names)
+            )
+            found["rows"] = cursor.rowcount
+            cursor.execute(
+                sql.SQL(
+                    "update {table} set {deleted_at} = null where {deleted_at} is not null and not ({gone})"
+                ).format(gone=gone, **names)
+            )
+            found["returned"] = cursor.rowcount
+        # The keys have served; an empty table costs nothing and needs no right to drop it.
+        cursor.execute(sql.SQL("delete from {}").format(target.identifier(beside)))
+
+    result = target.write(WriteRequest(beside), keys, log, compare)
+    return Gone(result.rows, found["rows"], found["returned"])
+
+
+def _not_among(
+    target: Target, table: TableName, beside: TableName, key: Sequence[str]
+) -> sql.Composable:
+    same = sql.SQL(" and ").join(
+        sql.SQL("k.{0} = {1}.{0}").format(_identifier(target, name), target.identifier(table))
+        for name in key
+    )
+    return sql.SQL("not exists (select 1 from {} as k where {})").format(
+        target.identifier(beside), same
+    )
+
+
+def _identifier(target: Target, name: str) -> sql.Identifier:
+    return sql.Identifier(target.name(name))

@@ -1,0 +1,187 @@
+"""What rows amount to: how many, and per column how many values, their sum, the least and the greatest.
+
+Worked out three times in the same words: over the record batches that pass by, in T-SQL over the source, and in
+SQL over the target. Rows that were lost, doubled or altered on the way give other facts.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+
+from tranship.frames import Batches
+
+Facts = dict[str, str | None]
+"""What is known of one column: `count`, and where its type has them `sum`, `min` and `max`, as texts."""
+
+
+def measures_of(type_: pa.DataType) -> tuple[str, ...]:
+    """What is measured of a column of this type.
+
+    Sums of floating-point numbers depend on the order of the rows, and the least and greatest text on the
+    collation: neither is compared.
+
+    Example:
+        >>> measures_of(pa.int32()), measures_of(pa.string())
+        (('count', 'sum', 'min', 'max'), ('count',))
+    """
+    if pa.types.is_integer(type_) or pa.types.is_decimal(type_):
+        return ("count", "sum", "min", "max")
+    if pa.types.is_floating(type_) or pa.types.is_date(type_) or pa.types.is_timestamp(type_):
+        return ("count", "min", "max")
+    return ("count",)
+
+
+def comparable(value: Any, type_: pa.DataType) -> str | None:
+    """A measured value in one spelling, however the system it comes from gives it.
+
+    Example:
+        >>> comparable(Decimal("10.5000"), pa.decimal128(19, 4)), comparable(7, pa.int32())
+        ('10.5', '7')
+    """
+    if value is None:
+        return None
+    if pa.types.is_floating(type_):
+        # float(24) has seven digits, which the systems spell differently beyond that.
+        return f"{float(value):.6g}" if pa.types.is_float32(type_) else repr(float(value))
+    if isinstance(value, datetime):
+        aware = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return aware.isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    number = Decimal(value)
+    return "0" if not number else f"{number.normalize():f}"
+
+
+@dataclass(slots=True)
+class Tap:
+    """Counts and measures the rows of a stream as they pass, anew with each pass.
+
+    Args:
+        batches: The stream.
+        columns: The columns to measure.
+
+    Example:
+        >>> tap = Tap(Batches.of(pa.table({"id": [1, 2]})), ("id",))
+        >>> _ = tap.batches().to_table()
+        >>> tap.rows, tap.columns_facts()["id"]["sum"]
+        (2, '3')
+    """
+
+    source: Batches
+    columns: Sequence[str] = ()
+    rows: int = 0
+    _measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def batches(self) -> Batches:
+        """The stream, watched."""
+        return Batches(self.source.schema, partial(self._watched), self.source.replayable)
+
+    def _watched(self) -> Iterator[pa.RecordBatch]:
+        self.rows, self._measured = 0, {name: {} for name in self.columns}
+        for batch in self.source.open():
+            self.rows += batch.num_rows
+            for name in self.columns:
+                _add(self._measured[name], batch.column(name))
+            yield batch
+
+    def columns_facts(self) -> dict[str, Facts]:
+        """What the rows of the last pass amount to, by column."""
+        return {
+            name: {
+                measure: comparable(
+                    self._measured.get(name, {}).get(measure, 0 if measure == "count" else None),
+                    type_,
+                )
+                for measure in measures_of(type_)
+            }
+            for name in self.columns
+            for type_ in [self.source.schema.field(name).type]
+        }
+
+
+def _add(measured: dict[str, Any], array: pa.Array) -> None:
+    names = measures_of(array.type)
+    measured["count"] = measured.get("count", 0) + len(array) - array.null_count
+    if "min" in names:
+        found = pc.min_max(array)
+        for name, better in (("min", min), ("max", max)):
+            value = found[name].as_py()
+            if value is not None:
+                there = measured.get(name)
+                measured[name] = value if there is None else better(there, value)
+    if "sum" in names:
+        wide = (
+            array.cast(pa.decimal128(38, array.type.scale))
+            if pa.types.is_decimal(array.type)
+            else array
+        )
+        total = pc.sum(wide).as_py()
+        if total is not None:
+            measured["sum"] = measured.get("sum", 0) + total
+
+
+Column = Callable[[str], sa.ColumnElement[Any]]
+
+
+def expressions(
+    columns: Mapping[str, pa.DataType], column: Column, count: Callable[..., Any]
+) -> list[sa.ColumnElement[Any]]:
+    """The aggregates that measure columns in SQL, in the order in which `facts_of` reads them.
+
+    Args:
+        columns: The columns to measure and their types.
+        column: Makes the dialect's column of a name.
+        count: The dialect's counting function.
+    """
+    made: list[sa.ColumnElement[Any]] = []
+    for name, type_ in columns.items():
+        own = column(name)
+        for measure in measures_of(type_):
+            match measure:
+                case "count":
+                    made.append(count(own))
+                case "sum":
+                    # A sum of int columns is an int to SQL Server, and overflows.
+                    scale = type_.scale if pa.types.is_decimal(type_) else 0
+                    made.append(sa.func.sum(sa.cast(own, sa.Numeric(38, scale))))
+                case "min":
+                    made.append(sa.func.min(own))
+                case _:
+                    made.append(sa.func.max(own))
+    return made
+
+
+def facts_of(columns: Mapping[str, pa.DataType], row: Sequence[Any]) -> dict[str, Facts]:
+    """The facts in a row of such aggregates."""
+    values = iter(row)
+    return {
+        name: {measure: comparable(next(values), type_) for measure in measures_of(type_)}
+        for name, type_ in columns.items()
+    }
+
+
+def differences(expected: Mapping[str, Facts], found: Mapping[str, Facts]) -> dict[str, str]:
+    """What differs, by column, in words.
+
+    Example:
+        >>> differences({"id": {"count": "2"}}, {"id": {"count": "3"}})
+        {'id': 'count is 3, and was 2 in the source'}
+    """
+    told: dict[str, str] = {}
+    for name, facts in expected.items():
+        there = found.get(name, {})
+        parts = [
+            f"{measure} is {there.get(measure)}, and was {value} in the source"
+            for measure, value in facts.items()
+            if there.get(measure) != value
+        ]
+        if parts:
+            told[name] = "; ".join(parts)
+    return told

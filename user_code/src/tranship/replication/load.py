@@ -1,0 +1,442 @@
+"""Loads one table, exactly once: decides what is to be read, writes it, and moves the bookmark with the rows.
+
+Whatever happens in between, the next load continues from the bookmark that was committed last, and rows read twice
+replace themselves.
+"""
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tranship.errors import ConfigurationError, TranshipError
+from tranship.frames import Batches
+from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
+from tranship.replication.chunks import ChunkColumn, chunk_column
+from tranship.replication.columns import ColumnChanges, column_changes
+from tranship.replication.cursors import Cursor, Value, cursor_of
+from tranship.replication.deletions import Gone, apply_deletions
+from tranship.replication.facts import Tap
+from tranship.replication.plan import Mode, OnDelete, TablePlan
+from tranship.replication.source import Reached, Source
+from tranship.replication.targets import Target
+from tranship.slices import Slice, WholeTable
+from tranship.tables import TableSchema
+from tranship.writes import WriteMode, WriteRequest, WriteResult
+
+_ATTEMPTS = 4
+"""How often a load starts again because another run moved the bookmark."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What one run asks of a table's load.
+
+    Args:
+        run_id: The run, for the bookmark.
+        partitions: Gives the slice of the partitions to replace by the column's name, for mode `partition`.
+        full_reload: Whether to forget the bookmark and load everything again.
+        start_from: A cursor value to start from instead of the bookmark's.
+        measured: Columns of the source to measure, for the checks; all of them for `True`.
+        mask_key: The secret that columns are hashed under.
+    """
+
+    run_id: str | None = None
+    partitions: Callable[[str], Slice] | None = None
+    full_reload: bool = False
+    start_from: str | None = None
+    measured: bool | tuple[str, ...] = False
+    mask_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What one load did.
+
+    Args:
+        plan: The table.
+        what: The kind of load, and why: "rows from the bookmark on", "everything, because ...".
+        writes: What was written: one write, or one for each chunk.
+        bookmark: The bookmark that it left.
+        gone: What comparing the keys found; `None` where they were not compared.
+        schema: The target's columns in terms of the source.
+    """
+
+    plan: TablePlan
+    what: str
+    writes: tuple[WriteResult, ...]
+    bookmark: Bookmark
+    schema: TableSchema
+    gone: Gone | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows that were written, in all."""
+        return sum(write.rows for write in self.writes)
+
+
+def load(
+    plan: TablePlan,
+    source: Source,
+    target: Target,
+    request: LoadRequest,
+    log: logging.Logger | None = None,
+) -> LoadReport:
+    """Bring one table up to date.
+
+    Args:
+        plan: How it is moved.
+        source: Where it comes from.
+        target: Where it goes.
+        request: What this run asks for.
+        log: Where it is told what is done and why.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ConfigurationError: The settings do not fit the source's columns.
+        SchemaDriftError: The source's columns are not those of the target.
+        TransientError: The last passing fault; the next load continues from where this one came to.
+        TranshipError: Anything else; the rows and the bookmark are as they were.
+
+    Example:
+        >>> load(plan, Source.open(settings, plan), PostgresTarget(postgres), LoadRequest())  # doctest: +SKIP
+    """
+    return _Load.of(plan, source, target, request, log or logging.getLogger(__name__)).run()
+
+
+@dataclass(slots=True)
+class _Load:
+    plan: TablePlan
+    source: Source
+    target: Target
+    request: LoadRequest
+    log: logging.Logger
+    changes: ColumnChanges
+    key: tuple[str, ...]
+    cursor: Cursor | None
+    signature: str
+    _writes: list[WriteResult] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        plan: TablePlan,
+        source: Source,
+        target: Target,
+        request: LoadRequest,
+        log: logging.Logger,
+    ) -> "_Load":
+        changes = column_changes(plan, source.table.schema, request.mask_key)
+        key = changes.target_names(source.key, "part of the key") if plan.is_incremental else ()
+        if not key and (plan.mode is Mode.MERGE or plan.delete is not OnDelete.IGNORE):
+            raise ConfigurationError(
+                f"{plan.source} has no primary key, and its settings name no key to tell rows apart by.",
+                "Name the key: key: [id].",
+            )
+        return cls(
+            plan=plan,
+            source=source,
+            target=target,
+            request=request,
+            log=log,
+            changes=changes,
+            key=key,
+            cursor=cursor_of(plan, source.table.schema, has_key=bool(key)),
+            signature=signature_of(plan, source.key),
+        )
+
+    def run(self) -> LoadReport:
+        self.target.prepare(self.plan.target)
+        what = self._until_bookmark_holds()
+        gone = self._compare_keys()
+        bookmark = self.target.bookmark(self.plan.target)
+        if bookmark is None:
+            raise TranshipError(
+                f"The bookmark of {self.plan.target} vanished right after it was written.",
+                "Somebody removed it; the next load is a full one.",
+            )
+        schema = self.changes.written(self.source.table.schema.select(self.changes.read))
+        return LoadReport(self.plan, what, tuple(self._writes), bookmark, schema, gone)
+
+    def _until_bookmark_holds(self) -> str:
+        """Start again from the new bookmark where another run was faster."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._bring_up_to_date()
+            except BookmarkMovedError as error:
+                if attempt == _ATTEMPTS:
+                    raise
+                self.log.warning("%s It is loaded again from there.", error.what)
+        raise AssertionError("unreachable: the last round returns or raises")
+
+    # ---- what is to be read ----
+
+    def _bring_up_to_date(self) -> str:
+        bookmark = self.target.bookmark(self.plan.target)
+        if self.plan.mode is Mode.PARTITION:
+            return self._partitions(bookmark)
+        if self.plan.mode is Mode.REPLACE:
+            self._write(bookmark, WholeTable(), self._request(WriteMode.REPLACE))
+            return "the whole table"
+        exists = self.target.schema_of(self.plan.target) is not None
+        why = self._why_from_the_start(bookmark, exists=exists)
+        reached = self.source.highest(self.cursor) if self.cursor else Reached(None)
+        if why is None and bookmark is not None:
+            if bookmark.loading is not None:
+                return self._go_on(bookmark, bookmark.loading)
+            return self._onwards(bookmark, reached)
+        if self.request.start_from is not None:
+            raise ConfigurationError(
+                f"{self.plan.target} cannot be loaded from {self.request.start_from} on: {why}.",
+                "Leave start_from out, so that all of it is loaded.",
+            )
+        self.log.info("Loading all of %s: %s.", self.plan.source, why)
+        # Into a table that readers use, a full load is one transaction: half of it is no use to them.
+        if not exists and (column := self._chunk_column()) is not None:
+            return self._in_chunks(column, bookmark, self._text(reached.value), None)
+        self._write(
+            bookmark,
+            WholeTable(),
+            self._request(WriteMode.REPLACE),
+            up_to=self._text(reached.value),
+        )
+        return f"the whole table, because {why}"
+
+    def _partitions(self, bookmark: Bookmark | None) -> str:
+        settings, slice_of = self.plan.partitions, self.request.partitions
+        if settings is None or slice_of is None:
+            raise ConfigurationError(
+                f"{self.plan.source} is partitioned, and the run names no partition.",
+                "Launch it for one partition or a range of them.",
+            )
+        (name,) = self.changes.target_names((settings.column,), "what the table is partitioned by")
+        part = slice_of(settings.column)
+        self._write(bookmark, part, self._request(WriteMode.REPLACE, slice_of(name)))
+        return f"the rows of {part}"
+
+    def _why_from_the_start(self, bookmark: Bookmark | None, *, exists: bool) -> str | None:
+        """Why what was loaded before is no ground to build on; `None` where it is."""
+        if self.request.full_reload:
+            return "the run asked for a full reload"
+        if bookmark is None:
+            return "it was never loaded"
+        if not exists:
+            return f"{self.plan.target} is gone"
+        if bookmark.mode not in {Mode.APPEND, Mode.MERGE}:
+            return f"it was kept up to date by {bookmark.mode} until now"
+        if bookmark.signature != self.signature:
+            return "its columns, key, cursor or condition were changed in the settings"
+        return None
+
+    def _onwards(self, bookmark: Bookmark, reached: Reached) -> str:
+        """The rows from the bookmark on; all of them for a merge without a cursor."""
+        if self.cursor is None:
+            self._write(bookmark, WholeTable(), self._request(WriteMode.MERGE))
+            return "all rows, by key"
+        start = self.request.start_from or bookmark.cursor_value
+        value = self.cursor.value(start)
+        up_to = reached.value
+        moved = self._further(up_to, value, self.cursor.value(bookmark.cursor_value))
+        if self.key:
+            final = reached.is_final and self.plan.lookback is None
+            cursor = self.cursor.without_lookback() if final else self.cursor
+            part = cursor.from_bookmark(value, up_to=up_to, after=final)
+            self._write(bookmark, part, self._request(WriteMode.MERGE), up_to=moved)
+            return f"rows from the bookmark {start} on, by key"
+        # Rows with the bookmark's own value may have come since: they are read again and replaced,
+        # unless the source has none of them any more and the copy is all there is.
+        after = value is not None and not self.source.count(
+            self.cursor.from_bookmark(value, up_to=value)
+        )
+        part = self.cursor.from_bookmark(value, up_to=up_to, after=after)
+        (name,) = self.changes.target_names(
+            (self.cursor.column,), "the cursor of a table without key"
+        )
+        replaced = self.cursor.replaced(value, name, after=after)
+        self._write(bookmark, part, self._request(WriteMode.REPLACE, replaced), up_to=moved)
+        return f"rows from the bookmark {start} on"
+
+    def _further(self, *values: Value | None) -> str | None:
+        """A bookmark never moves back, also where the source's newest rows were deleted."""
+        there: list[Any] = [value for value in values if value is not None]
+        return self._text(max(there, default=None))
+
+    # ---- a large first load ----
+
+    def _chunk_column(self) -> ChunkColumn | None:
+        """What to cut a first load by; `None` where it is small enough for one transaction."""
+        estimate = self.source.table.estimated_rows
+        if estimate is None or estimate <= self.plan.chunk_rows:
+            return None
+        found = chunk_column(self.source, self.changes)
+        if found is None:
+            self.log.info(
+                "%s has about %s rows and no key of numbers or times to cut it by: it is loaded in one "
+                "transaction. Name a chunk_column to load it in chunks.",
+                self.plan.source,
+                f"{estimate:,}",
+            )
+        return found
+
+    def _in_chunks(
+        self, column: ChunkColumn, bookmark: Bookmark | None, up_to: str | None, start: Any | None
+    ) -> str:
+        """Commit the table a range at a time, each with the place where the next one starts."""
+        (name,) = self.changes.target_names((column.name,), "what chunks are cut by")
+        chunks = 0
+        while True:
+            last = self.source.cut(column.name, column.chunk(start, None), self.plan.chunk_rows)
+            end = None if last is None else column.next_after(last)
+            part = column.chunk(start, end)
+            bookmark = self._write(
+                bookmark,
+                part,
+                self._request(WriteMode.REPLACE, replace(part, column=name)),
+                up_to=up_to,
+                loading=None if end is None else {"column": column.name, "next": column.text(end)},
+            )
+            chunks += 1
+            if end is None:
+                return f"the whole table for the first time, in {chunks} chunks of {column.name}"
+            self.log.info("Loaded %s up to %s %s.", self.plan.source, column.name, last)
+            start = end
+
+    def _go_on(self, bookmark: Bookmark, loading: Mapping[str, Any]) -> str:
+        """Go on with a first load that was stopped between two chunks."""
+        column = chunk_column(self.source, self.changes, loading["column"])
+        if column is None:
+            raise ConfigurationError(
+                f"The first load of {self.plan.source} cannot go on.", "Run it with full_reload."
+            )
+        self.log.info(
+            "Going on with %s from %s %s.", self.plan.source, column.name, loading["next"]
+        )
+        start = column.value(loading["next"])
+        return self._in_chunks(column, bookmark, bookmark.cursor_value, start)
+
+    # ---- writing ----
+
+    def _request(self, mode: WriteMode, part: Slice | None = None) -> WriteRequest:
+        return WriteRequest(
+            self.plan.target,
+            mode=mode,
+            slice=part or WholeTable(),
+            key=self.key if mode is WriteMode.MERGE else (),
+            on_schema_change=self.plan.on_schema_change,
+        )
+
+    def _write(
+        self,
+        bookmark: Bookmark | None,
+        part: Slice,
+        request: WriteRequest,
+        *,
+        up_to: str | None = None,
+        loading: dict[str, Any] | None = None,
+    ) -> Bookmark:
+        """Write rows and the bookmark they lead to, in one transaction."""
+        tap = Tap(self._rows(part), self._measured())
+        new = Bookmark(
+            table=self.target.table_name(self.plan.target),
+            source=str(self.plan.source),
+            mode=str(self.plan.mode),
+            signature=self.signature,
+            write_id=uuid.uuid4().hex,
+            cursor_column=self.plan.cursor,
+            cursor_value=up_to,
+            loading=loading,
+            run_id=self.request.run_id,
+        )
+        places = self.target.bookmarks(self.plan.target)
+        expected = bookmark.write_id if bookmark else None
+
+        def move(cursor: Any) -> None:
+            facts = {"rows": tap.rows, "slice": str(request.slice), "columns": tap.columns_facts()}
+            places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
+
+        try:
+            result = self.target.write(request, tap.batches(), self.log, move)
+        except TranshipError:
+            # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
+            if not self._was_committed(new.write_id):
+                raise
+            self.log.warning("The %s was committed, although its answer was lost.", request)
+            result = WriteResult(
+                request.table,
+                request.mode,
+                request.slice,
+                tap.rows,
+                0,
+                0.0,
+                TableSchema.from_arrow(tap.source.schema),
+                {"commit": "confirmed by the bookmark"},
+            )
+        self._writes.append(result)
+        return new
+
+    def _was_committed(self, write_id: str) -> bool:
+        try:
+            there = self.target.bookmark(self.plan.target)
+        except TranshipError as error:
+            self.log.warning("Whether the write was committed cannot be asked: %s", error)
+            return False
+        return there is not None and there.write_id == write_id
+
+    def _rows(self, part: Slice) -> Batches:
+        return self.changes.applied(self.source.read(self.changes.read, part, log=self.log))
+
+    def _measured(self) -> tuple[str, ...]:
+        return measured_columns(self.request.measured, self.changes)
+
+    def _compare_keys(self) -> Gone | None:
+        if self.plan.delete is OnDelete.IGNORE:
+            return None
+        keys = replace(self.changes, read=self.source.key, marks_deleted=False)
+        batches = keys.applied(self.source.read(self.source.key, log=self.log))
+        gone = apply_deletions(
+            self.target, self.plan.target, self.key, batches, self.plan.delete, self.log
+        )
+        if gone.rows or gone.returned:
+            self.log.info(
+                "%s: %d rows are gone from the source (%s), %d came back.",
+                self.plan.target, gone.rows, self.plan.delete, gone.returned,
+            )  # fmt: skip
+        return gone
+
+    def _text(self, value: Value | None) -> str | None:
+        return self.cursor.text(value) if self.cursor else None
+
+
+def signature_of(plan: TablePlan, key: tuple[str, ...]) -> str:
+    """What a table's rows depend on; where it changes, those that are there are of no use.
+
+    Example:
+        >>> from tranship.tables import TableName
+        >>> plan = TablePlan(TableName("dbo", "A"), TableName("staging", "A"))
+        >>> len(signature_of(plan, ("id",)))
+        32
+    """
+    depends = {
+        "source": str(plan.source),
+        "key": key,
+        "cursor": plan.cursor,
+        "where": plan.where,
+        "columns": plan.columns.model_dump(),
+        "mark": plan.delete is OnDelete.MARK,
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def measured_columns(asked: bool | tuple[str, ...], changes: ColumnChanges) -> tuple[str, ...]:
+    """The columns to measure, as the target calls them; masked ones are not comparable."""
+    names = changes.read if asked is True else (asked or ())
+    return tuple(
+        name
+        for column in names
+        if column not in changes.settings.mask and (name := changes.target_name(column)) is not None
+    )

@@ -1,0 +1,229 @@
+"""What a table's settings come to: one immutable plan, checked for contradictions before anything runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tranship.errors import ConfigurationError
+from tranship.replication.config import (
+    ColumnSettings,
+    PartitionSettings,
+    TableSettings,
+    Tuning,
+    merged,
+)
+from tranship.sqlserver.catalogue import select_tables
+from tranship.sqlserver.nul import OnNul
+from tranship.tables import TableName
+from tranship.writes import OnSchemaChange
+
+DEFAULT_SCHEMA = "dbo"
+CHUNK_ROWS = 5_000_000
+WILDCARDS = "*?["
+
+
+class Mode(StrEnum):
+    """How a table is kept up to date."""
+
+    REPLACE = "replace"
+    """The whole table each time."""
+    APPEND = "append"
+    """Rows beyond the bookmark."""
+    MERGE = "merge"
+    """New and changed rows, by key."""
+    PARTITION = "partition"
+    """The partitions a run was asked for."""
+
+
+class OnDelete(StrEnum):
+    """What happens to rows that are gone from the source."""
+
+    IGNORE = "ignore"
+    MARK = "mark"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """How one table is moved; see `tranship.replication.config.Tuning` for what each setting means.
+
+    Args:
+        source: The table in SQL Server.
+        target: The table it is copied to.
+        mode: How it is kept up to date.
+        key: The columns that identify a row, where the user named them.
+        cursor: The column that bookmarks are made of.
+        lookback: How far before the bookmark a load starts: a number, a span, or the default.
+        columns: Which columns, and how.
+        where: A condition on the source's rows, in T-SQL.
+        partitions: How it is partitioned, for mode `partition`.
+        parallel: Connections to read over at once.
+        chunk_rows: Rows per commit of a large first load.
+        chunk_column: The column to cut chunks by.
+        on_schema_change: What happens when columns differ from the target's.
+        delete: What happens to rows that are gone from the source.
+        on_nul: What happens to texts that hold U+0000.
+
+    Raises:
+        ConfigurationError: The settings contradict each other.
+
+    Example:
+        >>> TablePlan(TableName("dbo", "A"), TableName("staging", "A")).mode
+        <Mode.REPLACE: 'replace'>
+    """
+
+    source: TableName
+    target: TableName
+    mode: Mode = Mode.REPLACE
+    key: tuple[str, ...] = ()
+    cursor: str | None = None
+    lookback: int | str | None = None
+    columns: ColumnSettings = field(default_factory=ColumnSettings)
+    where: str | None = None
+    partitions: PartitionSettings | None = None
+    parallel: int = 1
+    chunk_rows: int = CHUNK_ROWS
+    chunk_column: str | None = None
+    on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
+    delete: OnDelete = OnDelete.IGNORE
+    on_nul: OnNul = OnNul.ERROR
+
+    def __post_init__(self) -> None:
+        refuse = _Refusals(self.source)
+        if self.mode is Mode.APPEND:
+            refuse.unless(self.cursor, "mode append needs a cursor", "Name the column that grows.")
+        if (self.mode is Mode.PARTITION) != (self.partitions is not None):
+            refuse.unless(
+                None,
+                "mode partition and partitions go together, and only one of them is set",
+                "Set both, or neither.",
+            )
+        if self.cursor and self.mode in {Mode.REPLACE, Mode.PARTITION}:
+            refuse.unless(
+                None,
+                f"mode {self.mode} has no use for the cursor {self.cursor}",
+                "Set mode to merge or append, or leave the cursor out.",
+            )
+        if self.delete is not OnDelete.IGNORE and self.mode in {Mode.REPLACE, Mode.PARTITION}:
+            refuse.unless(
+                None,
+                f"mode {self.mode} keeps no rows that are gone from the source, so delete does nothing",
+                "Leave delete out.",
+            )
+        if self.lookback is not None and not self.cursor:
+            refuse.unless(
+                None, "lookback needs a cursor", "Name the cursor, or leave lookback out."
+            )
+
+    @property
+    def is_incremental(self) -> bool:
+        """Whether a load depends on what earlier ones did."""
+        return self.mode in {Mode.APPEND, Mode.MERGE}
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusals:
+    table: TableName
+
+    def unless(self, holds: object, what: str, remedy: str) -> None:
+        if not holds:
+            raise ConfigurationError(
+                f"The settings of {self.table} contradict each other: {what}.", remedy
+            )
+
+
+def table_plan(settings: TableSettings, source: TableName, target_schema: str) -> TablePlan:
+    """The plan for one table, of settings that have the defaults in them.
+
+    Raises:
+        ConfigurationError: The settings contradict each other.
+    """
+    return TablePlan(
+        source=source,
+        target=TableName.parse(f"[{settings.target}]", default_schema=target_schema)
+        if settings.target
+        else TableName(target_schema, default_target(source)),
+        mode=Mode(settings.mode or Mode.REPLACE),
+        key=tuple(settings.key or ()),
+        cursor=settings.cursor,
+        lookback=settings.lookback,
+        columns=settings.columns or ColumnSettings(),
+        where=settings.where,
+        partitions=settings.partitions,
+        parallel=settings.parallel or 1,
+        chunk_rows=settings.chunk_rows or CHUNK_ROWS,
+        chunk_column=settings.chunk_column,
+        on_schema_change=OnSchemaChange(settings.on_schema_change or OnSchemaChange.ERROR),
+        delete=OnDelete(settings.delete or OnDelete.IGNORE),
+        on_nul=OnNul(settings.on_nul or OnNul.ERROR),
+    )
+
+
+def default_target(source: TableName) -> str:
+    """What a table is called in the target: its own name, with its schema unless that is `dbo`."""
+    return source.name if source.schema == DEFAULT_SCHEMA else f"{source.schema}_{source.name}"
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a table's name is a pattern, for which the source must be asked.
+
+    Example:
+        >>> is_pattern("dbo.Dim*"), is_pattern("[dbo].[Order Details]")
+        (True, False)
+    """
+    return any(sign in text for sign in WILDCARDS) and not text.startswith("[")
+
+
+def expand(
+    tables: Sequence[TableSettings], defaults: Tuning, present: Sequence[TableName]
+) -> dict[TableName, TableSettings]:
+    """Every table that is wanted, with its settings and the defaults in one.
+
+    Args:
+        tables: The entries of the configuration.
+        defaults: What holds where an entry says nothing.
+        present: The source's tables, for the patterns; may be empty where there is no pattern.
+
+    Raises:
+        ConfigurationError: Two entries are about the same table.
+    """
+    found: dict[TableName, TableSettings] = {}
+    by_pattern: dict[TableName, str] = {}
+    for entry in tables:
+        if not is_pattern(entry.table):
+            name = TableName.parse(entry.table, default_schema=DEFAULT_SCHEMA)
+            if name in found:
+                raise ConfigurationError(
+                    f"{name} stands twice in the configuration.", "Remove one of the two entries."
+                )
+            found[name] = merged(defaults, entry)
+    for entry in tables:
+        if not is_pattern(entry.table):
+            continue
+        for name in select_tables(present, [entry.table], exclude=entry.exclude):
+            if name in by_pattern:
+                raise ConfigurationError(
+                    f"{name} matches both {by_pattern[name]} and {entry.table}.",
+                    "Exclude it from one of the two, or give it an entry of its own.",
+                )
+            by_pattern[name] = entry.table
+            if name not in found:
+                found[name] = merged(defaults, entry)
+    return found
+
+
+def check_targets(plans: Sequence[TablePlan]) -> None:
+    """Refuse two tables that would be copied to one.
+
+    Raises:
+        ConfigurationError: The message names both.
+    """
+    taken: dict[tuple[str, str], TablePlan] = {}
+    for plan in plans:
+        # Redshift folds names, and nobody wants two that differ by case alone.
+        folded = (plan.target.schema.lower(), plan.target.name.lower())
+        if (other := taken.setdefault(folded, plan)) is not plan:
+            raise ConfigurationError(
+                f"{other.source} and {plan.source} would both be copied to {plan.target}.",
+                "Give one of them another name with target.",
+            )

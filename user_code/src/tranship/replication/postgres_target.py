@@ -1,0 +1,75 @@
+"""Postgres as the target of a replication."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from typing_extensions import override
+
+from tranship.frames import Batches
+from tranship.postgres.catalog import find_table
+from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.ddl import ensure_schema
+from tranship.postgres.faults import translated
+from tranship.postgres.locking import lock_table_name
+from tranship.postgres.writer import write
+from tranship.replication.bookmarks import BookmarkTable
+from tranship.replication.targets import Extra, Target
+from tranship.tables import TableName, TableSchema
+from tranship.writes import WriteRequest, WriteResult
+
+BOOKMARKS = "tranship_bookmarks"
+
+
+@dataclass(frozen=True)
+class PostgresTarget(Target):
+    """A Postgres database.
+
+    Args:
+        settings: The server.
+    """
+
+    settings: PostgresSettings
+    kind = "postgres"
+
+    @override
+    def write(
+        self, request: WriteRequest, batches: Batches, log: logging.Logger, extra: Extra
+    ) -> WriteResult:
+        return write(self.settings, request, batches, log=log, extra=extra)
+
+    @contextmanager
+    @override
+    def transaction(self, doing: str) -> Iterator[Any]:
+        with connect(self.settings) as connection, translated(self.settings, doing):
+            with connection.cursor() as cursor:
+                yield cursor
+            connection.commit()
+
+    @override
+    def bookmarks(self, table: TableName) -> BookmarkTable:
+        return BookmarkTable(TableName(table.schema, BOOKMARKS))
+
+    @override
+    def prepare(self, table: TableName) -> None:
+        bookmarks = self.bookmarks(table)
+        with connect(self.settings) as connection:
+            ensure_schema(connection, table.schema)
+            with connection.cursor() as cursor:
+                if find_table(cursor, bookmarks.name) is None:
+                    # Two that create one table at once collide in the catalogue.
+                    self.lock(cursor, bookmarks.name)
+                    bookmarks.create(cursor)
+            connection.commit()
+
+    @override
+    def schema_of(self, table: TableName) -> TableSchema | None:
+        with self.transaction(f"looking at {table}") as cursor:
+            found = find_table(cursor, table)
+            return None if found is None else found.schema()
+
+    @override
+    def lock(self, cursor: Any, table: TableName) -> None:
+        lock_table_name(cursor, table, self.settings.lock_wait_seconds)

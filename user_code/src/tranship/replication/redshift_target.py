@@ -1,0 +1,103 @@
+"""Redshift as the target of a replication."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from psycopg2 import sql
+from typing_extensions import override
+
+from tranship.frames import Batches
+from tranship.redshift.catalogue import describe_table
+from tranship.redshift.connection import connected
+from tranship.redshift.credentials import CredentialsSource
+from tranship.redshift.ddl import create_schema
+from tranship.redshift.faults import translated
+from tranship.redshift.identifiers import derived_name, fold, fold_slice, fold_table
+from tranship.redshift.settings import RedshiftSettings
+from tranship.redshift.writer import JOURNAL_SUFFIX, write
+from tranship.replication.bookmarks import BookmarkTable
+from tranship.replication.targets import Extra, Target
+from tranship.slices import Slice
+from tranship.tables import TableName, TableSchema
+from tranship.writes import WriteRequest, WriteResult
+
+BOOKMARK_SUFFIX = "__bookmark"
+
+
+@dataclass(frozen=True)
+class RedshiftTarget(Target):
+    """A Redshift database and its staging bucket.
+
+    Args:
+        settings: The cluster and the bucket.
+        credentials: A source of credentials to share; by default one is made of the settings.
+    """
+
+    settings: RedshiftSettings
+    credentials: CredentialsSource | None = None
+    kind = "redshift"
+
+    @cached_property
+    def _source(self) -> CredentialsSource:
+        return self.credentials or CredentialsSource(self.settings)
+
+    @override
+    def write(
+        self, request: WriteRequest, batches: Batches, log: logging.Logger, extra: Extra
+    ) -> WriteResult:
+        return write(
+            self.settings, request, batches, log=log, extra=extra, credentials=self._source
+        )
+
+    @contextmanager
+    @override
+    def transaction(self, doing: str) -> Iterator[Any]:
+        with connected(self.settings, self._source) as connection:
+            connection.autocommit = False
+            with translated(self.settings, doing):
+                with connection.cursor() as cursor:
+                    yield cursor
+                connection.commit()
+
+    @override
+    def bookmarks(self, table: TableName) -> BookmarkTable:
+        """One table for each: writers of one table would end each other's transactions (1023)."""
+        name = fold_table(table)
+        return BookmarkTable(TableName(name.schema, derived_name(name.name, BOOKMARK_SUFFIX)))
+
+    @override
+    def prepare(self, table: TableName) -> None:
+        bookmarks = self.bookmarks(table)
+        with self.transaction(f"preparing the load of {table}") as cursor:
+            if describe_table(cursor, bookmarks.name) is None:
+                cursor.execute(create_schema(bookmarks.name.schema))
+                bookmarks.create(cursor)
+
+    @override
+    def schema_of(self, table: TableName) -> TableSchema | None:
+        with self.transaction(f"looking at {table}") as cursor:
+            found = describe_table(cursor, fold_table(table))
+            return None if found is None else found.schema()
+
+    @override
+    def lock(self, cursor: Any, table: TableName) -> None:
+        name = fold_table(table)
+        journal = TableName(name.schema, derived_name(name.name, JOURNAL_SUFFIX))
+        queue = journal if self.settings.write_lock == "journal" else name
+        cursor.execute(sql.SQL("lock table {}").format(sql.Identifier(queue.schema, queue.name)))
+
+    @override
+    def name(self, column: str) -> str:
+        return fold(column)
+
+    @override
+    def table_name(self, table: TableName) -> TableName:
+        return fold_table(table)
+
+    @override
+    def folded(self, part: Slice) -> Slice:
+        return fold_slice(part)

@@ -1,0 +1,105 @@
+"""Where tables are copied to, in the words that a load needs: write with a bookmark, count, look, lock."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import sqlalchemy as sa
+from psycopg2 import sql
+from sqlalchemy.dialects.postgresql import psycopg2 as postgres_dialect
+from sqlalchemy.sql.elements import quoted_name
+
+from tranship.frames import Batches
+from tranship.replication.bookmarks import Bookmark, BookmarkTable
+from tranship.slices import Slice
+from tranship.tables import TableName, TableSchema
+from tranship.writes import WriteRequest, WriteResult
+
+Extra = Callable[[Any], None]
+
+
+class Target:
+    """A Postgres or Redshift database; see the subclasses.
+
+    Its methods take names as the data has them and make of them what the target makes of them.
+    """
+
+    kind: str
+
+    @abstractmethod
+    def write(
+        self, request: WriteRequest, batches: Batches, log: logging.Logger, extra: Extra
+    ) -> WriteResult:
+        """Write rows in one transaction, and what `extra` does in the same one."""
+
+    @abstractmethod
+    def transaction(self, doing: str) -> AbstractContextManager[Any]:
+        """A cursor in a transaction that is committed at the end of the block."""
+
+    @abstractmethod
+    def bookmarks(self, table: TableName) -> BookmarkTable:
+        """Where the bookmark of a table is kept."""
+
+    @abstractmethod
+    def prepare(self, table: TableName) -> None:
+        """Create what a load needs before its first write: schema and bookmarks."""
+
+    @abstractmethod
+    def schema_of(self, table: TableName) -> TableSchema | None:
+        """The columns of a table as it is now; `None` where there is none."""
+
+    @abstractmethod
+    def lock(self, cursor: Any, table: TableName) -> None:
+        """Take one's turn among the writers of a table, until the end of the transaction."""
+
+    def name(self, column: str) -> str:
+        """What the target makes of a column's name."""
+        return column
+
+    def table_name(self, table: TableName) -> TableName:
+        """What the target makes of a table's name."""
+        return table
+
+    def folded(self, part: Slice) -> Slice:
+        """The same slice in the target's names."""
+        return part
+
+    def bookmark(self, table: TableName) -> Bookmark | None:
+        """How far a table was loaded; `None` where it never was."""
+        with self.transaction(f"reading the bookmark of {table}") as cursor:
+            return self.bookmarks(table).read(cursor, self.table_name(table))
+
+    def select(
+        self,
+        cursor: Any,
+        table: TableName,
+        expressions: Sequence[sa.ColumnElement[Any]],
+        part: Slice,
+        schema: TableSchema,
+    ) -> tuple[Any, ...]:
+        """One row of aggregates over a part of a table."""
+        name = self.table_name(table)
+        clause = sa.table(
+            quoted_name(name.name, quote=True), schema=quoted_name(name.schema, quote=True)
+        )
+        statement = sa.select(*expressions).select_from(clause)
+        predicate = self.folded(part).predicate(schema)
+        if predicate is not None:
+            statement = statement.where(predicate)
+        made = statement.compile(
+            dialect=postgres_dialect.dialect(), compile_kwargs={"render_postcompile": True}
+        )
+        # A value nobody uses keeps the driver substituting, and with it turning %% into %.
+        cursor.execute(str(made), {**dict(made.params or {}), "tranship": None})
+        return cursor.fetchone()
+
+    def identifier(self, table: TableName) -> sql.Identifier:
+        """A table's name, quoted."""
+        name = self.table_name(table)
+        return sql.Identifier(name.schema, name.name)
+
+    def column(self, name: str) -> sa.ColumnClause[Any]:
+        """A column by its name in the data, quoted."""
+        return sa.column(quoted_name(self.name(name), quote=True))
