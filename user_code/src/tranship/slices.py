@@ -252,7 +252,8 @@ class Interval(Slice):
             parts.append(below(array, high))
         whole: Any = reduce(pc.and_kleene, parts)
         inside: Any = pc.fill_null(whole, pa.scalar(False))
-        return pc.or_(inside, pc.is_null(array)) if self.includes_null else inside
+        either: Any = pc.or_(inside, pc.is_null(array))
+        return either if self.includes_null else inside
 
     def __str__(self) -> str:
         low = (
