@@ -109,13 +109,10 @@ class Tuning(_Settings):
     partitions: PartitionSettings | None = Field(default=None, description="For mode partition.")
     parallel: int | None = Field(
         default=None,
-        ge=1,
-        le=16,
         description="Connections to read the table over at once; 1 by default.",
     )
     chunk_rows: int | None = Field(
         default=None,
-        ge=1,
         description="A first load of more rows is committed in chunks of this many, and goes on where it "
         "was stopped; 5,000,000 by default.",
     )
@@ -149,7 +146,6 @@ class Tuning(_Settings):
     )
     retries: int | None = Field(
         default=None,
-        ge=0,
         description="How often a load is tried again for faults that pass, with growing pauses: "
         "30 s, 1, 2, 4 ... minutes. 5 by default, a quarter of an hour.",
     )
@@ -186,6 +182,6 @@ def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
         >>> merged(Tuning(mode="merge"), TableSettings(table="dbo.A")).mode
         'merge'
     """
-    own = {name: getattr(table, name) for name in table.model_fields_set}
-    general = {name: getattr(defaults, name) for name in defaults.model_fields_set}
+    general = {name: value for name, value in defaults if value is not None}
+    own = {name: value for name, value in table if value is not None}
     return TableSettings(**{**general, **own})

@@ -14,6 +14,7 @@ from tranship.replication.config import (
 )
 from tranship.sqlserver.catalogue import select_tables
 from tranship.sqlserver.nul import OnNul
+from tranship.sqlserver.options import MAX_PARTS
 from tranship.tables import TableName
 from tranship.writes import OnSchemaChange
 
@@ -90,6 +91,12 @@ class TablePlan:
 
     def __post_init__(self) -> None:
         refuse = _Refusals(self.source)
+        refuse.unless(
+            1 <= self.parallel <= MAX_PARTS,
+            f"parallel is {self.parallel}",
+            f"Give 1 to {MAX_PARTS}: each is a connection.",
+        )
+        refuse.unless(self.chunk_rows >= 1, f"chunk_rows is {self.chunk_rows}", "Give 1 or more.")
         if self.mode is Mode.APPEND:
             refuse.unless(self.cursor, "mode append needs a cursor", "Name the column that grows.")
         if (self.mode is Mode.PARTITION) != (self.partitions is not None):
@@ -128,7 +135,7 @@ class _Refusals:
     def unless(self, holds: object, what: str, remedy: str) -> None:
         if not holds:
             raise ConfigurationError(
-                f"The settings of {self.table} contradict each other: {what}.", remedy
+                f"The settings of {self.table} cannot be used: {what}.", remedy
             )
 
 

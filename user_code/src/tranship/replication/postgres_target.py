@@ -8,10 +8,11 @@ from typing import Any
 
 from typing_extensions import override
 
+from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.postgres.catalog import find_table
 from tranship.postgres.connection import PostgresSettings, connect
-from tranship.postgres.ddl import ensure_schema
+from tranship.postgres.ddl import ensure_schema, reconcile
 from tranship.postgres.faults import translated
 from tranship.postgres.locking import lock_table_name
 from tranship.postgres.writer import write
@@ -73,3 +74,15 @@ class PostgresTarget(Target):
     @override
     def lock(self, cursor: Any, table: TableName) -> None:
         lock_table_name(cursor, table, self.settings.lock_wait_seconds)
+
+    @override
+    def drift(self, table: TableName, incoming: TableSchema) -> list[str]:
+        with self.transaction(f"looking at {table}") as cursor:
+            existing = find_table(cursor, table)
+        if existing is None:
+            return []
+        try:
+            reconcile(WriteRequest(table), incoming, existing)
+        except SchemaDriftError as error:
+            return [str(drift) for drift in error.drifts]
+        return []

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg2 import sql
 from typing_extensions import override
 
+from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.redshift.catalogue import describe_table
 from tranship.redshift.connection import connected
@@ -17,6 +18,7 @@ from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_schema
 from tranship.redshift.faults import translated
 from tranship.redshift.identifiers import derived_name, fold, fold_slice, fold_table
+from tranship.redshift.plan import plan_load
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
 from tranship.replication.bookmarks import BookmarkTable
@@ -101,3 +103,16 @@ class RedshiftTarget(Target):
     @override
     def folded(self, part: Slice) -> Slice:
         return fold_slice(part)
+
+    @override
+    def drift(self, table: TableName, incoming: TableSchema) -> list[str]:
+        folded = fold_table(table)
+        with self.transaction(f"looking at {table}") as cursor:
+            existing = describe_table(cursor, folded)
+        try:
+            plan_load(
+                WriteRequest(table), incoming, existing, folded, self.settings.varchar_lengths
+            )
+        except SchemaDriftError as error:
+            return [str(drift) for drift in error.drifts]
+        return []

@@ -54,6 +54,10 @@ class Target:
     def lock(self, cursor: Any, table: TableName) -> None:
         """Take one's turn among the writers of a table, until the end of the transaction."""
 
+    @abstractmethod
+    def drift(self, table: TableName, incoming: TableSchema) -> list[str]:
+        """How columns differ from those of the table, in words; nothing where it can take them as they are."""
+
     def name(self, column: str) -> str:
         """What the target makes of a column's name."""
         return column
@@ -78,8 +82,19 @@ class Target:
         expressions: Sequence[sa.ColumnElement[Any]],
         part: Slice,
         schema: TableSchema,
+        *,
+        where: sa.ColumnElement[bool] | None = None,
     ) -> tuple[Any, ...]:
-        """One row of aggregates over a part of a table."""
+        """One row of aggregates over a part of a table.
+
+        Args:
+            cursor: Of a transaction.
+            table: The table.
+            expressions: The aggregates.
+            part: Which of its rows.
+            schema: Its columns, in the target's names.
+            where: A further condition.
+        """
         name = self.table_name(table)
         clause = sa.table(
             quoted_name(name.name, quote=True), schema=quoted_name(name.schema, quote=True)
@@ -88,6 +103,8 @@ class Target:
         predicate = self.folded(part).predicate(schema)
         if predicate is not None:
             statement = statement.where(predicate)
+        if where is not None:
+            statement = statement.where(where)
         made = statement.compile(
             dialect=postgres_dialect.dialect(), compile_kwargs={"render_postcompile": True}
         )

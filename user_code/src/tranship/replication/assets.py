@@ -1,0 +1,372 @@
+"""One asset per table: its load, its checks, and what the UI shows of both."""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from tranship.errors import ConfigurationError, TableNotFoundError
+from tranship.failures import as_failures
+from tranship.io_manager import column_schema, write_metadata
+from tranship.postgres.resource import PostgresResource
+from tranship.replication.columns import column_changes
+from tranship.replication.config import CheckSettings, TableSettings
+from tranship.replication.durations import parse_duration
+from tranship.replication.load import LoadReport, LoadRequest, load
+from tranship.replication.masking import KEY_VARIABLE
+from tranship.replication.partitioning import partitions_definition, slices_of
+from tranship.replication.plan import TablePlan
+from tranship.replication.postgres_target import PostgresTarget
+from tranship.replication.source import Source
+from tranship.replication.targets import Target
+from tranship.replication.verification import Finding, Verification
+from tranship.slices import Slice
+from tranship.sqlserver.resource import SqlServerResource
+from tranship.writes import WriteResult
+
+ROW_COUNT = "as_many_rows_as_the_source"
+COLUMNS = "columns_agree_with_the_source"
+UNIQUE_KEY = "no_key_twice"
+SCHEMA_DRIFT = "columns_as_in_the_source"
+
+_TARGET_KINDS = {"postgres", "redshift"}
+DEFAULT_RETRIES = 5
+FIRST_RETRY_SECONDS = 30
+
+
+class LoadConfig(dg.Config):
+    """What a run may ask of a table's load; the launchpad shows it."""
+
+    full_reload: bool = Field(
+        default=False, description="Forget the bookmark and load the whole table again."
+    )
+    start_from: str | None = Field(
+        default=None,
+        description="Load from this cursor value on, instead of from the bookmark: 2024-01-31.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicatedTable:
+    """A table of a replication, with what Dagster needs to know of it.
+
+    Args:
+        plan: How it is moved.
+        settings: Its settings, defaults included.
+        source_key: The resource that is the source.
+        target_key: The resource that is the target.
+        group: Group in the UI.
+        io_manager_key: What loads the table where another asset takes it as an input.
+    """
+
+    plan: TablePlan
+    settings: TableSettings
+    source_key: str
+    target_key: str
+    group: str
+    io_manager_key: str | None = None
+
+    @property
+    def asset_key(self) -> dg.AssetKey:
+        """The target's schema and table."""
+        return dg.AssetKey([self.plan.target.schema, self.plan.target.name])
+
+    @property
+    def checks(self) -> CheckSettings:
+        """What is checked."""
+        return self.settings.checks or CheckSettings()
+
+    @property
+    def partitions(self) -> dg.PartitionsDefinition[Any] | None:
+        """Its partitions, for mode `partition`."""
+        return (
+            None
+            if self.plan.partitions is None
+            else partitions_definition(self.plan.partitions, self.plan.source)
+        )
+
+    @property
+    def measured(self) -> bool | tuple[str, ...]:
+        """The columns whose sums and extremes are compared."""
+        asked = self.checks.columns
+        return asked if isinstance(asked, bool) else tuple(asked)
+
+    def check_specs(self) -> list[dg.AssetCheckSpec]:
+        """The checks, as Dagster knows them."""
+        checks = self.checks
+        wanted = {
+            ROW_COUNT: (checks.row_count, "The copy has as many rows as the source had."),
+            COLUMNS: (
+                bool(checks.columns),
+                "Non-null counts, sums, least and greatest values are the source's.",
+            ),
+            UNIQUE_KEY: (
+                checks.unique_key and bool(self.plan.key or self.plan.is_incremental),
+                "No key comes twice in the copy.",
+            ),
+            SCHEMA_DRIFT: (checks.schema_drift, "The copy's columns are those the source has now."),
+        }
+        return [
+            dg.AssetCheckSpec(
+                name,
+                asset=self.asset_key,
+                description=description,
+                blocking=checks.blocking and name != SCHEMA_DRIFT,
+            )
+            for name, (is_wanted, description) in wanted.items()
+            if is_wanted
+        ]
+
+
+def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
+    """The asset of one table, with its checks; either can be launched without the other.
+
+    Raises:
+        ConfigurationError: Its settings are not what Dagster takes.
+    """
+    settings, plan = table.settings, table.plan
+    freshness = (
+        dg.FreshnessPolicy.time_window(
+            fail_window=parse_duration(settings.freshness, f"The freshness of {plan.source}")
+        )
+        if settings.freshness
+        else None
+    )
+    if (settings.retries or 0) < 0:
+        raise ConfigurationError(
+            f"retries of {plan.source} is {settings.retries}.", "Give 0 or more."
+        )
+    retries = DEFAULT_RETRIES if settings.retries is None else settings.retries
+    spec = dg.AssetSpec(
+        table.asset_key,
+        description=settings.description
+        or f"{plan.source} of the source, kept up to date by {plan.mode}.",
+        group_name=settings.group or table.group,
+        owners=settings.owners,
+        tags=settings.tags,
+        kinds={"sqlserver", *({table.target_key} & _TARGET_KINDS)},
+        freshness_policy=freshness,
+        partitions_def=table.partitions,
+        metadata=_definition_metadata(table),
+        skippable=True,
+    )
+    if table.io_manager_key:
+        spec = spec.with_io_manager_key(table.io_manager_key)
+
+    @dg.multi_asset(
+        name="replicate_" + re.sub(r"\W+", "_", "_".join(table.asset_key.path)),
+        specs=[spec],
+        check_specs=table.check_specs(),
+        can_subset=True,
+        required_resource_keys={table.source_key, table.target_key},
+        pool=settings.pool or table.source_key,
+        backfill_policy=None if table.partitions is None else dg.BackfillPolicy.single_run(),
+        retry_policy=dg.RetryPolicy(
+            max_retries=retries,
+            delay=FIRST_RETRY_SECONDS,
+            backoff=dg.Backoff.EXPONENTIAL,
+            jitter=dg.Jitter.PLUS_MINUS,
+        )
+        if retries
+        else None,
+    )
+    def replicate(context: dg.AssetExecutionContext, config: LoadConfig):
+        with as_failures():
+            yield from _Step.of(table, context).results(config)
+
+    return replicate
+
+
+def _definition_metadata(table: ReplicatedTable) -> dict[str, Any]:
+    plan = table.plan
+    told: dict[str, Any] = {
+        "source_table": str(plan.source),
+        "mode": str(plan.mode),
+        "dagster/table_name": str(plan.target),
+    }
+    if plan.cursor:
+        told["cursor"] = plan.cursor
+    if plan.partitions is not None:
+        told["partition_expr"] = plan.partitions.column
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One execution: a load, its checks, or both."""
+
+    table: ReplicatedTable
+    context: dg.AssetExecutionContext
+    source: Source
+    target: Target
+
+    @classmethod
+    def of(cls, table: ReplicatedTable, context: dg.AssetExecutionContext) -> "_Step":
+        resource = getattr(context.resources, table.source_key)
+        if not isinstance(resource, SqlServerResource):
+            raise _wrong_resource(table.source_key, resource, "a SqlServerResource")
+        target = target_of(table.target_key, getattr(context.resources, table.target_key))
+        return cls(table, context, Source.open(resource.settings(), table.plan), target)
+
+    def results(self, config: LoadConfig) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+        """Load what was selected, then check what was selected."""
+        if self.table.asset_key not in self.context.selected_asset_keys:
+            yield from self._checked(None)
+            return
+        report = load(
+            self.table.plan,
+            self.source,
+            self.target,
+            LoadRequest(
+                run_id=self.context.run_id,
+                partitions=self._partitions_of_run(),
+                full_reload=config.full_reload,
+                start_from=config.start_from,
+                measured=self.table.measured,
+                mask_key=os.environ.get(KEY_VARIABLE),
+            ),
+            self.context.log,
+        )
+        findings = list(self._checked(report))
+        counted = next(
+            (one.metadata.get("rows_in_copy") for one in findings if one.check_name == ROW_COUNT),
+            None,
+        )
+        self.context.log.info(
+            f"{self.table.plan.source} -> {self.table.plan.target}: {report.rows:,} rows; {report.what}."
+        )
+        yield dg.MaterializeResult(
+            asset_key=self.table.asset_key, metadata=load_metadata(report, counted)
+        )
+        yield from findings
+
+    def _partitions_of_run(self) -> Callable[[str], Slice] | None:
+        return (
+            self._slices(self.context.partition_keys)
+            if self.context.has_partition_key_range
+            else None
+        )
+
+    def _slices(self, keys: Any) -> Callable[[str], Slice] | None:
+        plan, definition = self.table.plan, self.table.partitions
+        if plan.partitions is None or definition is None:
+            return None
+        return slices_of(plan.partitions, definition, list(keys), plan.source)
+
+    def _checked(self, report: LoadReport | None) -> Iterator[dg.AssetCheckResult]:
+        selected = {key.name for key in self.context.selected_asset_check_keys}
+        if not selected:
+            return
+        plan = self.table.plan
+        bookmark = report.bookmark if report else None
+        if bookmark is None:
+            self.target.prepare(plan.target)
+            bookmark = self.target.bookmark(plan.target)
+        if bookmark is None:
+            raise TableNotFoundError(
+                f"{plan.target} was never loaded, so there is nothing to check.",
+                "Materialize it first.",
+            )
+        verification = Verification(
+            source=self.source,
+            target=self.target,
+            changes=column_changes(plan, self.source.table.schema, os.environ.get(KEY_VARIABLE)),
+            bookmark=bookmark,
+            loaded=self._partitions_of_run() if report else None,
+            materialized=self._slices(self._materialized()) if report is None else None,
+        )
+        key = (
+            verification.changes.target_names(self.source.key, "part of the key")
+            if UNIQUE_KEY in selected
+            else ()
+        )
+        checks: Mapping[str, Callable[[], Finding]] = {
+            ROW_COUNT: verification.row_count,
+            COLUMNS: lambda: verification.columns(self.table.measured),
+            UNIQUE_KEY: lambda: verification.unique_key(key),
+            SCHEMA_DRIFT: verification.schema_drift,
+        }
+        for name, check in checks.items():
+            if name in selected:
+                yield self._result(name, check())
+
+    def _materialized(self) -> set[str]:
+        if self.table.partitions is None:
+            return set()
+        return self.context.instance.get_materialized_partitions(self.table.asset_key)
+
+    def _result(self, name: str, finding: Finding) -> dg.AssetCheckResult:
+        if not finding.passed:
+            self.context.log.warning(f"{self.table.plan.target}, {name}: {finding.description}")
+        return dg.AssetCheckResult(
+            asset_key=self.table.asset_key,
+            check_name=name,
+            passed=finding.passed,
+            severity=dg.AssetCheckSeverity.WARN
+            if finding.is_warning
+            else dg.AssetCheckSeverity.ERROR,
+            description=finding.description,
+            metadata=dict(finding.facts),
+        )
+
+
+def target_of(key: str, resource: Any) -> Target:
+    """The target that a resource stands for.
+
+    Args:
+        key: The resource's key, for the message.
+        resource: A `PostgresResource` or a `RedshiftResource`.
+
+    Raises:
+        ConfigurationError: It is neither.
+    """
+    if isinstance(resource, PostgresResource):
+        return PostgresTarget(resource.settings())
+    # Imported late: Redshift is an optional part of the library, and boto3 takes its time.
+    if type(resource).__module__.startswith("tranship.redshift"):
+        from tranship.redshift.resource import RedshiftResource
+        from tranship.replication.redshift_target import RedshiftTarget
+
+        if isinstance(resource, RedshiftResource):
+            return RedshiftTarget(resource.settings(), resource.credentials())
+    raise _wrong_resource(key, resource, "a PostgresResource or a RedshiftResource")
+
+
+def _wrong_resource(key: str, resource: Any, wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        f'The resource "{key}" is a {type(resource).__name__}; a replication needs {wanted}.',
+        "Correct source or target in the replication's defs.yaml, or the resource of that key.",
+    )
+
+
+def load_metadata(report: LoadReport, rows_in_copy: Any = None) -> dict[str, Any]:
+    """What a load did, as Dagster metadata: numbers that are plotted over time, and what they are about."""
+    told = {
+        **write_metadata(_in_all(report.writes)),
+        "dagster/column_schema": column_schema(report.schema),
+        "loaded": report.what,
+        "source_table": str(report.plan.source),
+    }
+    if len(report.writes) > 1:
+        told["chunks"] = len(report.writes)
+    if report.bookmark.cursor_value is not None:
+        told["bookmark"] = report.bookmark.cursor_value
+    if report.gone is not None:
+        told |= {"rows_gone": report.gone.rows, "rows_returned": report.gone.returned}
+    if rows_in_copy is not None and report.plan.partitions is None:
+        told["dagster/row_count"] = rows_in_copy
+    return told
+
+
+def _in_all(writes: tuple[WriteResult, ...]) -> WriteResult:
+    """Several chunks as one write."""
+    return replace(
+        writes[-1],
+        rows=sum(write.rows for write in writes),
+        bytes=sum(write.bytes for write in writes),
+        seconds=sum(write.seconds for write in writes),
+    )

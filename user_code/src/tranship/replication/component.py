@@ -1,0 +1,174 @@
+"""Replication as a Dagster component: what stands in `defs.yaml` becomes assets, checks and schedules."""
+
+import json
+import logging
+import re
+from pathlib import Path
+
+import dagster as dg
+from dagster.components.utils.defs_state import (
+    DefsStateConfig,
+    DefsStateConfigArgs,
+    ResolvedDefsStateConfig,
+)
+from pydantic import Field
+from typing_extensions import override
+
+from tranship.errors import UnreachableError
+from tranship.replication.assets import ReplicatedTable, replicated_asset
+from tranship.replication.config import TableSettings, Tuning
+from tranship.replication.discovery import matching_tables, source_settings
+from tranship.replication.plan import check_targets, expand, is_pattern, table_plan
+from tranship.replication.scheduling import changes_sensor, schedules
+from tranship.tables import TableName
+
+_log = logging.getLogger(__name__)
+
+
+class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
+    """Copies tables of a SQL Server to Postgres or Redshift and keeps them up to date.
+
+    One asset per table. Where a table is named by a pattern, the source is asked for its tables when the code
+    location is loaded; runs see the tables of that moment.
+
+    Example:
+        ```yaml
+        type: tranship.replication.ReplicationComponent
+        attributes:
+          source: sqlserver
+          target: postgres
+          target_schema: staging
+          tables:
+            - table: dbo.Dim*
+            - table: dbo.FactInternetSales
+              mode: merge
+              cursor: OrderDate
+              lookback: 7 days
+              schedule: "@daily"
+        ```
+    """
+
+    source: str = Field(
+        default="sqlserver", description="Key of the SqlServerResource to read from."
+    )
+    target: str = Field(
+        default="postgres",
+        description="Key of the PostgresResource or RedshiftResource to write to.",
+    )
+    target_schema: str = Field(default="staging", description="Schema of the copies.")
+    group: str | None = Field(
+        default=None, description="Group of the assets in the UI; the target's schema by default."
+    )
+    io_manager_key: str | None = Field(
+        default=None,
+        description="IO manager through which other assets take these tables as inputs, such as a "
+        "PostgresIOManager; without one they can only depend on them.",
+    )
+    defaults: Tuning = Field(
+        default=Tuning(), description="Settings of every table that does not say otherwise."
+    )
+    tables: list[TableSettings] = Field(description="The tables, by name or pattern.")
+    max_concurrent: int = Field(
+        default=1,
+        description="Tables a scheduled run loads at once. 1 keeps a run in one process, which suits many "
+        "small tables; more starts a process for each.",
+    )
+    watch_changes_seconds: int | None = Field(
+        default=None,
+        description="Adds a sensor that looks this often which tables have changed in the source, and "
+        "loads those. It is off until it is switched on.",
+    )
+    include_views: bool = Field(default=False, description="Whether patterns match views.")
+    source_url: str | None = Field(
+        default=None,
+        description='For patterns: the source\'s address, such as "{{ env.SQLSERVER_URL }}"; by default '
+        "the TRANSHIP_SQLSERVER_ variables.",
+    )
+    # The code server asks when it is loaded, and hands what it found to every run.
+    defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.legacy_code_server_snapshots()
+
+    @property
+    @override
+    def defs_state_config(self) -> DefsStateConfig:
+        key = f"{type(self).__name__}[{self.source}:{self.target}:{self.target_schema}]"
+        return DefsStateConfig.from_args(self.defs_state, default_key=key)
+
+    @property
+    def _patterns(self) -> list[str]:
+        return [entry.table for entry in self.tables if is_pattern(entry.table)]
+
+    @override
+    def write_state_to_path(self, state_path: Path) -> None:
+        """Ask the source for the tables that match the patterns."""
+        try:
+            found = matching_tables(
+                source_settings(self.source_url), self._patterns, views=self.include_views
+            )
+        except UnreachableError as error:
+            # The other tables and pipelines of the code location must not go down with the source.
+            _log.error(
+                "The tables of %s are not loaded: %s Reload the code location when the source is back.",
+                ", ".join(self._patterns),
+                error,
+            )
+            found = []
+        state_path.write_text(json.dumps([[table.schema, table.name] for table in found]))
+
+    @override
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The assets, checks, jobs, schedules and sensor of the tables."""
+        if self._patterns:
+            return super().build_defs(context)
+        return self.build_defs_from_state(context, None)
+
+    @override
+    def build_defs_from_state(
+        self, context: dg.ComponentLoadContext, state_path: Path | None
+    ) -> dg.Definitions:
+        """The same, for the tables that the source had.
+
+        Raises:
+            ConfigurationError: Settings of a table contradict each other.
+        """
+        found = json.loads(state_path.read_text()) if state_path is not None else []
+        tables = self.replicated_tables([TableName(schema, name) for schema, name in found])
+        executor = (
+            dg.in_process_executor
+            if self.max_concurrent == 1
+            else dg.multiprocess_executor.configured({"max_concurrent": self.max_concurrent})
+        )
+        name = re.sub(
+            r"\W+", "_", "_".join(context.path.relative_to(context.defs_module_path).parts)
+        )
+        name = name or self.target_schema
+        watched = [table for table in tables if table.partitions is None]
+        sensors = (
+            [changes_sensor(watched, name, self.watch_changes_seconds, executor)]
+            if self.watch_changes_seconds and watched
+            else []
+        )
+        return dg.Definitions(
+            assets=[replicated_asset(table) for table in tables],
+            schedules=schedules(tables, name, executor),
+            sensors=sensors,
+        )
+
+    def replicated_tables(self, present: list[TableName]) -> list[ReplicatedTable]:
+        """The tables that are wanted, of those that the source has.
+
+        Raises:
+            ConfigurationError: Settings of a table contradict each other, or two are copied to one.
+        """
+        tables = [
+            ReplicatedTable(
+                plan=table_plan(settings, source, self.target_schema),
+                settings=settings,
+                source_key=self.source,
+                target_key=self.target,
+                group=self.group or self.target_schema,
+                io_manager_key=self.io_manager_key,
+            )
+            for source, settings in sorted(expand(self.tables, self.defaults, present).items())
+        ]
+        check_targets([table.plan for table in tables])
+        return tables
