@@ -11,7 +11,7 @@ from dagster.components.utils.defs_state import (
     DefsStateConfigArgs,
     ResolvedDefsStateConfig,
 )
-from pydantic import Field
+from pydantic import BaseModel, Field, create_model
 from typing_extensions import override
 
 from tranship.errors import UnreachableError
@@ -86,6 +86,21 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     )
     # The code server asks when it is loaded, and hands what it found to every run.
     defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.legacy_code_server_snapshots()
+
+    @classmethod
+    @override
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The YAML's schema, in which tables are always written out.
+
+        Dagster lets a text stand for any field, as a template for it. An error deep in a table would then be
+        reported as one of the whole list.
+        """
+        return create_model(
+            "ReplicationComponentModel",
+            __base__=cls.model(),
+            defaults=(Tuning, Field(default=Tuning(), description="Settings of every table.")),
+            tables=(list[TableSettings], Field(description="The tables, by name or pattern.")),
+        )
 
     @property
     @override

@@ -6,13 +6,33 @@ Every setting of a table may also stand under `defaults`; a table's own wins. De
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from typing_extensions import override
 
 Scalar = str | int | float
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    @override
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """A schema in which what may be left out is not `this or null`.
+
+        A validator says of the latter only that no choice fits, not which choices there are.
+        """
+        schema = handler(core_schema)
+        for described in handler.resolve_ref_schema(schema).get("properties", {}).values():
+            choices = [one for one in described.get("anyOf", ()) if one != {"type": "null"}]
+            if len(choices) == 1:
+                del described["anyOf"]
+                described |= choices[0]
+        return schema
 
 
 class ColumnSettings(_Settings):
