@@ -26,6 +26,9 @@ class LoadedTable:
         seconds: How long the write took, its reading included where both overlap.
         checks_passed: How many of its checks passed.
         checks: How many checks it has.
+        updated: Rows that a merge found changed; `None` for other writes.
+        inserted: Rows that a merge found new, likewise.
+        rows_in_table: Rows of the whole table, where the load counted them.
     """
 
     table: str
@@ -34,6 +37,9 @@ class LoadedTable:
     seconds: float = 0.0
     checks_passed: int = 0
     checks: int = 0
+    updated: int | None = None
+    inserted: int | None = None
+    rows_in_table: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ def run_job(
     console: Console,
     *,
     tags: Mapping[str, str] | None = None,
+    assets: Sequence[dg.AssetKey] | None = None,
 ) -> FinishedRun:
     """Run a job to its end, showing how many of its steps are done.
 
@@ -64,6 +71,7 @@ def run_job(
         instance: Where the run and its events are kept.
         console: Where progress is shown.
         tags: Tags of the run, such as the range of partitions it is for.
+        assets: The assets to load; all of the job's by default.
     """
     run_id = str(uuid.uuid4())
     errors: list[BaseException] = []
@@ -71,7 +79,12 @@ def run_job(
     def execute() -> None:
         try:
             job.execute_in_process(
-                run_config=QUIET, instance=instance, run_id=run_id, raise_on_error=False, tags=tags
+                run_config=QUIET,
+                instance=instance,
+                run_id=run_id,
+                raise_on_error=False,
+                tags=tags,
+                asset_selection=assets,
             )
         except BaseException as error:  # noqa: BLE001  # raised again by the thread that waits
             errors.append(error)
@@ -115,6 +128,9 @@ def finished_run(job: str, run_id: str, instance: dg.DagsterInstance) -> Finishe
             table.rows = int(numbers.get("rows", 0))
             table.bytes = int(numbers.get("bytes", 0))
             table.seconds = numbers.get("seconds", 0.0)
+            table.updated = _whole(numbers.get("rows_updated"))
+            table.inserted = _whole(numbers.get("rows_inserted"))
+            table.rows_in_table = _whole(numbers.get("dagster/row_count"))
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
             name = ".".join(check.asset_key.path)
@@ -138,6 +154,10 @@ def _steps(instance: dg.DagsterInstance, run_id: str) -> tuple[list[str], set[st
     stats = instance.get_run_step_stats(run_id)
     started = [step.step_key for step in stats]
     return started, {step.step_key for step in stats if step.end_time is not None}
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _numbers(metadata: Mapping[str, Any]) -> dict[str, float]:

@@ -22,7 +22,8 @@ def test_staged_tables_and_the_dimension_on_them_land_and_pass_their_checks(
         for event in result.all_events
         if event.event_type_value == "ASSET_CHECK_EVALUATION"
     ]
-    assert len(checks) == len(SAMPLE_ROWS) + 2
+    # Three for each table, the key of the merged one, and two for the dimension.
+    assert len(checks) == 3 * len(SAMPLE_ROWS) + 1 + 2
     assert all(check.passed for check in checks), checks
     rows = query(
         """
@@ -36,26 +37,21 @@ def test_staged_tables_and_the_dimension_on_them_land_and_pass_their_checks(
 def test_a_check_fails_when_the_copy_is_not_complete(repository, instance, query):
     assert run(repository, instance, "staging_job").success
     query('delete from staging."DimSalesTerritory" where "SalesTerritoryKey" = 1')
-    checked = repository.get_job("staging_job").execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(["staging", "DimDate"])],
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    key = dg.AssetKey(["staging", "DimSalesTerritory"])
+    check = dg.AssetCheckKey(key, "as_many_rows_as_the_source")
+    checked = (
+        repository.get_implicit_global_asset_job_def()
+        .get_subset(asset_selection=set(), asset_check_selection={check})
+        .execute_in_process(
+            instance=instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
     )
-    assert checked.success
-    check = next(
-        check
-        for check in repository.asset_graph.asset_check_keys
-        if check.asset_key.path[-1] == "DimSalesTerritory"
-    )
-    definition = repository.asset_checks_defs_by_key[check]
-    result = definition.op.compute_fn.decorated_fn(
-        sqlserver=SqlServerResource(
-            **_from_environment("SQLSERVER"), trust_server_certificate=True
-        ),
-        postgres=_postgres(),
-    )
-    assert not result.passed
-    assert {name: value.value for name, value in result.metadata.items()} == {
+    assert not checked.asset_materializations_for_node("replicate_staging_DimSalesTerritory")
+    (evaluation,) = checked.get_asset_check_evaluations()
+    assert not evaluation.passed
+    assert evaluation.description == "1 rows are missing: the source has 11, the copy 10."
+    assert {name: value.value for name, value in evaluation.metadata.items()} == {
         "rows_in_source": 11,
         "rows_in_copy": 10,
     }
@@ -64,7 +60,7 @@ def test_a_check_fails_when_the_copy_is_not_complete(repository, instance, query
 def test_the_sensor_asks_for_the_changed_tables_and_no_others(
     repository, instance, sqlserver_connection
 ):
-    sensor = repository.get_sensor_def("source_changes_sensor")
+    sensor = repository.get_sensor_def("staging_tables_changes_sensor")
 
     def tick(cursor: str | None) -> Any:
         source = SqlServerResource(**_from_environment("SQLSERVER"), trust_server_certificate=True)
@@ -103,9 +99,3 @@ def _from_environment(system: str) -> dict:
     names = ("host", "port", "database", "user", "password")
     values = {name: os.environ[f"TRANSHIP_{system}_{name.upper()}"] for name in names}
     return {**values, "port": int(values["port"])}
-
-
-def _postgres():
-    from tranship.postgres.resource import PostgresResource
-
-    return PostgresResource(**_from_environment("POSTGRES"))

@@ -16,7 +16,13 @@ def repository() -> dg.RepositoryDefinition:
 
 def test_the_jobs_of_the_code_location_are_these(repository):
     names = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
-    assert names == {"run_etl_job", "dim_product_category_job", "staging_job", "sales_job"}
+    assert names == {
+        "run_etl_job",
+        "dim_product_category_job",
+        "staging_job",
+        "staging_tables_changes_job",
+        "sales_job",
+    }
 
 
 def test_the_etl_job_runs_daily_at_ten_in_a_zone_that_is_named(repository):
@@ -59,4 +65,6 @@ def test_job_and_assets_never_write_the_same_table(repository):
 
 def test_the_hourly_refresh_and_the_sensor_wait_to_be_switched_on(repository):
     assert repository.get_schedule_def("staging_hourly_schedule").default_status.value == "STOPPED"
-    assert repository.get_sensor_def("source_changes_sensor").default_status.value == "STOPPED"
+    assert (
+        repository.get_sensor_def("staging_tables_changes_sensor").default_status.value == "STOPPED"
+    )
