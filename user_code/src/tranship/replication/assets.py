@@ -222,7 +222,7 @@ class _Step:
             self.source,
             self.target,
             LoadRequest(
-                run_id=self.context.run_id,
+                run_id=self.context.run.run_id,
                 partitions=self._partitions_of_run(),
                 full_reload=config.full_reload,
                 start_from=config.start_from,
@@ -245,11 +245,7 @@ class _Step:
         yield from findings
 
     def _partitions_of_run(self) -> Callable[[str], Slice] | None:
-        return (
-            self._slices(self.context.partition_keys)
-            if self.context.has_partition_key_range
-            else None
-        )
+        return self._slices(self.context.partition_keys) if self.table.partitions else None
 
     def _slices(self, keys: Any) -> Callable[[str], Slice] | None:
         plan, definition = self.table.plan, self.table.partitions
@@ -351,6 +347,8 @@ def load_metadata(report: LoadReport, rows_in_copy: Any = None) -> dict[str, Any
         "loaded": report.what,
         "source_table": str(report.plan.source),
     }
+    # The write knows its slice; which of Dagster's partitions that is, it does not.
+    told.pop("dagster/partition_row_count", None)
     if len(report.writes) > 1:
         told["chunks"] = len(report.writes)
     if report.bookmark.cursor_value is not None:

@@ -224,11 +224,10 @@ def _inspect(
         columns[TableName(schema, name)].append(
             Column(column, arrow_type(source) or pa.null(), nullable == "YES", source)
         )
-    keys: defaultdict[TableName, list[str]] = defaultdict(list)
+    # From here on by folded names: see catalogue_queries.
+    keys: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for schema, name, column in rows(connection, _about(queries.PRIMARY_KEYS, tables)):
-        keys[TableName(schema, name)].append(column)
-
-    # By folded names: see catalogue_queries.
+        keys[_fold(schema, name)].append(column.lower())
     generated: defaultdict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
     for schema, name, column, identity, _ in _if_known(
         connection, settings, _about(queries.GENERATED, tables), "identity and computed columns"
@@ -257,7 +256,7 @@ def _inspect(
             name,
             SourceTable(
                 name=name,
-                schema=TableSchema(described, tuple(keys[name]), said.get(None)),
+                schema=TableSchema(described, _spelled(keys[folded], described), said.get(None)),
                 is_view=is_view,
                 identity=tuple(one.name for one in described if made.get(one.name.lower()) is True),
                 computed=tuple(
@@ -289,6 +288,13 @@ def _if_known(
             raise
         _log.info("%s does not tell %s: %s", settings.address, what, error)
         return []
+
+
+def _spelled(folded: Sequence[str], columns: Sequence[Column]) -> tuple[str, ...]:
+    """A key's columns as the table spells them; no key where one of them is not told."""
+    spelling = {column.name.lower(): column.name for column in columns}
+    named = tuple(spelling[name] for name in folded if name in spelling)
+    return named if len(named) == len(folded) else ()
 
 
 def _fold(schema: str, name: str) -> tuple[str, str]:

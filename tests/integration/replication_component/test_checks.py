@@ -1,0 +1,154 @@
+"""The checks of replicated tables: what they find, when they run alone, and what they block."""
+
+import dagster as dg
+import pytest
+from replication_runs import checks, event_rows, said
+
+from tranship.replication.config import CheckSettings, PartitionSettings, TableSettings
+
+ALL = CheckSettings(columns=True)
+
+
+def merged(table, **more) -> TableSettings:
+    return TableSettings(table=str(table), target="events", mode="merge", cursor="Changed", **more)
+
+
+def check_alone(replication) -> dg.ExecuteInProcessResult:
+    """Run the checks of the events without loading them."""
+    definitions = dg.Definitions(assets=replication.assets, resources=replication.resources)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    keys = {spec.key for asset in replication.assets for spec in asset.check_specs}
+    return job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(
+        instance=replication.instance, raise_on_error=False
+    )
+
+
+def descriptions(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+    return {
+        one.check_name: one.description or ""
+        for one in result.get_asset_check_evaluations()
+        if not one.passed
+    }
+
+
+@pytest.mark.parametrize("mode", ["replace", "merge"])
+def test_lost_doubled_and_altered_rows_are_found(replication, events, copied, mode):
+    table = (
+        merged(events, checks=ALL)
+        if mode == "merge"
+        else TableSettings(table=str(events), target="events", key=["Id"], checks=ALL)
+    )
+    assert replication.of(table).run().success
+    assert descriptions(check_alone(replication)) == {}
+    copied("""update {schema}.events set "Amount" = "Amount" + 1 where "Id" = 3""")
+    assert descriptions(check_alone(replication)) == {
+        "columns_agree_with_the_source": "1 columns differ from the source: Amount."
+    }
+    copied("""delete from {schema}.events where "Id" in (3, 4)""")
+    assert descriptions(check_alone(replication))["as_many_rows_as_the_source"] == (
+        "2 rows are missing: the source has 30, the copy 28."
+    )
+    copied("alter table {schema}.events drop constraint events_pkey")
+    copied('insert into {schema}.events select * from {schema}.events where "Id" = 5')
+    assert descriptions(check_alone(replication))["no_key_twice"] == (
+        "1 keys (Id) come more than once, in 2 rows."
+    )
+
+
+def test_rows_that_came_since_the_load_are_no_failure(replication, events, source):
+    replication.of(merged(events, checks=ALL))
+    assert replication.run().success
+    source(event_rows(31, 34, day=5).replace("{table}", str(events)))
+    source(f"update {events} set Changed = '2024-01-06' where Id = 2")
+    result = check_alone(replication)
+    assert result.success, said(result)
+    assert descriptions(result) == {}
+    (columns,) = (
+        one
+        for one in result.get_asset_check_evaluations()
+        if one.check_name == "columns_agree_with_the_source"
+    )
+    assert columns.description == (
+        "5 rows were added or changed since, so sums cannot be compared now."
+    )
+
+
+def test_rows_that_are_gone_from_the_source_are_told_but_kept_where_deletions_are_ignored(
+    replication, events, source
+):
+    replication.of(merged(events))
+    assert replication.run().success
+    source(f"delete from {events} where Id <= 3")
+    (found,) = (
+        one
+        for one in check_alone(replication).get_asset_check_evaluations()
+        if one.check_name == "as_many_rows_as_the_source"
+    )
+    assert found.passed
+    assert found.description == "30 rows, of which 3 are gone from the source; delete is ignore."
+
+
+def test_a_drifted_source_is_a_warning_before_it_is_an_error(replication, events, source):
+    replication.of(merged(events))
+    assert replication.run().success
+    source(f"alter table {events} add Colour nvarchar(10) null")
+    (drift,) = (
+        one
+        for one in check_alone(replication).get_asset_check_evaluations()
+        if one.check_name == "columns_as_in_the_source"
+    )
+    assert not drift.passed
+    assert drift.severity is dg.AssetCheckSeverity.WARN
+    assert '"Colour" (varchar(10)) is new' in (drift.description or "")
+    failed = replication.run()
+    assert not failed.success
+    assert "Colour" in said(failed)
+    replication.of(merged(events, on_schema_change="evolve"))
+    assert replication.run().success
+    assert checks(check_alone(replication))["columns_as_in_the_source"]
+
+
+def test_partitions_are_checked_against_the_source_also_by_themselves(
+    replication, events, source, copied
+):
+    days = PartitionSettings(column="Changed", every="day", start="2024-01-01")
+    source(event_rows(31, 35, day=2).replace("{table}", str(events)))
+    replication.of(
+        TableSettings(
+            table=str(events), target="events", mode="partition", partitions=days, checks=ALL
+        )
+    )
+    assert replication.run(partition_key="2024-01-01").success
+    alone = check_alone(replication)
+    assert alone.success, said(alone)
+    assert descriptions(alone) == {}
+    copied("""delete from {schema}.events where "Id" = 1""")
+    assert set(descriptions(check_alone(replication))) == {
+        "as_many_rows_as_the_source",
+        "columns_agree_with_the_source",
+    }
+
+
+def test_checks_of_a_table_that_was_never_loaded_say_so(replication, events):
+    result = check_alone(replication.of(merged(events)))
+    assert not result.success
+    assert "was never loaded, so there is nothing to check. Materialize it first." in said(result)
+
+
+@pytest.mark.parametrize(("blocking", "runs"), [(True, False), (False, True)])
+def test_a_failed_check_keeps_back_what_is_downstream_where_it_is_blocking(
+    replication, events, copied, blocking, runs
+):
+    replication.of(merged(events, lookback=0, checks=CheckSettings(blocking=blocking)))
+    assert replication.run().success
+    copied("""delete from {schema}.events where "Id" = 1""")
+    built: list[int] = []
+
+    @dg.asset(deps=[replication.key("events")])
+    def on_top() -> None:
+        built.append(1)
+
+    result = replication.run(more=(on_top,))
+    assert checks(result)["as_many_rows_as_the_source"] is False
+    assert bool(built) is runs
+    assert result.success is runs
