@@ -96,6 +96,20 @@ def test_what_a_database_says_cannot_break_out_of_a_comment(make_table):
     assert entry["description"].startswith("line one mode: merge")
 
 
+def test_a_comment_of_the_database_is_no_template_to_dagster(make_table):
+    table = make_table("dbo.T", Id="int not null", comment="{{ env.SECRET }} {% raw %} {# #} {x}")
+    text = as_yaml(Replication("somewhere"), [propose(table)])
+    entry = yaml.safe_load(text)["attributes"]["tables"][0]
+    assert entry["description"] == "{ { env.SECRET }} { % raw %} { # #} {x}"
+
+
+def test_a_table_without_a_column_that_can_be_moved_is_left_out(make_table):
+    tables = [make_table("dbo.Odd", Id="my_own_type"), make_table("dbo.T", Id="int not null")]
+    text = as_yaml(Replication("somewhere"), [propose(table) for table in tables])
+    assert list(plans_of(text)) == [TableName("dbo", "T")]
+    assert "# Left out: none of its columns can be moved." in text
+
+
 def test_only_personal_data_is_masked_once_its_comment_is_switched_on(make_table):
     columns = {"Id": "int not null", "Email": "nvarchar(50)", "Last Name": "nvarchar(50)"}
     for extra, first, lines in (({}, "columns:", 4), ({"Place": "geography"}, "mask:", 3)):

@@ -1,6 +1,7 @@
 """Writes proposals down as the YAML of a replication, with comments for the person who edits it."""
 
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tranship.tables import TableName
 COMPONENT = "tranship.replication.ReplicationComponent"
 LINE_LENGTH = 100
 
+_TEMPLATE = re.compile(r"\{([{%#])")
 _ENTRY = "    "
 _SETTING = "      "
 _COLUMNS = "        "
@@ -102,6 +104,9 @@ def size_text(size_bytes: int) -> str:
 
 def _entry(proposal: Proposal, name: str | None) -> Iterator[str]:
     yield from _comment(_ENTRY, _facts(proposal))
+    if len(proposal.exclude) == len(proposal.table.schema.columns):
+        yield from _comment(_ENTRY, "Left out: none of its columns can be moved.")
+        return
     yield from _comment(_ENTRY, f"{proposal.mode}: {proposal.reason}.")
     for caveat in proposal.caveats:
         yield from _comment(_ENTRY, caveat)
@@ -110,7 +115,7 @@ def _entry(proposal: Proposal, name: str | None) -> Iterator[str]:
         yield from _comment(_SETTING, "Another table has the name that this one would get.")
         yield f"{_SETTING}target: {_scalar(name)}"
     if proposal.table.schema.comment:
-        yield f"{_SETTING}description: {_scalar(_one_line(proposal.table.schema.comment))}"
+        yield f"{_SETTING}description: {_scalar(_plain(proposal.table.schema.comment))}"
     yield f"{_SETTING}mode: {proposal.mode}"
     if proposal.cursor is not None:
         yield f"{_SETTING}cursor: {_scalar(proposal.cursor)}"
@@ -199,6 +204,11 @@ def _comment(indent: str, text: str) -> list[str]:
 def _one_line(text: str) -> str:
     """Texts of the source's, in which a line break would end the comment."""
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+
+
+def _plain(text: str) -> str:
+    """A text of the source's as a value, of which Dagster must not make a template."""
+    return _TEMPLATE.sub(r"{ \1", _one_line(text))
 
 
 def _scalar(value: Any) -> str:
