@@ -62,6 +62,27 @@ def test_a_missing_table_is_answered_with_close_names(settings):
     )
 
 
+def test_sizes_are_known_where_the_server_keeps_them_and_never_fail(settings, table):
+    name = table("create table {table} (Id int primary key)", "insert into {table} values (1)")
+    # A SQL Server takes at least a page; the stand-in and Babelfish have no allocation units.
+    for known, size in catalogue.table_sizes(settings, [name]).items():
+        assert known == name
+        assert size > 0
+        assert size % 8192 == 0
+    assert catalogue.table_sizes(settings, []) == {}
+
+
+def test_sizes_are_pages_found_by_name_in_any_case(settings, monkeypatch):
+    def answering(connection, statement):
+        assert "sys.allocation_units" in str(statement)
+        return [("dbo", "dimproduct", 3), ("dbo", "DimDate", None), ("other", "DimProduct", 9)]
+
+    monkeypatch.setattr("tranship.sqlserver.catalogue.rows", answering)
+    product, date, missing = (TableName("dbo", name) for name in ("DimProduct", "DimDate", "X"))
+    sizes = catalogue.table_sizes(settings, [product, date, missing])
+    assert sizes == {product: 24_576, date: 0}
+
+
 def test_many_tables_take_no_more_queries_than_one(settings, table, monkeypatch):
     names = [table("create table {table} (Id int primary key)") for _ in range(4)]
     asked = []

@@ -30,6 +30,8 @@ DEFAULT_SCHEMA = "dbo"
 _TABLES_PER_QUERY = 500
 """Schema and table names are bound values, of which a statement may have 2,100."""
 
+_PAGE_BYTES = 8192
+
 _log = logging.getLogger(__name__)
 
 
@@ -185,6 +187,24 @@ def inspect_tables(
             part = {name: present[name] for name in wanted[start : start + _TABLES_PER_QUERY]}
             found.update(_inspect(connection, settings, part))
     return found
+
+
+def table_sizes(settings: SqlServerSettings, tables: Iterable[TableName]) -> dict[TableName, int]:
+    """Bytes that tables take on the server with their indexes, for those it tells of.
+
+    Example:
+        >>> table_sizes(settings, [TableName("dbo", "FactInternetSales")])  # doctest: +SKIP
+        {TableName(schema='dbo', name='FactInternetSales'): 20250624}
+    """
+    wanted = list(tables)
+    pages: dict[tuple[str, str], int] = {}
+    with connect(settings, doing="reading the catalogue") as connection:
+        for start in range(0, len(wanted), _TABLES_PER_QUERY):
+            query = _about(queries.SIZES, wanted[start : start + _TABLES_PER_QUERY])
+            for schema, name, count in _if_known(connection, settings, query, "sizes"):
+                pages[_fold(schema, name)] = int(count or 0)
+    folded = {table: _fold(table.schema, table.name) for table in wanted}
+    return {table: pages[key] * _PAGE_BYTES for table, key in folded.items() if key in pages}
 
 
 def table_not_found(

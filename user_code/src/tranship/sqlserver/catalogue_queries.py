@@ -51,6 +51,21 @@ _ESTIMATED_ROWS = """
     group by s.name, o.name
 """
 
+# Pages of 8 KB, of the rows, their large values and all indexes. Any login sees those of the tables it may see.
+# Types 1 and 3 (in-row, overflow) name a partition by hobt_id, type 2 (large values) by partition_id:
+# https://learn.microsoft.com/sql/relational-databases/system-catalog-views/sys-allocation-units-transact-sql
+_SIZES = """
+    select s.name, o.name, sum(a.total_pages)
+    from sys.allocation_units as a
+    join sys.partitions as p
+      on (a.type in (1, 3) and a.container_id = p.hobt_id)
+      or (a.type = 2 and a.container_id = p.partition_id)
+    join sys.objects as o on o.object_id = p.object_id
+    join sys.schemas as s on s.schema_id = o.schema_id
+    where s.name in :schemas and o.name in :tables
+    group by s.name, o.name
+"""
+
 # Class 1 is an object or column; minor_id 0 is the table itself.
 _COMMENTS = """
     select s.name, o.name, c.name, cast(e.value as nvarchar(4000))
@@ -79,4 +94,5 @@ COLUMNS = _for_tables(_COLUMNS)
 PRIMARY_KEYS = _for_tables(_PRIMARY_KEYS)
 GENERATED = _for_tables(_GENERATED)
 ESTIMATED_ROWS = _for_tables(_ESTIMATED_ROWS)
+SIZES = _for_tables(_SIZES)
 COMMENTS = _for_tables(_COMMENTS)

@@ -1,0 +1,56 @@
+"""Tables as the catalogue describes them, made of T-SQL types."""
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from tranship.sqlserver.catalogue import SourceTable
+from tranship.sqlserver.types import arrow_type
+from tranship.tables import Column, SourceType, TableName, TableSchema
+
+MakeTable = Callable[..., SourceTable]
+
+
+@pytest.fixture
+def make_table() -> MakeTable:
+    """Make a table of columns like `Id="int not null"`; the key is `Id` where there is such a column."""
+
+    def make(
+        name: str = "dbo.Orders",
+        *,
+        rows: int | None = 50_000,
+        key: tuple[str, ...] | None = None,
+        identity: tuple[str, ...] = (),
+        comment: str | None = None,
+        **columns: str,
+    ) -> SourceTable:
+        made = []
+        for column, declared in columns.items():
+            type_ = SourceType.parse(declared.removesuffix(" not null"))
+            made.append(
+                Column(column, arrow_type(type_) or pa.null(), not declared.endswith("null"), type_)
+            )
+        own = ("Id",) if key is None and "Id" in columns else key or ()
+        return SourceTable(
+            TableName.parse(name, default_schema="dbo"),
+            TableSchema(tuple(made), own, comment),
+            identity=identity,
+            estimated_rows=rows,
+        )
+
+    return make
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    """Run the command line in a folder of its own, without any of our variables in the environment."""
+    import os
+
+    from tranship.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TRANSHIP_")]:
+        monkeypatch.delenv(name)
+    return lambda *arguments, **options: CliRunner().invoke(main, arguments, **options)

@@ -1,0 +1,303 @@
+"""Proposes how to keep a copy of a table up to date, from what the catalogue says of it. Reads no rows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain, count
+
+from tranship.cli.column_names import looks_personal, says_changed, says_made
+from tranship.cli.thresholds import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
+from tranship.replication.cursors import Kind, kind_of
+from tranship.replication.plan import Mode, default_target
+from tranship.sqlserver.catalogue import SourceTable
+from tranship.tables import Column, TableName
+
+# What SQL Server itself writes as text; of other types of .NET nobody knows what their text means.
+_READ_AS_TEXT = {
+    "geography": "nvarchar(max)",
+    "geometry": "nvarchar(max)",
+    "hierarchyid": "nvarchar(4000)",
+    "sql_variant": "nvarchar(4000)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A column that a load could follow.
+
+    Args:
+        column: The column.
+        what: What it is: `rowversion`, `changed`, `made` or `identity`.
+    """
+
+    column: Column
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.column.name} ({self.what})"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """How a table might be kept up to date.
+
+    Args:
+        table: What the catalogue says of it.
+        size_bytes: What it takes on the server; `None` where that is unknown.
+        mode: The mode.
+        reason: Why.
+        key: The columns that identify a row; empty where none do.
+        cursor: The column to follow, for modes `append` and `merge`.
+        candidates: All columns that could be followed, the best first.
+        caveats: What a person should know before trusting it.
+        cast: Types to read columns as that cannot be moved as they are.
+        exclude: Columns that cannot be moved at all.
+        personal: Columns whose names look like something about a person.
+        partition_column: A column to partition a very large table by.
+    """
+
+    table: SourceTable
+    size_bytes: int | None
+    mode: Mode
+    reason: str
+    key: tuple[str, ...]
+    cursor: str | None = None
+    candidates: tuple[Candidate, ...] = ()
+    caveats: tuple[str, ...] = ()
+    cast: tuple[tuple[str, str], ...] = ()
+    exclude: tuple[str, ...] = ()
+    personal: tuple[str, ...] = ()
+    partition_column: str | None = None
+
+
+def propose(
+    table: SourceTable, size_bytes: int | None = None, *, small_rows: int = SMALL_ROWS
+) -> Proposal:
+    """How a table might be kept up to date.
+
+    Args:
+        table: What the catalogue says of it.
+        size_bytes: What it takes on the server, if known.
+        small_rows: Tables of so many rows or fewer are copied whole.
+
+    Example:
+        >>> from tranship.tables import TableName, TableSchema
+        >>> nothing = SourceTable(TableName("dbo", "Log"), TableSchema(()), estimated_rows=5)
+        >>> propose(nothing).mode
+        <Mode.REPLACE: 'replace'>
+    """
+    unmovable = [column for column in table.schema.columns if _is_unmovable(column)]
+    cast = tuple(
+        (column.name, _READ_AS_TEXT[_type_name(column)])
+        for column in unmovable
+        if _type_name(column) in _READ_AS_TEXT
+    )
+    exclude = tuple(column.name for column in unmovable if _type_name(column) not in _READ_AS_TEXT)
+    declared = table.schema.primary_key
+    key = () if set(declared) & set(exclude) else declared
+    candidates = _candidates(table, key)
+    choice = _choice(table, key, candidates, small_rows)
+    cursors = {candidate.column.name for candidate in candidates}
+    return Proposal(
+        table=table,
+        size_bytes=size_bytes,
+        mode=choice.mode,
+        reason=choice.reason,
+        key=key,
+        cursor=choice.cursor,
+        candidates=candidates,
+        caveats=choice.caveats,
+        cast=cast,
+        exclude=exclude,
+        personal=tuple(
+            column.name
+            for column in table.schema.columns
+            if column.name not in cursors and _looks_personal(column)
+        ),
+        partition_column=_partition_column(table, candidates),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    mode: Mode
+    reason: str
+    cursor: str | None = None
+    caveats: tuple[str, ...] = ()
+
+
+def _choice(
+    table: SourceTable, key: tuple[str, ...], candidates: tuple[Candidate, ...], small_rows: int
+) -> _Choice:
+    rows = table.estimated_rows
+    if not key:
+        return _without_key(table, candidates)
+    if rows is not None and rows <= small_rows:
+        return _small(candidates)
+    for candidate in candidates:
+        if (choice := _followed(candidate, rows)) is not None:
+            return choice
+    return _read_whole(table, candidates)
+
+
+def _without_key(table: SourceTable, candidates: tuple[Candidate, ...]) -> _Choice:
+    movable = " whose columns can be moved" if table.schema.primary_key else ""
+    caveats = ["If some columns do identify a row, name them (key: [...]) to merge by them."]
+    if growing := next((one for one in candidates if one.what != "rowversion"), None):
+        caveats.append(
+            f"If rows are only ever added, mode append with the cursor {growing.column.name} needs no key."
+        )
+    return _Choice(
+        Mode.REPLACE,
+        f"it has no primary key{movable}, so rows cannot be told apart",
+        caveats=tuple(caveats),
+    )
+
+
+def _small(candidates: tuple[Candidate, ...]) -> _Choice:
+    return _Choice(
+        Mode.REPLACE,
+        "small enough to copy whole, deleted rows included",
+        caveats=tuple(
+            f"Should it grow: mode merge with the cursor {candidate.column.name}."
+            for candidate in candidates[:1]
+            if candidate.what in {"rowversion", "changed"}
+        ),
+    )
+
+
+def _followed(candidate: Candidate, rows: int | None) -> _Choice | None:
+    """What following a column means; `None` where the table is not large enough to trust it."""
+    name = candidate.column.name
+    missing = (
+        (f"Rows without a value in {name} are read by every load.",)
+        if candidate.column.nullable
+        else ()
+    )
+    match candidate.what:
+        case "rowversion":
+            reason = f"the server itself moves the rowversion {name} with every change"
+            return _Choice(Mode.MERGE, reason, name)
+        case "changed":
+            trust = (
+                f"By its name, {name} is set whenever a row is changed. Make sure that every program which "
+                "writes the table sets it, or that a trigger does: changes that leave it alone are never copied."
+            )
+            reason = f"{name} seems to say when a row was last changed"
+            return _Choice(Mode.MERGE, reason, name, (trust, *missing))
+        case _ if rows is not None and rows >= LARGE_ROWS:
+            trust = (
+                "Rows that are changed after they were copied keep their old values in the copy. If they may "
+                "be changed, set mode: replace and leave the cursor out."
+            )
+            grows = (
+                "numbers new rows"
+                if candidate.what == "identity"
+                else "seems to say when a row was made"
+            )
+            reason = f"large, {name} {grows}, and nothing tells which rows were changed"
+            return _Choice(Mode.APPEND, reason, name, (trust, *missing))
+        case _:
+            return None
+
+
+def _read_whole(table: SourceTable, candidates: tuple[Candidate, ...]) -> _Choice:
+    caveats: list[str] = []
+    times = [column.name for column in table.schema.columns if _is_time(column)]
+    if candidates:
+        caveats.append(
+            f"If rows are only ever added, mode append with the cursor {candidates[0].column.name} reads the "
+            "new ones alone."
+        )
+    elif times:
+        caveats.append(
+            "If rows are added and changed only while they are new, mode merge with the cursor "
+            f"{' or '.join(times[:3])} and a lookback as long as they stay new (lookback: 30 days) reads those "
+            "alone."
+        )
+    return _Choice(
+        Mode.REPLACE,
+        "nothing tells which rows were changed, so all of them are read",
+        caveats=tuple(caveats),
+    )
+
+
+def _candidates(table: SourceTable, key: tuple[str, ...]) -> tuple[Candidate, ...]:
+    """The columns that a load could follow, the most trustworthy first."""
+    found: list[Candidate] = []
+    for column in table.schema.columns:
+        kind = None if _is_unmovable(column) else kind_of(column)
+        if kind is Kind.ROWVERSION:
+            found.append(Candidate(column, "rowversion"))
+        elif kind in {Kind.TIME, Kind.DATE} and says_changed(column.name, table.name.name):
+            found.append(Candidate(column, "changed"))
+        elif kind in {Kind.TIME, Kind.DATE} and says_made(column.name, table.name.name):
+            found.append(Candidate(column, "made"))
+        elif kind is Kind.NUMBER and column.name in table.identity:
+            found.append(Candidate(column, "identity"))
+    order = ("rowversion", "changed", "identity", "made")
+    # Of two alike, a time is finer than a date, and a value that is never missing is better.
+    return tuple(
+        sorted(
+            found,
+            key=lambda one: (
+                order.index(one.what),
+                kind_of(one.column) is Kind.DATE,
+                one.column.nullable,
+                one.column.name not in key,
+            ),
+        )
+    )
+
+
+def _partition_column(table: SourceTable, candidates: Iterable[Candidate]) -> str | None:
+    """A date or time of a very large table; not one that moves a row to another partition when it changes."""
+    if (table.estimated_rows or 0) < VERY_LARGE_ROWS:
+        return None
+    moving = {candidate.column.name for candidate in candidates if candidate.what == "changed"}
+    dated = [
+        column
+        for column in table.schema.columns
+        if column.name not in moving
+        and not _looks_personal(column)
+        and kind_of(column) in {Kind.DATE, Kind.TIME}
+    ]
+    best = min(dated, key=lambda column: column.nullable, default=None)
+    return best.name if best else None
+
+
+def _is_unmovable(column: Column) -> bool:
+    return str(column.type) == "null"
+
+
+def _is_time(column: Column) -> bool:
+    return kind_of(column) is Kind.TIME and not _looks_personal(column)
+
+
+def _type_name(column: Column) -> str:
+    return column.source_type.name if column.source_type else ""
+
+
+def _looks_personal(column: Column) -> bool:
+    return _type_name(column) != "bit" and looks_personal(column.name)
+
+
+def names_in_target(proposals: Iterable[Proposal]) -> dict[TableName, str]:
+    """Names for the tables that would else take another one's name in the target.
+
+    Two may differ by case alone, or `sales.Orders` meets `dbo.sales_Orders`.
+
+    Returns:
+        The name, by the source's table.
+    """
+    taken: set[str] = set()
+    given: dict[TableName, str] = {}
+    for proposal in proposals:
+        source = proposal.table.name
+        name = default_target(source)
+        if name.lower() in taken:
+            stem = f"{source.schema}_{source.name}".replace("]", "_")
+            numbered = (f"{stem}_{number}" for number in count(2))
+            name = next(one for one in chain((stem,), numbered) if one.lower() not in taken)
+            given[source] = name
+        taken.add(name.lower())
+    return given
