@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from tranship.cli.addresses import source_settings, target_of
+from tranship.cli.addresses import target_of
 from tranship.errors import ConfigurationError
+from tranship.replication.addresses import source_settings
 from tranship.replication.postgres_target import PostgresTarget
 from tranship.replication.redshift_target import RedshiftTarget
 
@@ -43,7 +44,7 @@ def refused(call: Any, *arguments: Any) -> str:
 def test_what_is_missing_is_named():
     assert refused(source_settings, None, {}).startswith(
         "TRANSHIP_SQLSERVER_HOST, TRANSHIP_SQLSERVER_DATABASE, TRANSHIP_SQLSERVER_USER, "
-        "TRANSHIP_SQLSERVER_PASSWORD are not set. Set what is missing, or give --source-url mssql+"
+        "TRANSHIP_SQLSERVER_PASSWORD are not set. Set what is missing, or give source_url mssql+"
     )
     assert refused(source_settings, None, {**SOURCE, "TRANSHIP_SQLSERVER_PASSWORD": ""}).startswith(
         "TRANSHIP_SQLSERVER_PASSWORD is not set."

@@ -80,13 +80,13 @@ def init(
     Reads the catalogue alone, no rows. Writes no password.
     """
     # Imported here: `--help` must not wait for the libraries that move data.
-    from tranship.cli.addresses import source_settings
     from tranship.cli.configuration import Replication, as_yaml
     from tranship.cli.surveys import survey, table_of_proposals
     from tranship.cli.terminal import console
+    from tranship.replication.addresses import source_settings
 
     refuse_to_overwrite(output, force=force)
-    settings = source_settings(source_url, os.environ)
+    settings = source_settings(source_url, os.environ, option="--source-url")
     proposals = survey(settings, patterns, exclude, small_rows=small_rows)
     origin = f"the database {settings.database} on {settings.address}"
     text = as_yaml(Replication(origin, target, schema), proposals)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from pydantic import BaseModel, Field, create_model
 from typing_extensions import override
 
 from tranship.errors import UnreachableError
+from tranship.replication.addresses import source_settings
 from tranship.replication.assets import ReplicatedTable, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
-from tranship.replication.discovery import matching_tables, source_settings
 from tranship.replication.plan import check_targets, expand, is_pattern, table_plan
 from tranship.replication.scheduling import changes_sensor, schedules
+from tranship.sqlserver.catalogue import list_tables
 from tranship.tables import TableName
 
 _log = logging.getLogger(__name__)
@@ -116,9 +118,8 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     def write_state_to_path(self, state_path: Path) -> None:
         """Ask the source for the tables that match the patterns."""
         try:
-            found = matching_tables(
-                source_settings(self.source_url), self._patterns, views=self.include_views
-            )
+            settings = source_settings(self.source_url, os.environ)
+            found = list_tables(settings, self._patterns, views=self.include_views)
         except UnreachableError as error:
             # The other tables and pipelines of the code location must not go down with the source.
             _log.error(
