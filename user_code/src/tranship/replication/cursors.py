@@ -20,6 +20,7 @@ DEFAULT_LOOKBACK_TIME = timedelta(minutes=10)
 DEFAULT_LOOKBACK_STEPS = 1000
 _TICK = timedelta(microseconds=1)
 _ROWVERSION_BYTES = 8
+_FIRST_YEAR = 1753
 
 
 class Kind(StrEnum):
@@ -68,7 +69,7 @@ class Cursor:
         return Interval(
             self.column,
             low,
-            self._beyond(up_to),
+            _bindable(self._beyond(up_to)),
             includes_low=includes_low,
             includes_high=self.kind is not Kind.TIME,
             includes_null=self.nullable,
@@ -91,16 +92,16 @@ class Cursor:
 
     def at(self, value: Value) -> Interval:
         """The rows with one value, and no others."""
-        return Interval(
-            self.column, value, self._beyond(value), includes_high=self.kind is not Kind.TIME
-        )
+        high = _bindable(self._beyond(value))
+        is_time = self.kind is Kind.TIME
+        return Interval(self.column, _bindable(value), high, includes_high=not is_time)
 
     def _start(self, bookmark: Value | None, *, after: bool) -> tuple[Value | None, bool]:
         """Where an interval begins, and whether that value belongs to it."""
         if bookmark is None:
             return None, True
-        if not after:
-            return self._back(bookmark), True
+        if not after or _bindable(bookmark) is None:
+            return _bindable(self._back(bookmark)), True
         # What a time shows of itself is no more than its beginning: the rows lie up to a tick later.
         beyond = self._beyond(bookmark) if self.kind is Kind.TIME else None
         return (bookmark, False) if beyond is None else (beyond, True)
@@ -146,6 +147,8 @@ class Cursor:
             match self.kind:
                 case Kind.NUMBER:
                     number = Decimal(text)
+                    if not number.is_finite():
+                        raise ValueError("A number is finite.")
                     return int(number) if number == number.to_integral_value() else number
                 case Kind.DATE:
                     return date.fromisoformat(text)
@@ -158,6 +161,11 @@ class Cursor:
                 f'{text!r} is no value of the cursor "{self.column}", which is a {self.kind}.',
                 f"Write it like {_EXAMPLES[self.kind]}.",
             ) from error
+
+
+def _bindable(value: Value | None) -> Value | None:
+    """An end that the driver takes, else none: it refuses dates before 1753, also for date and datetime2."""
+    return None if isinstance(value, date) and value.year < _FIRST_YEAR else value
 
 
 _EXAMPLES = {

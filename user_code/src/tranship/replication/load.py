@@ -9,13 +9,13 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from psycopg2 import sql
 
-from tranship.errors import ConfigurationError, TranshipError
+from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
 from tranship.frames import Batches
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
@@ -197,7 +197,7 @@ class _Load:
         if self.plan.mode is Mode.PARTITION:
             return self._partitions(bookmark)
         if self.plan.mode is Mode.REPLACE:
-            self._write(bookmark, WholeTable(), self._whole(bookmark))
+            self._replace_all(bookmark)
             return "the whole table"
         exists = self.target.schema_of(self.plan.target) is not None
         why = self._why_from_the_start(bookmark, exists=exists)
@@ -216,8 +216,7 @@ class _Load:
         is_free = not exists or self._is_empty()
         if is_free and (column := self._chunk_column()) is not None:
             return self._in_chunks(column, bookmark, self._text(reached.value), None)
-        up_to = self._text(reached.value)
-        self._write(bookmark, WholeTable(), self._whole(bookmark), up_to=up_to)
+        self._replace_all(bookmark, up_to=self._text(reached.value))
         return f"the whole table, because {why}"
 
     def _partitions(self, bookmark: Bookmark | None) -> str:
@@ -338,12 +337,19 @@ class _Load:
 
     # ---- writing ----
 
-    def _whole(self, bookmark: Bookmark | None) -> WriteRequest:
-        """Replace everything; with other columns, where the settings asked for others since the last load."""
+    def _replace_all(self, bookmark: Bookmark | None, up_to: str | None = None) -> None:
+        """Replace everything, and the columns too where the settings ask for others since the last load."""
         request = self._request(WriteMode.REPLACE)
-        if bookmark is None or bookmark.signature == self.signature:
-            return request
-        return replace(request, on_schema_change=OnSchemaChange.EVOLVE)
+        try:
+            self._write(bookmark, WholeTable(), request, up_to=up_to)
+        except SchemaDriftError as error:
+            if bookmark is None or bookmark.signature == self.signature:
+                raise
+            left = tuple(drift.column for drift in error.drifts if drift.incoming is None)
+            self.log.info("The settings of %s were changed: %s", self.plan.source, error.what)
+            self.target.allow_nulls(self.plan.target, left)
+            request = replace(request, on_schema_change=OnSchemaChange.EVOLVE)
+            self._write(bookmark, WholeTable(), request, up_to=up_to, leaves_out=left)
 
     def _request(self, mode: WriteMode, part: Slice | None = None) -> WriteRequest:
         return WriteRequest(
@@ -362,8 +368,9 @@ class _Load:
         *,
         up_to: str | None = None,
         loading: dict[str, Any] | None = None,
+        leaves_out: Sequence[str] = (),
     ) -> Bookmark:
-        """Write rows and the bookmark they lead to, in one transaction."""
+        """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out."""
         tap = Tap(self._rows(part), self._measured())
         new = Bookmark(
             table=self.target.table_name(self.plan.target),
@@ -380,6 +387,12 @@ class _Load:
         expected = bookmark.write_id if bookmark else None
 
         def move(cursor: Any) -> None:
+            for column in leaves_out:
+                cursor.execute(
+                    sql.SQL("alter table {} drop column {}").format(
+                        self.target.identifier(request.table), sql.Identifier(column)
+                    )
+                )
             facts = {"rows": tap.rows, "slice": str(request.slice), "columns": tap.columns_facts()}
             places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
 
