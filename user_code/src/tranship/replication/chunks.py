@@ -7,7 +7,7 @@ from typing import Any
 
 from tranship.errors import ConfigurationError
 from tranship.replication.columns import ColumnChanges
-from tranship.replication.cursors import Cursor, Kind, kind_of
+from tranship.replication.cursors import Cursor, Kind, fits, kind_of
 from tranship.replication.source import Source
 from tranship.slices import Interval
 from tranship.tables import Column
@@ -37,7 +37,7 @@ class ChunkColumn:
         )
 
     def next_after(self, value: Any) -> Any:
-        """The least value that is greater: where the next chunk starts.
+        """The least value that is greater, where the next chunk starts; `None` where the type ends.
 
         The driver cuts the seventh digit of times off; the next microsecond is beyond it too.
 
@@ -46,14 +46,19 @@ class ChunkColumn:
             >>> ids.next_after(41)
             42
         """
-        if isinstance(value, datetime):
-            return value + timedelta(microseconds=1)
-        if isinstance(value, date):
-            return value + timedelta(days=1)
         type_: Any = self.column.type
-        if isinstance(value, Decimal):
-            return value + Decimal(1).scaleb(-type_.scale)
-        return value + 1
+        step: Any = 1
+        if isinstance(value, datetime):
+            step = timedelta(microseconds=1)
+        elif isinstance(value, date):
+            step = timedelta(days=1)
+        elif isinstance(value, Decimal):
+            step = Decimal(1).scaleb(-type_.scale)
+        try:
+            beyond = value + step
+        except OverflowError:
+            return None
+        return beyond if fits(beyond, type_) else None
 
     def text(self, value: Any) -> str | None:
         """A value as the bookmark keeps it."""
@@ -93,14 +98,14 @@ def chunk_column(
         kind is not None
         and kind is not Kind.ROWVERSION
         and not column.nullable
-        and changes.target_name(candidate) is not None
-        and candidate not in changes.settings.mask
+        and changes.arrives_as_it_is(candidate)
     )
     if usable and kind is not None:
         return ChunkColumn(column, kind)
     if wanted:
         raise ConfigurationError(
             f'"{candidate}" of {source.plan.source} cannot be the chunk_column.',
-            "Name a column of numbers, dates or times that is never null, is moved, and is not masked.",
+            "Name a column of numbers, dates or times that is never null, and is moved as it is: "
+            "neither masked nor cast.",
         )
     return None

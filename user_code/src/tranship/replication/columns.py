@@ -40,6 +40,26 @@ class ColumnChanges:
         """What a source's column is called in the target; `None` where it does not get there."""
         return self.settings.rename.get(column, column) if column in self.read else None
 
+    def arrives_as_it_is(self, column: str) -> bool:
+        """Whether the target has a column's own values, so that its ranges mean the same there."""
+        changed = column in self.settings.mask or column in self.settings.cast
+        return column in self.read and not changed
+
+    def own_name(self, column: str, what: str) -> str:
+        """What a column that must arrive as it is, is called in the target.
+
+        Raises:
+            ConfigurationError: It is left out, masked, or cast.
+        """
+        if not self.arrives_as_it_is(column):
+            how = "masked" if column in self.settings.mask else "cast"
+            how = how if column in self.read else "left out"
+            raise ConfigurationError(
+                f'"{column}" of {self.table} is {how}, but it is {what}.',
+                "Move the column as it is, or choose another one.",
+            )
+        return self.settings.rename.get(column, column)
+
     def target_names(self, columns: tuple[str, ...], what: str) -> tuple[str, ...]:
         """What columns that must arrive unmasked are called in the target.
 
@@ -64,6 +84,8 @@ class ColumnChanges:
         if self.marks_deleted:
             columns = (*columns, DELETED_AT)
         key = tuple(self.settings.rename.get(name, name) for name in schema.primary_key)
+        if any(self.settings.mask.get(name) == "redact" for name in schema.primary_key):
+            key = ()  # nothing tells its rows apart any more
         return TableSchema(columns, key, schema.comment)
 
     def _written(self, column: Column) -> Column:

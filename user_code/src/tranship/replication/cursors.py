@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ DEFAULT_LOOKBACK_TIME = timedelta(minutes=10)
 DEFAULT_LOOKBACK_STEPS = 1000
 _TICK = timedelta(microseconds=1)
 _ROWVERSION_BYTES = 8
+_FIRST_YEAR = 1753
 
 
 class Kind(StrEnum):
@@ -39,6 +41,7 @@ class Cursor:
         kind: What its values are.
         nullable: Whether rows may lack a value; those are read by every load.
         lookback: How far before the bookmark a load starts.
+        type: The column's type, whose range no end of an interval may leave.
 
     Example:
         >>> cursor = Cursor("Id", Kind.NUMBER, nullable=False, lookback=10)
@@ -50,6 +53,7 @@ class Cursor:
     kind: Kind
     nullable: bool
     lookback: int | timedelta
+    type: pa.DataType | None = None
 
     def from_bookmark(
         self, bookmark: Value | None, *, up_to: Value | None, after: bool = False
@@ -59,17 +63,23 @@ class Cursor:
         Args:
             bookmark: The highest value that was loaded; `None` where none was.
             up_to: The highest value to load; `None` where the source has none.
-            after: Whether rows at the bookmark itself are left where they are.
+            after: Whether rows at the bookmark itself are left where they are, and all before it.
         """
-        low = None if bookmark is None else self._back(bookmark)
+        low, includes_low = self._start(bookmark, after=after)
         return Interval(
             self.column,
             low,
-            self._beyond(up_to),
-            includes_low=not after,
+            _bindable(self._beyond(up_to)),
+            includes_low=includes_low,
             includes_high=self.kind is not Kind.TIME,
             includes_null=self.nullable,
         )
+
+    @property
+    def nature(self) -> str:
+        """What its values can be compared with: times with a zone are not with those without."""
+        has_zone = self.type is not None and pa.types.is_timestamp(self.type) and self.type.tz
+        return f"{self.kind} with a zone" if has_zone else str(self.kind)
 
     def without_lookback(self) -> "Cursor":
         """The same cursor for a source that can tell that no row comes late."""
@@ -77,18 +87,36 @@ class Cursor:
 
     def replaced(self, bookmark: Value | None, name: str, *, after: bool = False) -> Interval:
         """The rows of the target that such a load replaces, in the target's name of the column."""
-        low = None if bookmark is None else self._back(bookmark)
-        return Interval(name, low, includes_low=not after, includes_null=self.nullable)
+        low, includes_low = self._start(bookmark, after=after)
+        return Interval(name, low, includes_low=includes_low, includes_null=self.nullable)
 
-    def _back(self, value: Value) -> Value:
+    def at(self, value: Value) -> Interval:
+        """The rows with one value, and no others."""
+        high = _bindable(self._beyond(value))
+        is_time = self.kind is Kind.TIME
+        return Interval(self.column, _bindable(value), high, includes_high=not is_time)
+
+    def _start(self, bookmark: Value | None, *, after: bool) -> tuple[Value | None, bool]:
+        """Where an interval begins, and whether that value belongs to it."""
+        if bookmark is None:
+            return None, True
+        if not after or _bindable(bookmark) is None:
+            return _bindable(self._back(bookmark)), True
+        # What a time shows of itself is no more than its beginning: the rows lie up to a tick later.
+        beyond = self._beyond(bookmark) if self.kind is Kind.TIME else None
+        return (bookmark, False) if beyond is None else (beyond, True)
+
+    def _back(self, value: Value) -> Value | None:
+        """The value a lookback earlier; `None` where the type has none so low."""
         if isinstance(value, bytes):
             return max(int.from_bytes(value) - int(self._steps()), 0).to_bytes(_ROWVERSION_BYTES)
         if isinstance(value, date):  # a datetime too
             try:
                 return value - self.lookback if isinstance(self.lookback, timedelta) else value
             except OverflowError:
-                return type(value).min
-        return value - self._steps()
+                return None
+        back = value - self._steps()
+        return back if self.type is None or fits(back, self.type) else None
 
     def _steps(self) -> int:
         return self.lookback if isinstance(self.lookback, int) else 0
@@ -119,6 +147,8 @@ class Cursor:
             match self.kind:
                 case Kind.NUMBER:
                     number = Decimal(text)
+                    if not number.is_finite():
+                        raise ValueError("A number is finite.")
                     return int(number) if number == number.to_integral_value() else number
                 case Kind.DATE:
                     return date.fromisoformat(text)
@@ -131,6 +161,11 @@ class Cursor:
                 f'{text!r} is no value of the cursor "{self.column}", which is a {self.kind}.',
                 f"Write it like {_EXAMPLES[self.kind]}.",
             ) from error
+
+
+def _bindable(value: Value | None) -> Value | None:
+    """An end that the driver takes, else none: it refuses dates before 1753, also for date and datetime2."""
+    return None if isinstance(value, date) and value.year < _FIRST_YEAR else value
 
 
 _EXAMPLES = {
@@ -172,7 +207,8 @@ def cursor_of(plan: TablePlan, source: TableSchema, *, has_key: bool) -> Cursor 
         raise ConfigurationError(
             f'The cursor "{column.name}" of {plan.source} is masked.', "Choose another cursor."
         )
-    return Cursor(column.name, kind, column.nullable, _lookback(plan, kind, has_key=has_key))
+    lookback = _lookback(plan, kind, has_key=has_key)
+    return Cursor(column.name, kind, column.nullable, lookback, column.type)
 
 
 def kind_of(column: Column) -> Kind | None:
@@ -187,6 +223,20 @@ def kind_of(column: Column) -> Kind | None:
     if pa.types.is_integer(type_) or pa.types.is_decimal(type_):
         return Kind.NUMBER
     return None
+
+
+def fits(value: Any, type_: pa.DataType) -> bool:
+    """Whether a column of this type can hold a value.
+
+    Example:
+        >>> fits(255, pa.uint8()), fits(256, pa.uint8())
+        (True, False)
+    """
+    try:
+        pa.scalar(value, type=type_)
+    except (pa.ArrowException, OverflowError):
+        return False
+    return True
 
 
 def _lookback(plan: TablePlan, kind: Kind, *, has_key: bool) -> int | timedelta:

@@ -4,6 +4,7 @@ A load by cursor never sees a deletion. So the source's keys are written to a ta
 the same transaction the target is compared with it on the server; no key is held in memory here.
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from psycopg2 import sql
 
 from tranship.frames import Batches
+from tranship.replication.bookmarks import BookmarkMovedError
 from tranship.replication.columns import DELETED_AT
 from tranship.replication.plan import OnDelete
 from tranship.replication.targets import Target
@@ -19,6 +21,8 @@ from tranship.tables import TableName
 from tranship.writes import WriteRequest
 
 KEYS_SUFFIX = "__keys"
+_LONGEST_NAME_BYTES = 63
+"""Postgres's limit, which is the lower one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ def apply_deletions(
     keys: Batches,
     policy: OnDelete,
     log: logging.Logger,
+    *,
+    loaded: str,
 ) -> Gone:
     """Mark or remove the rows of a table whose key is not among the source's.
 
@@ -53,15 +59,24 @@ def apply_deletions(
         keys: The source's keys, in columns of these names, read after the rows were loaded.
         policy: Mark or remove.
         log: Where it is told.
+        loaded: The write that the bookmark was of before the keys were read.
 
     Raises:
+        BookmarkMovedError: Another run loaded the table since the keys were read.
         TranshipError: The keys cannot be read or written; the table is as it was.
     """
-    beside = TableName(table.schema, f"{table.name}{KEYS_SUFFIX}")
+    beside = keys_beside(table)
     found = {"rows": 0, "returned": 0}
 
     def compare(cursor: Any) -> None:
         target.lock(cursor, table)
+        # Rows that another run brought since would look as if they were gone.
+        there = target.bookmarks(table).read(cursor, target.table_name(table))
+        if there is None or there.write_id != loaded:
+            raise BookmarkMovedError(
+                f"{table} was loaded while its keys were read; no row was removed.",
+                "Run the load again; a pool with one slot keeps loads of one table apart.",
+            )
         gone = _not_among(target, table, beside, key)
         names = {
             "table": target.identifier(table),
@@ -80,7 +95,7 @@ def apply_deletions(
             found["rows"] = cursor.rowcount
             cursor.execute(
                 sql.SQL(
-                    "update {table} set {deleted_at} = null where {deleted_at} is not null and not ({gone})"
+                    "update {table} set {deleted_at} = null where {deleted_at} is not null and not {gone}"
                 ).format(gone=gone, **names)
             )
             found["returned"] = cursor.rowcount
@@ -91,6 +106,17 @@ def apply_deletions(
     return Gone(result.rows, found["rows"], found["returned"])
 
 
+def keys_beside(table: TableName) -> TableName:
+    """The table beside a table that its source's keys are written to."""
+    name = f"{table.name}{KEYS_SUFFIX}"
+    if len(name.encode()) > _LONGEST_NAME_BYTES:
+        digest = hashlib.sha256(table.name.encode()).hexdigest()[:12]
+        room = _LONGEST_NAME_BYTES - len(KEYS_SUFFIX) - len(digest) - 1
+        kept = table.name.encode()[:room].decode(errors="ignore")
+        name = f"{kept}_{digest}{KEYS_SUFFIX}"
+    return TableName(table.schema, name)
+
+
 def _not_among(
     target: Target, table: TableName, beside: TableName, key: Sequence[str]
 ) -> sql.Composable:
@@ -98,8 +124,13 @@ def _not_among(
         sql.SQL("k.{0} = {1}.{0}").format(_identifier(target, name), target.identifier(table))
         for name in key
     )
-    return sql.SQL("not exists (select 1 from {} as k where {})").format(
-        target.identifier(beside), same
+    # A null equals nothing, so whether its row is gone cannot be told.
+    whole = sql.SQL(" and ").join(
+        sql.SQL("{}.{} is not null").format(target.identifier(table), _identifier(target, name))
+        for name in key
+    )
+    return sql.SQL("({} and not exists (select 1 from {} as k where {}))").format(
+        whole, target.identifier(beside), same
     )
 
 

@@ -17,6 +17,8 @@ import sqlalchemy as sa
 
 from tranship.frames import Batches
 
+_BIGINT_BITS = 64
+
 Facts = dict[str, str | None]
 """What is known of one column: `count`, and where its type has them `sum`, `min` and `max`, as texts."""
 
@@ -117,14 +119,16 @@ def _add(measured: dict[str, Any], array: pa.Array) -> None:
                 there = measured.get(name)
                 measured[name] = value if there is None else better(there, value)
     if "sum" in names:
-        wide = (
-            array.cast(pa.decimal128(38, array.type.scale))
-            if pa.types.is_decimal(array.type)
-            else array
-        )
-        total = pc.sum(wide).as_py()
+        total = pc.sum(_wide(array)).as_py()
         if total is not None:
             measured["sum"] = measured.get("sum", 0) + total
+
+
+def _wide(array: pa.Array) -> pa.Array:
+    """The same numbers in a type that their sum fits in; Arrow's sums of bigint wrap around."""
+    if pa.types.is_decimal(array.type):
+        return array.cast(pa.decimal128(38, array.type.scale))
+    return array.cast(pa.decimal128(38, 0)) if array.type.bit_width == _BIGINT_BITS else array
 
 
 Column = Callable[[str], sa.ColumnElement[Any]]

@@ -5,14 +5,17 @@ replace themselves.
 """
 
 import hashlib
+import hmac
 import json
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from tranship.errors import ConfigurationError, TranshipError
+from psycopg2 import sql
+
+from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
 from tranship.frames import Batches
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
@@ -25,8 +28,11 @@ from tranship.replication.source import Reached, Source
 from tranship.replication.targets import Target
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableSchema
-from tranship.writes import WriteMode, WriteRequest, WriteResult
+from tranship.writes import OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
+Result = TypeVar("Result")
+
+_KEYLESS_CURSOR = "the cursor of a table without key"
 _ATTEMPTS = 4
 """How often a load starts again because another run moved the bookmark."""
 
@@ -138,6 +144,9 @@ class _Load:
                 f"{plan.source} has no primary key, and its settings name no key to tell rows apart by.",
                 "Name the key: key: [id].",
             )
+        cursor = cursor_of(plan, source.table.schema, has_key=bool(key))
+        if cursor is not None and not key:
+            changes.own_name(cursor.column, _KEYLESS_CURSOR)
         return cls(
             plan=plan,
             source=source,
@@ -146,33 +155,40 @@ class _Load:
             log=log,
             changes=changes,
             key=key,
-            cursor=cursor_of(plan, source.table.schema, has_key=bool(key)),
-            signature=signature_of(plan, source.key),
+            cursor=cursor,
+            signature=signature_of(plan, source.key, cursor, changes.mask_key),
         )
 
     def run(self) -> LoadReport:
         self.target.prepare(self.plan.target)
-        what = self._until_bookmark_holds()
-        gone = self._compare_keys()
+        what = self._until_bookmark_holds(self._bring_up_to_date, "loaded")
+        gone = None
+        if self.plan.delete is not OnDelete.IGNORE:
+            gone = self._until_bookmark_holds(self._compare_keys, "compared")
+        bookmark = self._bookmark()
+        schema = self.changes.written(self.source.table.schema.select(self.changes.read))
+        return LoadReport(self.plan, what, tuple(self._writes), bookmark, schema, gone)
+
+    def _until_bookmark_holds(self, call: Callable[[], Result], done: str) -> Result:
+        """Start again from the new bookmark where another run was faster."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return call()
+            except BookmarkMovedError as error:
+                if attempt == _ATTEMPTS:
+                    raise
+                self.log.warning("%s It is %s again from there.", error.what, done)
+        raise AssertionError("unreachable: the last round returns or raises")
+
+    def _bookmark(self) -> Bookmark:
+        """The bookmark, which a load has just written."""
         bookmark = self.target.bookmark(self.plan.target)
         if bookmark is None:
             raise TranshipError(
                 f"The bookmark of {self.plan.target} vanished right after it was written.",
                 "Somebody removed it; the next load is a full one.",
             )
-        schema = self.changes.written(self.source.table.schema.select(self.changes.read))
-        return LoadReport(self.plan, what, tuple(self._writes), bookmark, schema, gone)
-
-    def _until_bookmark_holds(self) -> str:
-        """Start again from the new bookmark where another run was faster."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._bring_up_to_date()
-            except BookmarkMovedError as error:
-                if attempt == _ATTEMPTS:
-                    raise
-                self.log.warning("%s It is loaded again from there.", error.what)
-        raise AssertionError("unreachable: the last round returns or raises")
+        return bookmark
 
     # ---- what is to be read ----
 
@@ -181,7 +197,7 @@ class _Load:
         if self.plan.mode is Mode.PARTITION:
             return self._partitions(bookmark)
         if self.plan.mode is Mode.REPLACE:
-            self._write(bookmark, WholeTable(), self._request(WriteMode.REPLACE))
+            self._replace_all(bookmark)
             return "the whole table"
         exists = self.target.schema_of(self.plan.target) is not None
         why = self._why_from_the_start(bookmark, exists=exists)
@@ -197,14 +213,10 @@ class _Load:
             )
         self.log.info("Loading all of %s: %s.", self.plan.source, why)
         # Into a table that readers use, a full load is one transaction: half of it is no use to them.
-        if not exists and (column := self._chunk_column()) is not None:
+        is_free = not exists or self._is_empty()
+        if is_free and (column := self._chunk_column()) is not None:
             return self._in_chunks(column, bookmark, self._text(reached.value), None)
-        self._write(
-            bookmark,
-            WholeTable(),
-            self._request(WriteMode.REPLACE),
-            up_to=self._text(reached.value),
-        )
+        self._replace_all(bookmark, up_to=self._text(reached.value))
         return f"the whole table, because {why}"
 
     def _partitions(self, bookmark: Bookmark | None) -> str:
@@ -214,7 +226,7 @@ class _Load:
                 f"{self.plan.source} is partitioned, and the run names no partition.",
                 "Launch it for one partition or a range of them.",
             )
-        (name,) = self.changes.target_names((settings.column,), "what the table is partitioned by")
+        name = self.changes.own_name(settings.column, "what the table is partitioned by")
         part = slice_of(settings.column)
         self._write(bookmark, part, self._request(WriteMode.REPLACE, slice_of(name)))
         return f"the rows of {part}"
@@ -241,7 +253,7 @@ class _Load:
         start = self.request.start_from or bookmark.cursor_value
         value = self.cursor.value(start)
         up_to = reached.value
-        moved = self._further(up_to, value, self.cursor.value(bookmark.cursor_value))
+        moved = self._further(up_to, self.cursor.value(bookmark.cursor_value))
         if self.key:
             final = reached.is_final and self.plan.lookback is None
             cursor = self.cursor.without_lookback() if final else self.cursor
@@ -250,13 +262,9 @@ class _Load:
             return f"rows from the bookmark {start} on, by key"
         # Rows with the bookmark's own value may have come since: they are read again and replaced,
         # unless the source has none of them any more and the copy is all there is.
-        after = value is not None and not self.source.count(
-            self.cursor.from_bookmark(value, up_to=value)
-        )
+        after = value is not None and not self.source.count(self.cursor.at(value))
         part = self.cursor.from_bookmark(value, up_to=up_to, after=after)
-        (name,) = self.changes.target_names(
-            (self.cursor.column,), "the cursor of a table without key"
-        )
+        name = self.changes.own_name(self.cursor.column, _KEYLESS_CURSOR)
         replaced = self.cursor.replaced(value, name, after=after)
         self._write(bookmark, part, self._request(WriteMode.REPLACE, replaced), up_to=moved)
         return f"rows from the bookmark {start} on"
@@ -265,6 +273,14 @@ class _Load:
         """A bookmark never moves back, also where the source's newest rows were deleted."""
         there: list[Any] = [value for value in values if value is not None]
         return self._text(max(there, default=None))
+
+    def _is_empty(self) -> bool:
+        """Whether the target has no rows, as after a first load into Redshift that was stopped."""
+        with self.target.transaction(f"looking at {self.plan.target}") as cursor:
+            cursor.execute(
+                sql.SQL("select 1 from {} limit 1").format(self.target.identifier(self.plan.target))
+            )
+            return cursor.fetchone() is None
 
     # ---- a large first load ----
 
@@ -287,7 +303,7 @@ class _Load:
         self, column: ChunkColumn, bookmark: Bookmark | None, up_to: str | None, start: Any | None
     ) -> str:
         """Commit the table a range at a time, each with the place where the next one starts."""
-        (name,) = self.changes.target_names((column.name,), "what chunks are cut by")
+        name = self.changes.own_name(column.name, "what chunks are cut by")
         chunks = 0
         while True:
             last = self.source.cut(column.name, column.chunk(start, None), self.plan.chunk_rows)
@@ -321,6 +337,20 @@ class _Load:
 
     # ---- writing ----
 
+    def _replace_all(self, bookmark: Bookmark | None, up_to: str | None = None) -> None:
+        """Replace everything, and the columns too where the settings ask for others since the last load."""
+        request = self._request(WriteMode.REPLACE)
+        try:
+            self._write(bookmark, WholeTable(), request, up_to=up_to)
+        except SchemaDriftError as error:
+            if bookmark is None or bookmark.signature == self.signature:
+                raise
+            left = tuple(drift.column for drift in error.drifts if drift.incoming is None)
+            self.log.info("The settings of %s were changed: %s", self.plan.source, error.what)
+            self.target.allow_nulls(self.plan.target, left)
+            request = replace(request, on_schema_change=OnSchemaChange.EVOLVE)
+            self._write(bookmark, WholeTable(), request, up_to=up_to, leaves_out=left)
+
     def _request(self, mode: WriteMode, part: Slice | None = None) -> WriteRequest:
         return WriteRequest(
             self.plan.target,
@@ -338,8 +368,9 @@ class _Load:
         *,
         up_to: str | None = None,
         loading: dict[str, Any] | None = None,
+        leaves_out: Sequence[str] = (),
     ) -> Bookmark:
-        """Write rows and the bookmark they lead to, in one transaction."""
+        """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out."""
         tap = Tap(self._rows(part), self._measured())
         new = Bookmark(
             table=self.target.table_name(self.plan.target),
@@ -356,6 +387,12 @@ class _Load:
         expected = bookmark.write_id if bookmark else None
 
         def move(cursor: Any) -> None:
+            for column in leaves_out:
+                cursor.execute(
+                    sql.SQL("alter table {} drop column {}").format(
+                        self.target.identifier(request.table), sql.Identifier(column)
+                    )
+                )
             facts = {"rows": tap.rows, "slice": str(request.slice), "columns": tap.columns_facts()}
             places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
 
@@ -363,14 +400,15 @@ class _Load:
             result = self.target.write(request, tap.batches(), self.log, move)
         except TranshipError:
             # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
-            if not self._was_committed(new.write_id):
+            committed = self._committed(new.write_id)
+            if committed is None:
                 raise
             self.log.warning("The %s was committed, although its answer was lost.", request)
             result = WriteResult(
                 request.table,
                 request.mode,
                 request.slice,
-                tap.rows,
+                int(committed.facts["rows"]),
                 0,
                 0.0,
                 TableSchema.from_arrow(tap.source.schema),
@@ -379,13 +417,14 @@ class _Load:
         self._writes.append(result)
         return new
 
-    def _was_committed(self, write_id: str) -> bool:
+    def _committed(self, write_id: str) -> Bookmark | None:
+        """The bookmark of a write, if it was committed."""
         try:
             there = self.target.bookmark(self.plan.target)
         except TranshipError as error:
             self.log.warning("Whether the write was committed cannot be asked: %s", error)
-            return False
-        return there is not None and there.write_id == write_id
+            return None
+        return there if there is not None and there.write_id == write_id else None
 
     def _rows(self, part: Slice) -> Batches:
         return self.changes.applied(self.source.read(self.changes.read, part, log=self.log))
@@ -393,13 +432,18 @@ class _Load:
     def _measured(self) -> tuple[str, ...]:
         return measured_columns(self.request.measured, self.changes)
 
-    def _compare_keys(self) -> Gone | None:
-        if self.plan.delete is OnDelete.IGNORE:
-            return None
+    def _compare_keys(self) -> Gone:
+        loaded = self._bookmark().write_id
         keys = replace(self.changes, read=self.source.key, marks_deleted=False)
         batches = keys.applied(self.source.read(self.source.key, log=self.log))
         gone = apply_deletions(
-            self.target, self.plan.target, self.key, batches, self.plan.delete, self.log
+            self.target,
+            self.plan.target,
+            self.key,
+            batches,
+            self.plan.delete,
+            self.log,
+            loaded=loaded,
         )
         if gone.rows or gone.returned:
             self.log.info(
@@ -412,8 +456,12 @@ class _Load:
         return self.cursor.text(value) if self.cursor else None
 
 
-def signature_of(plan: TablePlan, key: tuple[str, ...]) -> str:
+def signature_of(
+    plan: TablePlan, key: tuple[str, ...], cursor: Cursor | None = None, mask_key: bytes = b""
+) -> str:
     """What a table's rows depend on; where it changes, those that are there are of no use.
+
+    Of the secret that values are hashed under, it has no more than any of the digests.
 
     Example:
         >>> from tranship.tables import TableName
@@ -425,9 +473,13 @@ def signature_of(plan: TablePlan, key: tuple[str, ...]) -> str:
         "source": str(plan.source),
         "key": key,
         "cursor": plan.cursor,
+        "cursor_kind": cursor.nature if cursor else None,
         "where": plan.where,
         "columns": plan.columns.model_dump(),
         "mark": plan.delete is OnDelete.MARK,
+        "mask_key": hmac.new(mask_key, b"signature", hashlib.sha256).hexdigest()
+        if mask_key
+        else None,
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
 

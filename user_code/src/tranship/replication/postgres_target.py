@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg2 import sql
 from typing_extensions import override
 
 from tranship.errors import SchemaDriftError
@@ -70,6 +71,16 @@ class PostgresTarget(Target):
         with self.transaction(f"looking at {table}") as cursor:
             found = find_table(cursor, table)
             return None if found is None else found.schema()
+
+    @override
+    def _allow_null(self, table: TableName, column: str) -> None:
+        with self.transaction(f"changing {table}") as cursor:
+            self.lock(cursor, table)
+            cursor.execute(
+                sql.SQL("alter table {} alter column {} drop not null").format(
+                    self.identifier(table), sql.Identifier(column)
+                )
+            )
 
     @override
     def lock(self, cursor: Any, table: TableName) -> None:

@@ -1,0 +1,235 @@
+"""What settings come to: defaults, patterns, and contradictions that are found before anything runs."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tranship.errors import ConfigurationError
+from tranship.replication.config import (
+    ColumnSettings,
+    PartitionSettings,
+    TableSettings,
+    Tuning,
+    merged,
+)
+from tranship.replication.plan import (
+    CHUNK_ROWS,
+    Mode,
+    OnDelete,
+    TablePlan,
+    check_targets,
+    default_target,
+    expand,
+    is_pattern,
+    table_plan,
+)
+from tranship.sqlserver.nul import OnNul
+from tranship.tables import TableName
+from tranship.writes import OnSchemaChange
+
+PRESENT = [
+    TableName("dbo", "DimDate"),
+    TableName("dbo", "DimProduct"),
+    TableName("dbo", "Fact"),
+    TableName("sales", "Order Details"),
+]
+
+
+def plan(**settings: Any) -> TablePlan:
+    return TablePlan(TableName("dbo", "A"), TableName("staging", "A"), **settings)
+
+
+# ---- defaults ----
+
+
+def test_a_table_wins_over_the_defaults_and_what_it_leaves_out_comes_from_them() -> None:
+    defaults = Tuning(mode="merge", cursor="ModifiedDate", parallel=2, tags={"team": "sales"})
+    made = merged(defaults, TableSettings(table="dbo.A", cursor="Id", parallel=None))
+    assert (made.mode, made.cursor, made.parallel, made.tags) == (
+        "merge",
+        "Id",
+        None,
+        {"team": "sales"},
+    )
+
+
+def test_merging_changes_neither_the_defaults_nor_the_table() -> None:
+    defaults, table = Tuning(mode="merge"), TableSettings(table="dbo.A", key=["id"])
+    merged(defaults, table)
+    assert defaults == Tuning(mode="merge")
+    assert table == TableSettings(table="dbo.A", key=["id"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mode": "upsert"}, "'replace', 'append', 'merge' or 'partition'"),
+        ({"parallel": 0}, "greater than or equal to 1"),
+        ({"parallel": 17}, "less than or equal to 16"),
+        ({"curser": "id"}, "Extra inputs are not permitted"),
+        ({"columns": {"mask": {"Email": "md5"}}}, "'hash' or 'redact'"),
+        ({"delete": "hard"}, "'ignore', 'mark' or 'remove'"),
+    ],
+)
+def test_a_setting_that_is_none_says_what_is_allowed(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        TableSettings.model_validate({"table": "dbo.A"} | settings)
+
+
+def test_a_plan_without_settings_replaces_the_whole_table() -> None:
+    made = table_plan(TableSettings(table="dbo.A"), TableName("dbo", "A"), "staging")
+    assert made == plan()
+    assert made.chunk_rows == CHUNK_ROWS
+    assert not made.is_incremental
+
+
+def test_a_plan_has_every_setting_of_its_table() -> None:
+    settings = TableSettings(
+        table="sales.Order Details",
+        target="lines",
+        mode="merge",
+        key=["a", "b"],
+        cursor="c",
+        lookback="1 day",
+        columns=ColumnSettings(exclude=["d"]),
+        where="a > 1",
+        parallel=3,
+        chunk_rows=7,
+        chunk_column="a",
+        on_schema_change="evolve",
+        delete="mark",
+        on_nul="strip",
+    )
+    made = table_plan(settings, TableName("sales", "Order Details"), "staging")
+    assert made == TablePlan(
+        TableName("sales", "Order Details"),
+        TableName("staging", "lines"),
+        mode=Mode.MERGE,
+        key=("a", "b"),
+        cursor="c",
+        lookback="1 day",
+        columns=ColumnSettings(exclude=["d"]),
+        where="a > 1",
+        parallel=3,
+        chunk_rows=7,
+        chunk_column="a",
+        on_schema_change=OnSchemaChange.EVOLVE,
+        delete=OnDelete.MARK,
+        on_nul=OnNul.STRIP,
+    )
+
+
+# ---- names ----
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [(TableName("dbo", "A"), "A"), (TableName("sales", "Order Details"), "sales_Order Details")],
+)
+def test_a_copy_is_called_like_its_source(source: TableName, target: str) -> None:
+    assert default_target(source) == target
+
+
+def test_two_tables_are_not_copied_to_one_also_where_names_differ_by_case() -> None:
+    one = TablePlan(TableName("dbo", "A_b"), TableName("staging", "A_b"))
+    other = TablePlan(TableName("A", "b"), TableName("staging", "a_B"))
+    check_targets([one])
+    with pytest.raises(
+        ConfigurationError, match=r"dbo\.A_b and A\.b would both be copied to .* with target"
+    ):
+        check_targets([one, other])
+
+
+# ---- patterns ----
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("dbo.Dim*", True),
+        ("dbo.?", True),
+        ("dbo.[DF]im", True),
+        ("dbo.A", False),
+        ("[dbo].[a*]", False),
+    ],
+)
+def test_what_a_pattern_is(text: str, expected: bool) -> None:
+    assert is_pattern(text) is expected
+
+
+def test_an_entry_of_its_own_wins_over_a_pattern_wherever_it_stands() -> None:
+    for entries in (
+        [
+            TableSettings(table="dbo.Dim*", mode="append"),
+            TableSettings(table="dbo.DimDate", mode="merge"),
+        ],
+        [
+            TableSettings(table="dbo.DimDate", mode="merge"),
+            TableSettings(table="dbo.Dim*", mode="append"),
+        ],
+    ):
+        found = expand(entries, Tuning(parallel=2), PRESENT)
+        assert {name.name: settings.mode for name, settings in found.items()} == {
+            "DimDate": "merge",
+            "DimProduct": "append",
+        }
+        assert {settings.parallel for settings in found.values()} == {2}
+
+
+def test_a_pattern_leaves_out_what_it_excludes() -> None:
+    found = expand([TableSettings(table="*.*", exclude=["dbo.Dim*", "Fact"])], Tuning(), PRESENT)
+    assert list(found) == [TableName("sales", "Order Details")]
+
+
+def test_a_table_without_pattern_is_taken_without_asking_the_source() -> None:
+    assert list(expand([TableSettings(table="[sales].[Order Details]")], Tuning(), [])) == [
+        TableName("sales", "Order Details")
+    ]
+    assert list(expand([TableSettings(table="A")], Tuning(), [])) == [TableName("dbo", "A")]
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        (["dbo.Fact", "Fact"], "dbo.Fact stands twice in the configuration"),
+        (
+            ["dbo.Dim*", "dbo.*Date"],
+            r"dbo.DimDate matches both dbo.Dim\* and dbo.\*Date. Exclude it from one",
+        ),
+    ],
+)
+def test_two_entries_about_one_table_are_refused(tables: list[str], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        expand([TableSettings(table=table) for table in tables], Tuning(), PRESENT)
+
+
+def test_a_misspelled_exclusion_is_no_error_and_a_pattern_may_match_nothing() -> None:
+    assert expand([TableSettings(table="hr.*", exclude=["hr.Wages"])], Tuning(), PRESENT) == {}
+
+
+# ---- contradictions ----
+
+DAILY = PartitionSettings(column="at", every="day", start="2024-01-01")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mode": Mode.APPEND}, "mode append needs a cursor. Name the column that grows"),
+        ({"mode": Mode.PARTITION}, "mode partition and partitions go together.*Set both, or neither"),
+        ({"partitions": DAILY}, "mode partition and partitions go together"),
+        ({"cursor": "id"}, "mode replace has no use for the cursor id. Set mode to merge or append"),
+        ({"mode": Mode.PARTITION, "partitions": DAILY, "cursor": "id"}, "mode partition has no use for"),
+        ({"delete": OnDelete.MARK}, "mode replace keeps no rows that are gone.*Leave delete out"),
+        ({"mode": Mode.MERGE, "lookback": 5}, "lookback needs a cursor. Name the cursor, or leave"),
+        ({"mode": Mode.MERGE, "lookback": 0}, "lookback needs a cursor"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_are_refused(
+    settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=f"The settings of dbo.A contradict each other: {words}"
+    ):
+        plan(**settings)
