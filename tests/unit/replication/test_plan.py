@@ -45,13 +45,20 @@ def plan(**settings: Any) -> TablePlan:
 
 def test_a_table_wins_over_the_defaults_and_what_it_leaves_out_comes_from_them() -> None:
     defaults = Tuning(mode="merge", cursor="ModifiedDate", parallel=2, tags={"team": "sales"})
-    made = merged(defaults, TableSettings(table="dbo.A", cursor="Id", parallel=None))
+    made = merged(defaults, TableSettings(table="dbo.A", cursor="Id"))
     assert (made.mode, made.cursor, made.parallel, made.tags) == (
         "merge",
         "Id",
-        None,
+        2,
         {"team": "sales"},
     )
+
+
+def test_a_default_is_none_for_tables_whose_mode_has_no_use_for_it() -> None:
+    defaults = Tuning(mode="merge", cursor="ModifiedDate", lookback="1 day", delete="mark")
+    made = merged(defaults, TableSettings(table="dbo.A", mode="replace"))
+    assert (made.mode, made.cursor, made.lookback, made.delete) == ("replace", None, None, None)
+    assert table_plan(made, TableName("dbo", "A"), "staging").mode == "replace"
 
 
 def test_merging_changes_neither_the_defaults_nor_the_table() -> None:
@@ -65,8 +72,6 @@ def test_merging_changes_neither_the_defaults_nor_the_table() -> None:
     ("settings", "words"),
     [
         ({"mode": "upsert"}, "'replace', 'append', 'merge' or 'partition'"),
-        ({"parallel": 0}, "greater than or equal to 1"),
-        ({"parallel": 17}, "less than or equal to 16"),
         ({"curser": "id"}, "Extra inputs are not permitted"),
         ({"columns": {"mask": {"Email": "md5"}}}, "'hash' or 'redact'"),
         ({"delete": "hard"}, "'ignore', 'mark' or 'remove'"),
@@ -75,6 +80,19 @@ def test_merging_changes_neither_the_defaults_nor_the_table() -> None:
 def test_a_setting_that_is_none_says_what_is_allowed(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         TableSettings.model_validate({"table": "dbo.A"} | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"parallel": 0}, "parallel is 0. Give 1 to 16: each is a connection."),
+        ({"parallel": 17}, "parallel is 17. Give 1 to 16"),
+        ({"chunk_rows": 0}, "chunk_rows is 0. Give 1 or more."),
+    ],
+)
+def test_a_number_out_of_range_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        plan(**settings)
 
 
 def test_a_plan_without_settings_replaces_the_whole_table() -> None:
@@ -229,7 +247,5 @@ DAILY = PartitionSettings(column="at", every="day", start="2024-01-01")
 def test_settings_that_contradict_each_other_are_refused(
     settings: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(
-        ConfigurationError, match=f"The settings of dbo.A contradict each other: {words}"
-    ):
+    with pytest.raises(ConfigurationError, match=f"The settings of dbo.A cannot be used: {words}"):
         plan(**settings)

@@ -195,8 +195,19 @@ class TableSettings(Tuning):
     )
 
 
+_INCREMENTAL = ("append", "merge")
+_ONLY_FOR = {
+    "cursor": _INCREMENTAL,
+    "lookback": _INCREMENTAL,
+    "delete": _INCREMENTAL,
+    "partitions": ("partition",),
+}
+
+
 def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
     """A table's settings, with the defaults where it says nothing itself.
+
+    A default that a table's mode has no use for is none for that table.
 
     Example:
         >>> merged(Tuning(mode="merge"), TableSettings(table="dbo.A")).mode
@@ -204,4 +215,8 @@ def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
     """
     general = {name: value for name, value in defaults if value is not None}
     own = {name: value for name, value in table if value is not None}
+    mode = own.get("mode", general.get("mode", "replace"))
+    for name, modes in _ONLY_FOR.items():
+        if mode not in modes:
+            general.pop(name, None)
     return TableSettings(**{**general, **own})

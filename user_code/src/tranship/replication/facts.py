@@ -50,15 +50,16 @@ def comparable(value: Any, type_: pa.DataType) -> str | None:
     if value is None:
         return None
     if pa.types.is_floating(type_):
+        number = float(value) + 0.0  # which makes no difference but to -0.0
         # float(24) has seven digits, which the systems spell differently beyond that.
-        return f"{float(value):.6g}" if pa.types.is_float32(type_) else repr(float(value))
+        return f"{number:.6g}" if pa.types.is_float32(type_) else repr(number)
     if isinstance(value, datetime):
         aware = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         return aware.isoformat()
     if isinstance(value, date):
         return value.isoformat()
-    number = Decimal(value)
-    return "0" if not number else f"{number.normalize():f}"
+    exact = Decimal(value)
+    return "0" if not exact else f"{exact.normalize():f}"
 
 
 @dataclass(slots=True)
