@@ -52,7 +52,9 @@ def test_a_first_load_is_cut_by_columns_of_every_kind(
         + ", ".join(f"({id_}, {value})" for id_, value in enumerate(values))
     )
     report = made.load()
-    assert [write.rows for write in report.writes] == [6, 6]
+    # Beyond the last value there may be more, unless its type ends there.
+    assert [write.rows for write in report.writes][:2] == [6, 6]
+    assert report.rows == 12
     assert report.bookmark.loading is None
     made.assert_equal("id")
 
@@ -143,7 +145,7 @@ def test_a_table_without_key_is_cut_by_the_column_that_is_named_for_it(
 ) -> None:
     made = replica(KEYLESS, mode=Mode.APPEND, cursor="changed", chunk_column="id", chunk_rows=9)
     made.origin.add(*range(1, 41), changed="2024-01-01")
-    assert len(made.load().writes) == 4
+    assert [write.rows for write in made.load().writes] == [10, 10, 10, 10, 0]
     made.origin.add(41, changed="2024-01-01")
     made.origin.add(42, changed="2024-01-02")
     made.load()

@@ -124,7 +124,7 @@ def test_columns_are_chosen_renamed_and_cast(
     [
         ({"columns": ColumnSettings(mask={"Email": "redact"})}, '"Email" of .* is redacted, but it is part of the key'),
         ({"columns": ColumnSettings(exclude=["Email"])}, '"Email" of .* is left out, but it is part of the key'),
-        ({"columns": ColumnSettings(mask={"changed": "hash"})}, 'The cursor "changed" of .* is masked'),
+        ({"columns": ColumnSettings(mask={"changed": "redact"})}, 'The cursor "changed" of .* is masked'),
         ({"columns": ColumnSettings(mask={"Pin": "hash"})}, "TRANSHIP_MASK_KEY is not set"),
         ({"columns": ColumnSettings(rename={"Emial": "mail"})}, 'Emial.*They are named in the settings of .*Email'),
         ({"columns": ColumnSettings(rename={"Pin": "Email"})}, "Several columns of .* would be called Email"),

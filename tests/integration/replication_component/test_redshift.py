@@ -98,7 +98,7 @@ def test_a_merged_table_is_kept_up_to_date_in_redshift_too(into_redshift, events
         second = into_redshift.run()
         assert second.success, said(second)
         assert all(checks(second).values()), checks(second)
-    assert metadata(second)["bookmark"] == "2024-01-03T00:00:00"
+        assert metadata(second)["bookmark"] == "2024-01-03T00:00:00"
     rows = ask(
         f"""
         select count(*), count(_deleted_at), max(case when id = 5 then name end)

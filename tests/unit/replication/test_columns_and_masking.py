@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tranship.errors import ColumnNotFoundError, ConfigurationError
@@ -161,6 +161,7 @@ def test_masked_columns_are_not_measured() -> None:
 texts = st.lists(st.none() | st.text(max_size=5), max_size=20)
 
 
+@settings(max_examples=50, deadline=None)
 @given(texts, st.binary(min_size=1), st.binary(min_size=1))
 def test_equal_values_have_equal_digests_under_one_key_only(
     values: list[str | None], key: bytes, other: bytes

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tranship.errors import ConfigurationError
@@ -31,6 +31,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("kind", Kind)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_bookmark_is_read_as_it_was_written(kind: Kind, data: st.DataObject) -> None:
     value = data.draw(VALUES[kind])

@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import psycopg2
 
@@ -39,6 +39,7 @@ TYPES: dict[pa.DataType, st.SearchStrategy[Any]] = {
 
 
 @pytest.mark.parametrize("type_", TYPES, ids=str)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_what_passes_by_amounts_to_what_sql_makes_of_it(
     type_: pa.DataType, data: st.DataObject
@@ -93,6 +94,8 @@ def test_sums_of_bigints_do_not_wrap_around() -> None:
         ((0, Decimal("-0.00"), Decimal("0.0")), pa.decimal128(9, 2)),
         ((datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1)), pa.timestamp("us", "UTC")),
         ((0.1, 0.10000000149011612), pa.float32()),
+        ((0.0, -0.0, 0), pa.float32()),
+        ((0.0, -0.0, 0), pa.float64()),
         ((date(2024, 1, 1),), pa.date32()),
     ],
 )

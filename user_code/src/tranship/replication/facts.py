@@ -50,9 +50,10 @@ def comparable(value: Any, type_: pa.DataType) -> str | None:
     if value is None:
         return None
     if pa.types.is_floating(type_):
-        number = float(value) + 0.0  # which makes no difference but to -0.0
+        # Which of two equal zeros is the least, no system says.
+        plain = float(value) or 0.0
         # float(24) has seven digits, which the systems spell differently beyond that.
-        return f"{number:.6g}" if pa.types.is_float32(type_) else repr(number)
+        return f"{plain:.6g}" if pa.types.is_float32(type_) else repr(plain)
     if isinstance(value, datetime):
         aware = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
         return aware.isoformat()

@@ -58,14 +58,6 @@ class Target:
     def drift(self, table: TableName, incoming: TableSchema) -> list[str]:
         """How columns differ from those of the table, in words; nothing where it can take them as they are."""
 
-    def allow_nulls(self, table: TableName, columns: Sequence[str]) -> None:
-        """Let columns be null that the next write leaves out, where the target can change that."""
-        for column in columns:
-            self._allow_null(table, column)
-
-    def _allow_null(self, table: TableName, column: str) -> None:
-        """Nothing, where it cannot: Redshift keeps a column's NOT NULL until the column is dropped."""
-
     def name(self, column: str) -> str:
         """What the target makes of a column's name."""
         return column
@@ -119,6 +111,14 @@ class Target:
         # A value nobody uses keeps the driver substituting, and with it turning %% into %.
         cursor.execute(str(made), {**dict(made.params or {}), "tranship": None})
         return cursor.fetchone()
+
+    def allow_nulls(self, table: TableName, columns: Sequence[str]) -> None:
+        """Let columns be null that the next write leaves out, where the target can change that."""
+        for column in columns:
+            self._allow_null(table, column)
+
+    def _allow_null(self, table: TableName, column: str) -> None:
+        """Nothing, where it cannot: Redshift keeps a column's NOT NULL until the column is dropped."""
 
     def identifier(self, table: TableName) -> sql.Identifier:
         """A table's name, quoted."""
