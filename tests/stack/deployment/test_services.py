@@ -18,6 +18,7 @@ SERVICES = {
     "sqlserver",
     "user-code",
     "warehouse",
+    "watcher",
     "webserver",
 }
 DATA_SYSTEMS = {"sqlserver": 1433, "warehouse": 5432, "redshift": 5439}
@@ -105,7 +106,7 @@ def test_the_gate_has_no_network(stack: ComposeStack):
     assert list(stack.container("gate").attrs["NetworkSettings"]["Networks"]) == ["none"]
 
 
-@pytest.mark.parametrize("service", ["webserver", "daemon"])
+@pytest.mark.parametrize("service", ["webserver", "daemon", "watcher"])
 def test_the_control_plane_cannot_reach_the_data(stack: ComposeStack, service: str):
     everything: list[tuple[str, int]] = []
     for system, port in DATA_SYSTEMS.items():

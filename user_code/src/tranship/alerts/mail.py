@@ -1,0 +1,133 @@
+"""Mail, through an SMTP server."""
+
+import smtplib
+import socket
+import ssl
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tranship.alerts.channels import (
+    MAX_ANSWER_LENGTH,
+    TIMEOUT_SECONDS,
+    ChannelDownError,
+    NotDeliveredError,
+    RecipientsRefusedError,
+    name_of,
+)
+from tranship.alerts.notices import Notice
+from tranship.alerts.rendering import as_email
+from tranship.errors import ConfigurationError, redact
+
+
+@dataclass(frozen=True, slots=True)
+class EmailChannel:
+    """Mail, through an SMTP server.
+
+    Args:
+        host: The server.
+        port: Its port; by default 587, or 465 with `security="tls"`, or 25 with `security="none"`.
+        sender: The From address.
+        recipients: Who gets the mails.
+        user: Login; empty for a server that asks for none.
+        password: Password of the login.
+        security: `starttls` turns the connection into an encrypted one and insists on it, `tls` starts with it,
+            `none` sends in the clear and therefore takes no login.
+        name: What the log calls it.
+    """
+
+    host: str
+    sender: str
+    recipients: tuple[str, ...]
+    port: int = 0
+    user: str = ""
+    password: str = field(default="", repr=False)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    name: str = "e-mail"
+
+    def __post_init__(self) -> None:
+        if not self.recipients:
+            raise ConfigurationError("The mails have no recipient.", "Name at least one address.")
+        if self.security == "none" and self.user:
+            raise ConfigurationError(
+                f"The password of {self.user} would travel to {self.host} in the clear.",
+                "Use starttls or tls, or a server that needs no login.",
+            )
+
+    def send(self, notice: Notice) -> None:
+        """Hand a mail to the server; see `Channel`."""
+        message = as_email(notice, self.sender, list(self.recipients))
+        try:
+            with self._connection() as server:
+                refused = server.send_message(message)
+        except ssl.SSLCertVerificationError as error:
+            raise NotDeliveredError(
+                f"The certificate of {self.host} is not trusted: {error.verify_message}.",
+                "Set SSL_CERT_FILE to a PEM file with its authority.",
+            ) from None
+        except smtplib.SMTPException as error:
+            raise self._refusal(error) from None
+        except OSError as error:
+            raise ChannelDownError(
+                f"The mail server {self.host} did not answer ({name_of(error)}).",
+                "Check that this machine may reach it, and the port.",
+            ) from None
+        if refused:
+            # Some got the mail: sending it again would tell them twice.
+            raise RecipientsRefusedError(self.host, refused)
+
+    def _connection(self) -> smtplib.SMTP:
+        # The full name of this machine, which smtplib would use, can take a minute to look up.
+        greeting = socket.gethostname()
+        if self.security == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                self.host,
+                self.port or 465,
+                local_hostname=greeting,
+                timeout=TIMEOUT_SECONDS,
+                context=ssl.create_default_context(),
+            )
+        else:
+            port = self.port or (587 if self.security == "starttls" else 25)
+            server = smtplib.SMTP(self.host, port, local_hostname=greeting, timeout=TIMEOUT_SECONDS)
+        try:
+            if self.security == "starttls":
+                server.starttls(context=ssl.create_default_context())
+            if self.user:
+                server.login(self.user, self.password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _refusal(self, error: smtplib.SMTPException) -> NotDeliveredError:
+        said = redact(_said(error), [self.password])
+        problem = f"The mail server {self.host} refused: {said}".rstrip(".") + "."
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            return NotDeliveredError(problem, f"Check user and password of {self.user}.")
+        if isinstance(error, smtplib.SMTPNotSupportedError):
+            return NotDeliveredError(
+                problem, "Set the security that it offers: starttls, tls or none."
+            )
+        if isinstance(error, smtplib.SMTPServerDisconnected) or _is_for_now(error):
+            return ChannelDownError(problem)
+        return NotDeliveredError(problem, "Check the addresses of sender and recipients.")
+
+
+def _said(error: smtplib.SMTPException) -> str:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        answers = [f"{who}: {_answer(*answer)}" for who, answer in error.recipients.items()]
+        return "; ".join(answers)
+    if isinstance(error, smtplib.SMTPResponseException):
+        return _answer(error.smtp_code, error.smtp_error)
+    return str(error)
+
+
+def _answer(code: int, text: bytes | str) -> str:
+    words = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(words.split())}"[:MAX_ANSWER_LENGTH]
+
+
+def _is_for_now(error: smtplib.SMTPException) -> bool:
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return all(400 <= code < 500 for code, _ in error.recipients.values())
+    return isinstance(error, smtplib.SMTPResponseException) and 400 <= error.smtp_code < 500

@@ -1,0 +1,118 @@
+"""Which channels there are, as the environment says. The names are those of `.env.example` and `docs/alerts.md`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tranship.alerts.channels import Channel
+from tranship.alerts.mail import EmailChannel
+from tranship.alerts.webhooks import SlackChannel, TeamsChannel
+from tranship.errors import ConfigurationError
+
+HOW_TO_CONFIGURE = (
+    "No alerts are sent: no channel is configured. Set TRANSHIP_ALERT_SLACK_WEBHOOK,"
+    " TRANSHIP_ALERT_TEAMS_WEBHOOK, or TRANSHIP_ALERT_SMTP_HOST with TRANSHIP_ALERT_SMTP_TO;"
+    " docs/alerts.md shows how."
+)
+DEFAULT_UI_URL = "http://127.0.0.1:3000"
+_SLACK = "TRANSHIP_ALERT_SLACK_WEBHOOK"
+_TEAMS = "TRANSHIP_ALERT_TEAMS_WEBHOOK"
+_SMTP = "TRANSHIP_ALERT_SMTP_"
+_SECURITIES = ("starttls", "tls", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSettings:
+    """What the environment says about alerts.
+
+    It is checked when channels are asked for, not when it is read: a wrong port must not keep a code location,
+    and with it all data, from loading.
+
+    Args:
+        ui_url: Where the UI is, as seen by those who read the alerts.
+        variables: The variables that name channels, those that are not empty.
+
+    Example:
+        >>> AlertSettings.from_environment({"TRANSHIP_ALERT_SLACK_WEBHOOK": ""}).configured
+        False
+    """
+
+    ui_url: str = DEFAULT_UI_URL
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "AlertSettings":
+        """Read the variables; empty ones count as not set."""
+        found = {
+            name: value.strip()
+            for name, value in environment.items()
+            if name.startswith("TRANSHIP_ALERT_") and value.strip()
+        }
+        ui_url = environment.get("TRANSHIP_UI_URL", "").strip() or DEFAULT_UI_URL
+        return cls(ui_url=ui_url.rstrip("/"), variables=found)
+
+    @property
+    def configured(self) -> bool:
+        """Whether any channel is named, rightly or wrongly."""
+        return any(name in self.variables for name in (_SLACK, _TEAMS, f"{_SMTP}HOST"))
+
+    def channels(self) -> list[Channel]:
+        """Make the channels.
+
+        Raises:
+            ConfigurationError: A variable is missing or wrong; says which.
+        """
+        channels: list[Channel] = []
+        if _SLACK in self.variables:
+            channels.append(SlackChannel(self.variables[_SLACK]))
+        if _TEAMS in self.variables:
+            channels.append(TeamsChannel(self.variables[_TEAMS]))
+        if f"{_SMTP}HOST" in self.variables:
+            channels.append(self._email())
+        return channels
+
+    def _email(self) -> EmailChannel:
+        smtp = {
+            name.removeprefix(_SMTP): value
+            for name, value in self.variables.items()
+            if name.startswith(_SMTP)
+        }
+        user = smtp.get("USER", "")
+        sender = smtp.get("FROM") or (user if "@" in user else "")
+        recipients = tuple(
+            address.strip() for address in smtp.get("TO", "").split(",") if address.strip()
+        )
+        if not recipients:
+            raise ConfigurationError(
+                f"{_SMTP}HOST is set, but {_SMTP}TO is not.",
+                "Set it to the addresses that get the alerts, with commas between them.",
+            )
+        if not sender:
+            raise ConfigurationError(
+                f"{_SMTP}HOST is set, but {_SMTP}FROM is not.",
+                "Set it to the address that the alerts come from.",
+            )
+        security = smtp.get("SECURITY", "starttls").lower()
+        if security not in _SECURITIES:
+            raise ConfigurationError(
+                f"{_SMTP}SECURITY is {security!r}.", f"Use one of {', '.join(_SECURITIES)}."
+            )
+        return EmailChannel(
+            host=smtp["HOST"],
+            port=_port(smtp.get("PORT", "")),
+            sender=sender,
+            recipients=recipients,
+            user=user,
+            password=smtp.get("PASSWORD", ""),
+            security=security,
+        )
+
+
+def _port(text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65_536):
+        raise ConfigurationError(
+            f"{_SMTP}PORT is {text!r}, which is no port.",
+            "Use a number, such as 587 for starttls or 465 for tls.",
+        )
+    return int(text)
