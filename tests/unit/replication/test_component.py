@@ -144,12 +144,9 @@ def test_a_schedule_of_partitions_asks_for_the_last_that_ended_or_for_all(
     table = {"table": "dbo.A", "mode": "partition", "partitions": partitions, "schedule": "@daily"}
     repository = loaded({"target_schema": "copy", "tables": [table]})
     (schedule,) = repository.schedule_defs
-    with dg.instance_for_test() as instance:
-        context = dg.build_schedule_context(
-            instance=instance,
-            scheduled_execution_time=datetime(2024, 3, 5, tzinfo=UTC),
-            repository_def=repository,
-        )
+    with dg.build_schedule_context(
+        scheduled_execution_time=datetime(2024, 3, 5, tzinfo=UTC), repository_def=repository
+    ) as context:
         requests = list(schedule.evaluate_tick(context).run_requests or ())
     assert len(requests) == 1
     assert expected.items() <= requests[0].tags.items()
