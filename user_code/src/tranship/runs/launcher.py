@@ -30,7 +30,7 @@ from tranship.runs.images import pull_image
 from tranship.runs.janitor import sweep
 from tranship.runs.keeper import RunKeeper
 from tranship.runs.limits import Limits, RunLimitError, limits_of_run
-from tranship.runs.secrets import run_command
+from tranship.runs.worker import worker_command
 
 _LOGGER = logging.getLogger("dagster.tranship.runs")
 _NO_LONGER_WANTED = frozenset({dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED})
@@ -141,7 +141,7 @@ class ContainerRunLauncher(DockerRunLauncher):
             # Otherwise the container of a failed run exits with 0.
             set_exit_code_on_failure=True,
         ).get_command_args()
-        command = run_command(
+        command = worker_command(
             [volume.path for volume in self._secrets],
             command,
             python=origin.repository_origin.executable_path or "python",
