@@ -28,7 +28,7 @@ from tranship.runs.config import LAUNCHER_SCHEMA, Retention, SecretsVolume
 from tranship.runs.containers import ContainerState, find_state, last_output
 from tranship.runs.images import pull_image
 from tranship.runs.janitor import sweep
-from tranship.runs.keeper import RunKeeper
+from tranship.runs.keeper import RunKeeper, forbid_pointless_retry
 from tranship.runs.limits import Limits, RunLimitError, limits_of_run
 from tranship.runs.worker import worker_command
 
@@ -315,9 +315,10 @@ class ContainerRunLauncher(DockerRunLauncher):
             )
         if not state.ended:
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=container_id)
-        return CheckRunHealthResult(
-            WorkerStatus.FAILED, self.explain(state), run_worker_id=container_id
-        )
+        # Whoever asks this of an ended container marks its run as failed next.
+        retried = forbid_pointless_retry(self._instance, run, state)
+        told = " ".join(filter(None, [retried, self.explain(state)]))
+        return CheckRunHealthResult(WorkerStatus.FAILED, told, run_worker_id=container_id)
 
     @override
     def get_run_worker_debug_info(
