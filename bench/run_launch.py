@@ -202,7 +202,7 @@ def markdown(report: dict[str, Any]) -> str:
 
 def main() -> None:
     """Measure, print the table, and write the figures where asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="runs of each, in turns")
     parser.add_argument("--at-once", type=int, default=50, help="runs launched together; 0: none")
     parser.add_argument("--json", type=Path, help="where every figure is written")
