@@ -10,7 +10,7 @@ help:
 	@echo 'make up     the whole stack in Docker; STANDIN=1 without Microsoft'"'"'s image'
 	@echo 'make down   stop it; volumes stay'
 	@echo 'make test   every test this machine can run'
-	@echo 'make lint   ruff, basedpyright, shellcheck, dg check'
+	@echo 'make lint   ruff, basedpyright, shellcheck, hadolint, dg check'
 	@echo 'make bench  measurements against peers (bench/README.md)'
 	@echo 'make clean  remove .venv and .demo'
 
@@ -37,6 +37,7 @@ lint: .venv/.complete
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright
 	.venv/bin/shellcheck scripts/*.sh docker/*.sh docker/*/*.sh .ci/run
+	.venv/bin/hadolint docker/*/Dockerfile docker/airgap/*.Dockerfile localstack/Dockerfile tests/stack/probes/Dockerfile
 	cd user_code && ../.venv/bin/dg check defs
 
 # STANDIN=1: our stand-in instead of Microsoft's SQL Server.
@@ -58,6 +59,8 @@ bench: .venv/.complete
 	.venv/bin/python bench/sqlserver_to_postgres.py --scale 4 --rounds 3
 	.venv/bin/python bench/redshift_staging.py --rows 1000000 --runs 1
 	.venv/bin/python bench/redshift_standin.py --rows 250000 --rounds 3
+	@if docker info >/dev/null 2>&1; then .venv/bin/python bench/run_launch.py; \
+	else echo 'run_launch.py was not run: it needs a Docker engine'; fi
 
 clean:
 	rm -rf .venv .demo

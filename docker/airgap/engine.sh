@@ -7,7 +7,8 @@ set -euo pipefail
 state=${TRANSHIP_ENGINE_STATE:-/var/lib/tranship-engine}   # dockerd's log and pid file, where this script starts one
 plugins=/usr/local/lib/docker/cli-plugins
 wait_seconds=60
-apt_options=(-qq -o=Dpkg::Use-Pty=0)
+# Another apt may be at work, on a new machine above all.
+apt_options=(-qq -o=Dpkg::Use-Pty=0 -o=DPkg::Lock::Timeout=300)
 export DEBIAN_FRONTEND=noninteractive
 
 say() { printf '%s\n' "$*" >&2; }

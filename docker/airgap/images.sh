@@ -38,7 +38,8 @@ bootstrap_debian() {
       say "Building base images needs debootstrap and root: sudo apt-get install debootstrap && sudo $0"
       return 1
     fi
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap; } \
+    { apt-get update \
+      && DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y --no-install-recommends debootstrap; } \
       >"$log" 2>&1 || give_up "debootstrap was not installed."
   fi
   local mirror

@@ -80,12 +80,14 @@ class ComposeStack:
 
     def build_probes(self, tag: str) -> None:
         """Build the user code's image with the probes in it, which know this tag."""
-        context = str(ROOT / "tests/stack/probes")
-        argument = f"PROBE_VERSION={tag}"
         image = f"{PROBES_REPOSITORY}:{tag}"
-        command = ["docker", "build", "--quiet", "--build-arg", argument, "--tag", image, context]
-        self._run(command, 120, None)
+        self.build_image(image, ROOT / "tests/stack/probes", "--build-arg", f"PROBE_VERSION={tag}")
         self.environment["TRANSHIP_USER_CODE_IMAGE"] = PROBES_REPOSITORY
+
+    def build_image(self, image: str, context: Path, *options: str) -> None:
+        """Build one image from a directory."""
+        command = ["docker", "build", "--quiet", *options, "--tag", image, str(context)]
+        self._run(command, 120, None)
 
     def up(self, *services: str) -> None:
         """Start the stack, or some services of it, and wait until every one is healthy."""

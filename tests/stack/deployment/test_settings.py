@@ -1,6 +1,7 @@
 """What can be set is documented, and what is documented can be set."""
 
 import re
+import subprocess
 
 import pytest
 from compose_stack import FILES, ROOT
@@ -20,6 +21,21 @@ def used_variables() -> dict[str, str]:
 def test_the_example_lists_every_variable_with_its_default():
     documented = dict(EXAMPLE.findall((ROOT / ".env.example").read_text()))
     assert documented == used_variables()
+
+
+@pytest.mark.engine
+def test_compose_itself_knows_of_no_other_variable():
+    files = [part for file in FILES for part in ("--file", file)]
+    told = subprocess.run(
+        ["docker", "compose", *files, "config", "--variables"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {line.split()[0] for line in told.stdout.splitlines()[1:]} - NOT_OURS
+    assert names
+    assert names <= dict(EXAMPLE.findall((ROOT / ".env.example").read_text())).keys()
 
 
 def test_a_variable_has_the_same_default_wherever_it_stands():

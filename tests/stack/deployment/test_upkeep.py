@@ -53,10 +53,7 @@ def test_a_crashed_worker_is_told_of_and_run_again(
     assert "ended with exit code 137" in dagster.messages(first)
     # What it wrote before it vanished is not lost.
     assert "about to vanish" in dagster.output(first)
-    until = time.monotonic() + 120
-    while len(dagster.runs("crashing_job")) < 2:
-        assert time.monotonic() < until, dagster.messages(first)
-        time.sleep(1)
+    eventually(lambda: len(dagster.runs("crashing_job")) == 2, seconds=45)
     again = dagster.runs("crashing_job")[0]["runId"]
     assert again != first
     assert dagster.until(again) == "SUCCESS"

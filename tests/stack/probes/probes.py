@@ -1,9 +1,12 @@
 """Jobs that behave as badly as users' jobs do. In the test's image only."""
 
+import json
 import os
 import signal
+import socket
 import sys
 import time
+from pathlib import Path
 
 import dagster as dg
 
@@ -41,6 +44,23 @@ def crash_once(context: dg.OpExecutionContext) -> None:
 
 
 @dg.op
+def reach_out() -> None:
+    """Tell what a run's code finds of the engine, the gate and the control plane."""
+    sockets = [
+        str(path) for folder in ("/run", "/var/run") for path in Path(folder).rglob("*.sock")
+    ]
+    reached: list[str] = []
+    for host, port in (("gate", 2375), ("webserver", 3000), ("daemon", 3000), ("postgres", 5432)):
+        try:
+            socket.create_connection((host, port), 3).close()
+        except OSError:
+            continue
+        reached.append(host)
+    found = {"sockets": sockets, "reached": reached, "DOCKER_HOST": os.environ.get("DOCKER_HOST")}
+    sys.stdout.write(f"found {json.dumps(found)}\n")
+
+
+@dg.op
 def eat_memory() -> None:
     eaten = []
     while True:
@@ -50,6 +70,11 @@ def eat_memory() -> None:
 @dg.job(config=IN_PROCESS)
 def speaking_job() -> None:
     speak()
+
+
+@dg.job(config=IN_PROCESS)
+def curious_job() -> None:
+    reach_out()
 
 
 @dg.job(config=IN_PROCESS)

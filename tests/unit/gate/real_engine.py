@@ -39,7 +39,7 @@ class RealEngine:
         daemon: Socket of the daemon's identity.
         webserver: Socket of the webserver's identity.
         policy: The gate's policy; its names are this test session's own.
-        image: An image with `sh`, `python` and the secrets shim.
+        image: An image with `sh`, `python` and what starts a run.
     """
 
     client: docker.DockerClient
@@ -120,7 +120,7 @@ def _build_image(client: docker.DockerClient, tag: str) -> str:
         dockerfile = tarfile.TarInfo("Dockerfile")
         dockerfile.size = len(DOCKERFILE)
         archive.addfile(dockerfile, io.BytesIO(DOCKERFILE.encode()))
-        for file in ("__init__.py", "runs/__init__.py", "runs/secrets.py"):
+        for file in ("__init__.py", "runs/__init__.py", "runs/secrets.py", "runs/worker.py"):
             archive.add(LIBRARY / file, f"tranship/{file}")
     context.seek(0)
     client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)

@@ -37,10 +37,15 @@ def test_the_launcher_coordinator_and_storage_can_be_made_from_it(environment: s
     launcher: Any = ref.run_launcher
     assert isinstance(launcher, ContainerRunLauncher)
     assert launcher.networks == ["some-name"]
+    coordinator: Any = ref.run_coordinator
+    assert coordinator.dequeue_interval_seconds < 1
+    assert coordinator.get_run_queue_config().max_user_code_failure_retries == 5
     assert ref.compute_logs_data is not None
     assert ref.compute_logs_data.config_dict["upload_interval"] == 5
     assert ref.custom_instance_class_data is None
-    url = ref.storage_data.config_dict  # pyright: ignore[reportOptionalMemberAccess]
+    assert ref.storage_data is not None
+    assert ref.storage_data.class_name == "PooledPostgresStorage"
+    url = ref.storage_data.config_dict
     assert url["postgres_db"]["scheme"] == "postgresql+psycopg2"
 
 

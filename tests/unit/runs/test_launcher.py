@@ -136,8 +136,8 @@ def test_no_secret_is_in_what_the_engine_can_tell(
     assert body["HostConfig"]["Mounts"] == [
         {"Type": "volume", "Source": "secrets", "Target": "/run/secrets/data", "ReadOnly": True}
     ]
-    assert body["Cmd"][:8] == [
-        "/opt/venv/bin/python", "-m", "tranship.runs.secrets", "run",
+    assert body["Cmd"][:7] == [
+        "/opt/venv/bin/python", "-m", "tranship.runs.worker",
         "--from", "/run/secrets/data", "--", "dagster",
     ]  # fmt: skip
 
@@ -155,11 +155,59 @@ def test_a_container_that_dies_before_the_run_starts_fails_the_run_with_the_caus
     assert "No module named 'etl'" in told
 
 
-def test_a_run_killed_for_memory_says_so(gate: GateUnderTest, instance: dg.DagsterInstance):
-    gate.engine.on_start = dies(137, out_of_memory=True)
+def test_a_container_that_dies_while_its_run_works_fails_the_run_with_the_cause(
+    gate: GateUnderTest, instance: dg.DagsterInstance
+):
     run = launch(instance, new_run(instance))
-    wait_until_finished(instance, run.run_id)
+    instance.handle_run_event(run.run_id, started_event(run))
+    only_container(gate).log = b"the last line"
+    only_container(gate).state.update(Status="exited", ExitCode=139)
+    failed = wait_until_finished(instance, run.run_id)
+    assert failed.status == dg.DagsterRunStatus.FAILURE
     told = messages(instance, run.run_id)
+    assert "ended before the run had finished" in told
+    assert "crashed (SIGSEGV). Its last output:\nthe last line" in told
+    # Such a run is retried, as often as dagster.yaml says.
+    assert failed.tags["dagster/failure_reason"] == "UNEXPECTED_TERMINATION"
+    assert "dagster/max_retries" not in failed.tags
+
+
+def test_a_container_that_somebody_removed_fails_its_run(
+    gate: GateUnderTest, instance: dg.DagsterInstance
+):
+    run = launch(instance, new_run(instance))
+    instance.handle_run_event(run.run_id, started_event(run))
+    gate.engine.containers.clear()
+    wait_until_finished(instance, run.run_id)
+    assert "Its container is gone: somebody removed it." in messages(instance, run.run_id)
+
+
+def test_a_run_that_ends_well_is_left_alone(gate: GateUnderTest, instance: dg.DagsterInstance):
+    run = launch(instance, new_run(instance))
+    success = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, run.job_name)
+    instance.handle_run_event(run.run_id, success)
+    only_container(gate).state.update(Status="exited", ExitCode=0)
+    other = launch(instance, new_run(instance))
+    only_of_other = gate.engine.containers[other.tags["docker/container_id"]]
+    only_of_other.state.update(Status="exited", ExitCode=1)
+    wait_until_finished(instance, other.run_id)
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status == dg.DagsterRunStatus.SUCCESS
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_run_killed_for_memory_says_so_and_is_not_retried(
+    gate: GateUnderTest, instance: dg.DagsterInstance, started: bool
+):
+    run = launch(instance, new_run(instance))
+    if started:
+        instance.handle_run_event(run.run_id, started_event(run))
+    only_container(gate).state.update(Status="exited", ExitCode=137, OOMKilled=True)
+    failed = wait_until_finished(instance, run.run_id)
+    assert failed.tags["dagster/max_retries"] == "0"
+    told = messages(instance, run.run_id)
+    assert "not retried: with the same memory limit it would end the same way" in told
     assert "ended with exit code 137: out of memory. Its limit is 1 GiB" in told
     assert "tranship/memory" in told
     info = launcher_of(instance).get_run_worker_debug_info(run)

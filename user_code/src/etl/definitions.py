@@ -4,8 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from tranship.runs.definitions import load_from_defs_folder
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """All assets, jobs, schedules, sensors and resources of this code location."""
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return load_from_defs_folder(Path(__file__).parent)

@@ -1,7 +1,7 @@
 """Runs in containers of their own: the launcher, the keeper that watches them, the secrets they get.
 
 `ContainerRunLauncher` needs the extra `tranship[runs]`. It is imported on first use, because
-`python -m tranship.runs.secrets` starts every run container and must not wait for it.
+`python -m tranship.runs.worker` starts every run container and must not wait for it.
 """
 
 from typing import TYPE_CHECKING

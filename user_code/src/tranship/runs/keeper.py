@@ -1,11 +1,12 @@
-"""The keeper: a thread beside the launcher that sees a container die before its run has started.
+"""The keeper: a thread beside the launcher that sees a run's container die, and fails the run with the reason.
 
 Dagster's run monitoring looks at a worker only once its run has started; until then it waits for
-`start_timeout_seconds` (https://github.com/dagster-io/dagster/issues/8312). The keeper looks twice a
-second at the containers it was told of, until their runs have started. It also runs the janitor.
+`start_timeout_seconds` (https://github.com/dagster-io/dagster/issues/8312), and afterwards it looks every
+`poll_interval_seconds`. The keeper looks twice a second at containers whose runs are starting, and every
+two seconds at the others. It also runs the janitor.
 
 It keeps nothing on disk: when it begins it takes up the runs that are in progress. If its process dies,
-run monitoring's timeouts still hold, and the next keeper goes on.
+run monitoring and its timeouts still hold, and the next keeper goes on.
 """
 
 import logging
@@ -18,12 +19,13 @@ from typing import Protocol
 import dagster as dg
 import docker
 from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from tranship.runs.containers import ContainerState, find_state
 
 _NOT_YET_STARTED = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING})
 _STARTING_SECONDS = 0.5
-_STARTED_SECONDS = 5.0
+_STARTED_SECONDS = 2.0
 _IDLE_SECONDS = 60.0
 
 
@@ -150,24 +152,46 @@ class RunKeeper:
             run = instance.get_run_by_id(watched.run_id)
             if run is not None and run.status in _NOT_YET_STARTED:
                 if state is None or state.ended:
-                    self._fail(instance, run, state)
+                    self._fail(
+                        instance,
+                        run,
+                        state,
+                        "The run's container ended before the run had started.",
+                    )
                     self._forget(watched)
                 continue
             watched.started = True
-            if run is None or state is None:
+            if run is None:
                 self._forget(watched)
-            elif state.ended and run.is_finished:
-                if state.out_of_memory and run.status == dg.DagsterRunStatus.FAILURE:
+            elif state is None or state.ended:
+                if run.status == dg.DagsterRunStatus.STARTED:
+                    self._crashed(instance, run, state)
+                elif state and state.out_of_memory and run.status == dg.DagsterRunStatus.FAILURE:
+                    # A step's own process was killed; its run told of that, and could not know why.
                     instance.report_engine_event(state.in_words(), run)
-                self._forget(watched)
+                if run.status != dg.DagsterRunStatus.CANCELING:
+                    self._forget(watched)
+
+    def _crashed(
+        self, instance: dg.DagsterInstance, run: dg.DagsterRun, state: ContainerState | None
+    ) -> None:
+        if instance.run_monitoring_enabled and instance.run_monitoring_max_resume_run_attempts > 0:
+            # Run monitoring will give the run another container.
+            return
+        self._fail(instance, run, state, "The run's container ended before the run had finished.")
 
     def _fail(
-        self, instance: dg.DagsterInstance, run: dg.DagsterRun, state: ContainerState | None
+        self,
+        instance: dg.DagsterInstance,
+        run: dg.DagsterRun,
+        state: ContainerState | None,
+        what: str,
     ) -> None:
         told = (
             self._worker.explain(state) if state else "Its container is gone: somebody removed it."
         )
-        message = f"The run's container ended before the run had started. {told}"
+        retried = forbid_pointless_retry(instance, run, state)
+        message = " ".join(filter(None, [what, retried, told]))
         self._logger.info("Run %s: %s", run.run_id, message)
         instance.report_run_failed(
             run,
@@ -178,3 +202,22 @@ class RunKeeper:
     def _forget(self, watched: _Watched) -> None:
         with self._changed:
             self._watched.pop(watched.container_id, None)
+
+
+def forbid_pointless_retry(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, state: ContainerState | None
+) -> str:
+    """Keep Dagster from retrying a run that ran out of memory: with the same limit it would again.
+
+    Args:
+        instance: Where the run is recorded.
+        run: A run that is about to be marked as failed.
+        state: What is known of its container.
+
+    Returns:
+        What to tell about it; empty where nothing was forbidden.
+    """
+    if state is None or not state.out_of_memory or not state.memory_bytes:
+        return ""
+    instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
+    return "It is not retried: with the same memory limit it would end the same way."

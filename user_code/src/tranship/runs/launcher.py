@@ -28,9 +28,9 @@ from tranship.runs.config import LAUNCHER_SCHEMA, Retention, SecretsVolume
 from tranship.runs.containers import ContainerState, find_state, last_output
 from tranship.runs.images import pull_image
 from tranship.runs.janitor import sweep
-from tranship.runs.keeper import RunKeeper
+from tranship.runs.keeper import RunKeeper, forbid_pointless_retry
 from tranship.runs.limits import Limits, RunLimitError, limits_of_run
-from tranship.runs.secrets import run_command
+from tranship.runs.worker import worker_command
 
 _LOGGER = logging.getLogger("dagster.tranship.runs")
 _NO_LONGER_WANTED = frozenset({dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED})
@@ -141,7 +141,7 @@ class ContainerRunLauncher(DockerRunLauncher):
             # Otherwise the container of a failed run exits with 0.
             set_exit_code_on_failure=True,
         ).get_command_args()
-        command = run_command(
+        command = worker_command(
             [volume.path for volume in self._secrets],
             command,
             python=origin.repository_origin.executable_path or "python",
@@ -315,9 +315,10 @@ class ContainerRunLauncher(DockerRunLauncher):
             )
         if not state.ended:
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=container_id)
-        return CheckRunHealthResult(
-            WorkerStatus.FAILED, self.explain(state), run_worker_id=container_id
-        )
+        # Whoever asks this of an ended container marks its run as failed next.
+        retried = forbid_pointless_retry(self._instance, run, state)
+        told = " ".join(filter(None, [retried, self.explain(state)]))
+        return CheckRunHealthResult(WorkerStatus.FAILED, told, run_worker_id=container_id)
 
     @override
     def get_run_worker_debug_info(

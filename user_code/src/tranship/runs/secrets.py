@@ -1,17 +1,17 @@
 """Secrets as files: put them into the environment of one process, so that no `docker inspect` shows them.
 
-    python -m tranship.runs.secrets run --from /run/secrets/data -- dagster api execute_run ...
+    python -m tranship.runs.secrets run --from /run/secrets/data -- dagster-webserver ...
     python -m tranship.runs.secrets ensure --in /run/secrets/data SQLSERVER_PASSWORD POSTGRES_PASSWORD
 
 A directory of secrets (a named volume, usually) holds one file for each, named like the variable it
-becomes. Standard library only: this starts every run container.
+becomes. Standard library only: this starts every container of ours that needs a password.
 """
 
 import argparse
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -72,7 +72,7 @@ def ensure_secrets(
     Raises:
         SecretsError: A name cannot be an environment variable.
     """
-    # Imported here: a run container never makes secrets, and these take a third of the shim's start.
+    # Imported here: only this makes secrets, and these take a third of the shim's start.
     import secrets
     import tempfile
 
@@ -94,19 +94,13 @@ def ensure_secrets(
     return written
 
 
-def run_command(
-    directories: Iterable[str], command: Iterable[str], *, python: str = "python"
-) -> list[str]:
-    """Give the command line that runs a command with the secrets of directories; none: the command itself.
-
-    Example:
-        >>> run_command(["/run/secrets/data"], ["dagster", "--version"])[2:]
-        ['tranship.runs.secrets', 'run', '--from', '/run/secrets/data', '--', 'dagster', '--version']
-    """
-    options = [part for directory in directories for part in ("--from", directory)]
-    if not options:
-        return list(command)
-    return [python, "-m", "tranship.runs.secrets", "run", *options, "--", *command]
+def become(command: Sequence[str]) -> int:
+    """Put a command into this process's place; returns only if it cannot be started, with the exit code for that."""
+    try:
+        os.execvp(command[0], list(command))
+    except OSError as error:
+        sys.stderr.write(f"{command[0]} cannot be started: {error.strerror}\n")
+        return 127
 
 
 def main(arguments: list[str]) -> int:
@@ -129,11 +123,7 @@ def main(arguments: list[str]) -> int:
     except SecretsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    try:
-        os.execvp(chosen.command[0], chosen.command)
-    except OSError as error:
-        sys.stderr.write(f"{chosen.command[0]} cannot be started: {error.strerror}\n")
-        return 127
+    return become(chosen.command)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""Dagster's storage on Postgres: few connections, and none that a restart of Postgres turns into a failed run."""
+
+import secrets
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+import psycopg2
+import pytest
+from psycopg2 import extensions
+
+from standins.embedded import EmbeddedPostgres
+
+APPLICATION = "tranship-storage-test"
+
+
+@pytest.fixture
+def storage_url(embedded_postgres: EmbeddedPostgres) -> str:
+    """A database of the test's own."""
+    url = embedded_postgres.create_database(f"dagster_{secrets.token_hex(4)}")
+    separator = "&" if "?" in url else "?"
+    return f"{url}{separator}application_name={APPLICATION}"
+
+
+@pytest.fixture
+def instance(storage_url: str) -> Iterator[dg.DagsterInstance]:
+    """An instance as dagster.yaml of the stack configures it."""
+    storage = {
+        "custom": {
+            "module": "tranship.runs.storage",
+            "class": "PooledPostgresStorage",
+            "config": {"postgres_url": storage_url},
+        }
+    }
+    with dg.instance_for_test(overrides={"storage": storage}) as instance:
+        yield instance
+
+
+@pytest.fixture
+def server(storage_url: str) -> Iterator[extensions.connection]:
+    """A connection that watches the server."""
+    watching = storage_url.replace("+psycopg2", "").replace(APPLICATION, "watching")
+    connection = psycopg2.connect(watching)
+    connection.autocommit = True
+    yield connection
+    connection.close()
+
+
+@dg.op
+def one() -> int:
+    return 1
+
+
+@dg.op
+def add(left: int) -> int:
+    return left + 1
+
+
+@dg.job
+def two_steps() -> None:
+    add(one())
+
+
+def sessions(server: extensions.connection) -> int:
+    """How many connections the database has seen since it was made."""
+    with server.cursor() as cursor:
+        # Sessions are counted when they end and whenever they report.
+        cursor.execute("select pg_stat_clear_snapshot()")
+        cursor.execute("select sessions from pg_stat_database where datname = current_database()")
+        (count,) = cursor.fetchone() or (0,)
+        return count
+
+
+def connections(server: extensions.connection) -> int:
+    """How many connections instances hold at the moment."""
+    with server.cursor() as cursor:
+        cursor.execute(
+            "select count(*) from pg_stat_activity where application_name = %s", [APPLICATION]
+        )
+        (count,) = cursor.fetchone() or (0,)
+        return count
+
+
+def test_a_run_of_two_steps_opens_no_more_than_a_few_connections(
+    instance: dg.DagsterInstance, server: extensions.connection
+):
+    two_steps.execute_in_process(instance=instance)
+    before = sessions(server)
+    result = two_steps.execute_in_process(instance=instance)
+    assert result.success
+    assert result.output_for_node("add") == 2
+    assert sessions(server) - before <= 5
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.SUCCESS
+    assert len(instance.all_logs(result.run_id)) > 10
+
+
+def test_connections_that_postgres_has_ended_are_replaced_without_an_error(
+    instance: dg.DagsterInstance, server: extensions.connection
+):
+    run_id = two_steps.execute_in_process(instance=instance).run_id
+    with server.cursor() as cursor:
+        cursor.execute(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = %s",
+            [APPLICATION],
+        )
+        (ended,) = cursor.fetchone() or (0,)
+    assert ended >= 1
+    assert instance.get_run_by_id(run_id) is not None
+    assert two_steps.execute_in_process(instance=instance).success
+
+
+def test_an_instance_that_is_done_with_holds_no_connection(
+    storage_url: str, instance: dg.DagsterInstance, server: extensions.connection
+):
+    other = dg.DagsterInstance.from_ref(instance.get_ref())
+    assert other.get_runs() == []
+    assert connections(server) >= 1
+    other.dispose()
+    instance.dispose()
+    # Postgres notices a little later.
+    until = time.monotonic() + 10
+    while connections(server) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert connections(server) == 0

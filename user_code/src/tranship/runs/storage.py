@@ -1,0 +1,130 @@
+"""Dagster's Postgres storage with connections that are kept.
+
+`dagster_postgres` opens a connection for every query, unless it is the webserver's: sixty for a run of
+two steps, each a login and a new process of Postgres. Here every process keeps what it has opened, and
+tries a kept connection before it is used, so that a restart of Postgres harms no run.
+"""
+
+from typing import Any
+
+import sqlalchemy
+from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.config import PostgresStorageConfig
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.event_log import PostgresEventLogStorage
+from dagster_postgres.run_storage import PostgresRunStorage
+from dagster_postgres.schedule_storage import PostgresScheduleStorage
+from dagster_postgres.utils import (
+    create_pg_engine,
+    get_token_provider_from_config,
+    pg_url_from_config,
+)
+from typing_extensions import override
+
+#: Kept at most; a run uses one or two, the daemon's threads more.
+_KEPT = 5
+#: Opened beyond those while they are needed.
+_MORE = 25
+#: Firewalls forget connections that are idle for longer.
+_MAX_AGE_SECONDS = 300
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """`dagster_postgres.DagsterPostgresStorage` with one pool of connections for each process.
+
+    Takes the same configuration.
+
+    Args:
+        postgres_url: The database.
+        should_autocreate_tables: Whether missing tables are made.
+        inst_data: Dagster's own.
+        token_provider: Makes passwords for databases that want a new one for each connection.
+
+    Example:
+        In dagster.yaml::
+
+            storage:
+              custom:
+                module: tranship.runs.storage
+                class: PooledPostgresStorage
+                config:
+                  postgres_db: {hostname: postgres, ...}
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+        token_provider: Any = None,
+    ):
+        # The parent's own constructor would make storages without a pool.
+        DagsterStorage.__init__(self)
+        self.postgres_url = postgres_url
+        self.should_autocreate_tables = should_autocreate_tables
+        self._inst_data = inst_data
+        engine = create_pg_engine(
+            postgres_url,
+            token_provider,
+            isolation_level="AUTOCOMMIT",
+            pool_size=_KEPT,
+            max_overflow=_MORE,
+            pool_recycle=_MAX_AGE_SECONDS,
+            pool_pre_ping=True,
+            # The one used last is used next: what a moment of many threads needed becomes idle, and is closed.
+            pool_use_lifo=True,
+        )
+        options = {
+            "postgres_url": postgres_url,
+            "should_autocreate_tables": should_autocreate_tables,
+            "token_provider": token_provider,
+        }
+        self._run_storage = _RunStorage(engine, **options)
+        self._event_log_storage = _EventLogStorage(engine, **options)
+        self._schedule_storage = _ScheduleStorage(engine, **options)
+
+    @classmethod
+    @override
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
+    ) -> "PooledPostgresStorage":
+        return cls(
+            inst_data=inst_data,
+            postgres_url=pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            token_provider=get_token_provider_from_config(config_value),
+        )
+
+
+class _RunStorage(PostgresRunStorage):
+    def __init__(self, engine: sqlalchemy.Engine, **options: Any):
+        super().__init__(**options)
+        self._engine = engine
+
+    @override
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+class _EventLogStorage(PostgresEventLogStorage):
+    def __init__(self, engine: sqlalchemy.Engine, **options: Any):
+        super().__init__(**options)
+        self._engine = engine
+
+    @override
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
+
+
+class _ScheduleStorage(PostgresScheduleStorage):
+    def __init__(self, engine: sqlalchemy.Engine, **options: Any):
+        super().__init__(**options)
+        self._engine = engine
+
+    @override
+    def dispose(self) -> None:
+        super().dispose()
+        self._engine.dispose()
