@@ -64,6 +64,27 @@ def test_assets_reach_redshift_and_read_back_the_same(
         assert cursor.fetchone() == expected
 
 
+def test_a_replicated_table_is_loaded_from_its_bookmark_on(
+    stack: ComposeStack, dagster: GraphQLClient, etl_run: str
+):
+    table = "staging.FactInternetSales"
+    told: list[tuple[str, int]] = []
+    for _ in range(2):
+        run_id = dagster.launch("staging_job")
+        assert dagster.until(run_id) == "SUCCESS", dagster.messages(run_id)
+        with stack.warehouse() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "select run_id, facts::json ->> 'rows' from staging.tranship_bookmarks where table_name = %s",
+                (table,),
+            )
+            run, rows = cursor.fetchone() or ("", 0)
+            told.append((run, int(rows)))
+            cursor.execute('select count(*) from staging."FactInternetSales"')
+            assert cursor.fetchone() == (_source_rows(stack)["stg_FactInternetSales"],)
+        assert run == run_id
+    assert 0 < told[1][1] < _source_rows(stack)["stg_FactInternetSales"]
+
+
 def test_a_run_has_a_container_of_its_own_with_limits_and_no_rights(
     stack: ComposeStack, dagster: GraphQLClient, etl_run: str
 ):
