@@ -47,6 +47,19 @@ def test_the_job_is_launched_from_the_launchpad_and_seen_to_succeed(
     page.wait_for_url("**/runs/*", timeout=30_000)
     expect(page.get_by_text("Success", exact=True).first).to_be_visible(timeout=RUN_MILLISECONDS)
     expect(page.get_by_text("load_table[dbo_FactInternetSales]").first).to_be_visible()
+    _give_room_to_the_timeline(page)
     picture = Path(os.environ.get("TRANSHIP_SCREENSHOT") or tmp_path / "run.png")
     page.screenshot(path=picture)
     assert picture.stat().st_size > 10_000
+
+
+def _give_room_to_the_timeline(page: Page) -> None:
+    """Drag the border between the steps' timeline and the events down, as one does to see all steps."""
+    events = page.get_by_role("button", name="Events").bounding_box()
+    assert events is not None
+    page.mouse.move(events["x"] + 400, events["y"] - 13)
+    page.mouse.down()
+    page.mouse.move(events["x"] + 400, events["y"] + 270, steps=5)
+    page.mouse.up()
+    page.mouse.move(events["x"], 20)
+    page.wait_for_timeout(500)
