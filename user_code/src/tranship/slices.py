@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 from typing_extensions import override
 
 from tranship.comparisons import (
@@ -91,6 +90,8 @@ class Nothing(Slice):
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
+        import sqlalchemy as sa
+
         return sa.false()
 
     @override
@@ -294,6 +295,8 @@ class AllOf(Slice):
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
+        import sqlalchemy as sa
+
         parts = [part for one in self.slices if (part := one.predicate(schema)) is not None]
         return sa.and_(*parts) if parts else None
 
@@ -323,6 +326,8 @@ class AnyOf(Slice):
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
+        import sqlalchemy as sa
+
         parts = [one.predicate(schema) for one in self.slices]
         present = [part for part in parts if part is not None]
         return sa.or_(*present) if len(present) == len(parts) else None
