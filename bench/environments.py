@@ -27,7 +27,19 @@ def python_of(peer: str) -> Path:
     if not complete.exists():
         uv = str(Path(sys.executable).with_name("uv"))
         _run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)])
-        _run([uv, "pip", "install", "--quiet", "--python", str(python), "-r", str(requirements)])
+        _run(
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--python",
+                str(python),
+                "-r",
+                str(requirements),
+            ]
+        )
         complete.touch()
     return python
 

@@ -146,6 +146,7 @@ def in_turns(
     *,
     rounds: int,
     once_above_seconds: float,
+    in_time: Callable[[], bool] = lambda: True,
 ) -> None:
     """Fill the rows' runs: all ways take turns, there and back, so that a busy moment hits all alike.
 
@@ -154,11 +155,12 @@ def in_turns(
         run_one: Runs one way once and checks its result. A way whose verdict is not right is out.
         rounds: How often.
         once_above_seconds: A way that took longer than this is not run again.
+        in_time: Asked before each run after the first round; nothing runs again once it is false.
     """
     for number in range(rounds):
         for row in rows if number % 2 == 0 else reversed(rows):
             slow = bool(row.runs) and row.runs[0].wall_seconds > once_above_seconds
-            if slow or not row.verdict.startswith(RIGHT):
+            if slow or not row.verdict.startswith(RIGHT) or (row.runs and not in_time()):
                 continue
             run, row.verdict = run_one(row)
             if run is not None:

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,11 @@ Check = Callable[[Way, Usage], str]
 """Gives the verdict of a run that ended well."""
 
 
+def say_at_once(text: str) -> None:
+    """Tell who waits, also where the output goes to a file."""
+    print(text, flush=True)
+
+
 def measure_ways(
     title: str,
     ways: Sequence[Way],
@@ -27,8 +33,9 @@ def measure_ways(
     options: Options,
     *,
     rows: int,
+    share: float,
     cpus: int | None = None,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = say_at_once,
 ) -> Table:
     """A table of ways, each run as whole processes in alternation with the others.
 
@@ -39,6 +46,7 @@ def measure_ways(
         check: Called after each run, outside of the measured time.
         options: Rounds and patience.
         rows: How many rows each moves.
+        share: The part of the whole time that is this table's: after it nothing is run another time.
         cpus: Confine them to so many processors.
         say: Told what happens.
     """
@@ -80,8 +88,13 @@ def measure_ways(
             return Run(used.wall_seconds, used.cpu_seconds, used.peak_megabytes), verdict
 
         say(title)
+        ends = time.monotonic() + share * options.minutes * 60
         in_turns(
-            found, run_one, rounds=options.rounds, once_above_seconds=options.once_above_seconds
+            found,
+            run_one,
+            rounds=options.rounds,
+            once_above_seconds=options.once_above_seconds,
+            in_time=lambda: time.monotonic() < ends,
         )
     return Table(title, found, rows)
 

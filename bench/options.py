@@ -8,15 +8,17 @@ from pathlib import Path
 from bench.peers import Way
 
 SMALL_ROWS = 10_000
-SECTIONS = (
-    "sqlserver-to-postgres",
-    "types",
-    "load",
-    "redshift",
-    "memory",
-    "cores",
-    "run-launch",
-)
+SHARES = {
+    "sqlserver-to-postgres": 0.38,
+    "types": 0.14,
+    "load": 0.14,
+    "redshift": 0.18,
+    "memory": 0.08,
+    "cores": 0.08,
+    "run-launch": 0.0,
+}
+"""The part of the time that each section may use for repetitions."""
+SECTIONS = tuple(SHARES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Options:
     sections: tuple[str, ...] = SECTIONS
     shapes: tuple[str, ...] = ()
     rounds: int = 3
+    minutes: float = 15.0
     once_above_seconds: float = 20.0
     timeout_seconds: float = 600.0
     server_note: str = ""
@@ -78,6 +81,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument(
         "--rounds", type=int, default=default.rounds, help="runs of each (%(default)s)"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=default.minutes,
+        help="each way runs at least once; nothing is repeated when its share of this is used up (%(default)s)",
     )
     parser.add_argument(
         "--once-above-seconds",

@@ -67,7 +67,7 @@ def run_measured(
         started = time.perf_counter()
         process = subprocess.Popen(
             list(command),
-            env={**os.environ, **environment},
+            env=_environment(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
@@ -87,6 +87,13 @@ def run_measured(
             errors=_text(errors),
             timed_out=deadline.passed,
         )
+
+
+def _environment(given: Mapping[str, str]) -> dict[str, str]:
+    """This process's variables and those given; programs may keep their bytecode, as they do everywhere else."""
+    everything = {**os.environ, **given}
+    everything.pop("PYTHONDONTWRITEBYTECODE", None)
+    return everything
 
 
 def tree(pid: int) -> list[int]:

@@ -24,7 +24,7 @@ class Shape:
         meaning: What it looks like.
         columns: Name, T-SQL type and whether it may be null, in order; the key comes first.
         seed: Makes the first `SEED_ROWS` rows, without the key.
-        share: Rows it has for each row of the narrow and wide ones: its rows are larger.
+        share: Rows it has for each row of the wide one, so that all of them are measured in a few minutes.
     """
 
     name: str
@@ -176,20 +176,21 @@ SHAPES = (
             ("Paid", "bit", False),
         ),
         _narrow,
+        share=0.25,
     ),
     Shape(
         "text",
         "a key and ten nvarchar(100), a tenth of them null",
         ((KEY, "int", False), *((f"Text{n}", "nvarchar(100)", True) for n in range(1, 11))),
         _strings,
-        share=0.5,
+        share=0.1,
     ),
     Shape(
         "lob",
         "a key, nvarchar(max) of 1,000 to 6,000 characters, varbinary(max) of 500 to 4,000 bytes",
         ((KEY, "int", False), ("Body", "nvarchar(max)", True), ("Picture", "varbinary(max)", True)),
         _large,
-        share=0.02,
+        share=0.01,
     ),
 )
 """All of them; `wide` is the one that everything is measured with."""

@@ -12,12 +12,12 @@ from tranship.tables import TableName
 from tranship.writes import WriteRequest
 
 if TYPE_CHECKING:
+    from tranship.postgres.connection import PostgresSettings
     from tranship.redshift.settings import RedshiftSettings
 
 
 def copy_table(job: Job) -> None:
     """A table of SQL Server into Postgres."""
-    from tranship.postgres.connection import PostgresSettings
     from tranship.postgres.writer import write
     from tranship.reads import ReadRequest
     from tranship.slices import KeyRange, WholeTable
@@ -33,17 +33,16 @@ def copy_table(job: Job) -> None:
         ReadOptions(parts=job.settings.get("parts", 1)),
     )
     request = WriteRequest(TableName(SCHEMA, job.target_table))
-    write(PostgresSettings.from_url(job.target), request, batches)
+    write(_postgres(job), request, batches)
 
 
 def load(job: Job) -> None:
     """Arrow batches into Postgres."""
-    from tranship.postgres.connection import PostgresSettings
     from tranship.postgres.encoding import Encoder
     from tranship.postgres.writer import write
 
     write(
-        PostgresSettings.from_url(job.target),
+        _postgres(job),
         WriteRequest(TableName(SCHEMA, job.target_table)),
         _rows(job),
         encoder=Encoder(job.settings.get("encoder", "auto")),
@@ -64,6 +63,19 @@ def read_back(job: Job) -> None:
 
     frame = read(_redshift(job), ReadRequest(TableName(SCHEMA, job.table))).to_pandas()
     print(len(frame))
+
+
+def _postgres(job: Job) -> "PostgresSettings":
+    from tranship.postgres.connection import PostgresSettings
+
+    where = urlsplit(job.dsn)
+    return PostgresSettings(
+        host=where.hostname or "localhost",
+        port=where.port or 5432,
+        database=where.path.lstrip("/"),
+        user=where.username or "postgres",
+        password=unquote(where.password or "") or None,
+    )
 
 
 def _redshift(job: Job) -> "RedshiftSettings":

@@ -5,7 +5,7 @@ from dataclasses import replace
 from bench.environments import OUR_OWN
 from bench.figures import Section
 from bench.measuring import measure_ways
-from bench.options import Options
+from bench.options import SHARES, Options
 from bench.peers import Job, Way, program
 from bench.rowfiles import write_rows
 from bench.sections.sqlserver_to_postgres import PART_OF_STANDIN, checked
@@ -59,6 +59,7 @@ def measure(systems: Systems, options: Options) -> Section:
                 checked(systems.target, file.sent, "_cores"),
                 replace(options, peers=frozenset({OUR_OWN})),
                 rows=rows,
+                share=SHARES[KEY] / 2,
                 cpus=cpus,
             )
         )

@@ -2,7 +2,7 @@
 
 from bench.figures import Section
 from bench.measuring import measure_ways
-from bench.options import Options
+from bench.options import SHARES, Options
 from bench.peers import Job, Way
 from bench.peers.ways import LOAD_POSTGRES
 from bench.rowfiles import prepare_limits, write_rows
@@ -22,6 +22,7 @@ def measure(systems: Systems, options: Options) -> Section:
     section.circumstances = {"target": systems.describe_target()}
     target = systems.target
     shapes = [one for one in SHAPES if not options.shapes or one.name in options.shapes]
+    share = SHARES[KEY] / (len(shapes) + 1)
     for shape in shapes:
         for asked in [options.rows // PART, options.rows] if shape is SHAPES[0] else [options.rows]:
             rows = shape.rows(asked)
@@ -43,6 +44,7 @@ def measure(systems: Systems, options: Options) -> Section:
                 checked(target, file.sent, "_load"),
                 options,
                 rows=rows,
+                share=share,
             )
             if not everyone:
                 table.note = "dlt and `to_sql` take minutes here and are in the table of a tenth of the rows."

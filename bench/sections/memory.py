@@ -7,7 +7,7 @@ from bench.environments import OUR_OWN
 from bench.figures import Section, Table
 from bench.fingerprint import of_table, verdict
 from bench.measuring import measure_ways
-from bench.options import Options
+from bench.options import SHARES, Options
 from bench.peers import TARGET_SCHEMA, Job, Way, program
 from bench.process import Usage
 from bench.rowfiles import RowFile, write_rows
@@ -83,4 +83,4 @@ def _direction(
         sent = files[way.key].sent
         return verdict(sent, of_table(job_of(way).target, TARGET_SCHEMA, way.target_table, sent))
 
-    return measure_ways(title, ways, job_of, check, options, rows=most)
+    return measure_ways(title, ways, job_of, check, options, rows=most, share=SHARES[KEY] / 3)

@@ -11,7 +11,7 @@ from bench.environments import OUR_OWN
 from bench.figures import RIGHT, Section, Table
 from bench.fingerprint import of_table, verdict
 from bench.measuring import measure_ways
-from bench.options import Options
+from bench.options import SHARES, Options
 from bench.peers import TARGET_SCHEMA, Job, Way, program
 from bench.peers.ways import PUBLISH_REDSHIFT, READ_REDSHIFT
 from bench.process import Usage, resident_bytes, run_measured
@@ -77,6 +77,7 @@ def _publish(systems: Systems, options: Options, file: RowFile, job: Job) -> Tab
         check,
         options,
         rows=file.rows,
+        share=SHARES[KEY] / 2,
     )
 
 
@@ -96,6 +97,7 @@ def _read(systems: Systems, options: Options, file: RowFile) -> Table:
         check,
         options,
         rows=file.rows,
+        share=SHARES[KEY] / 2,
     )
 
 

@@ -5,7 +5,7 @@ import psycopg2
 from bench.figures import RIGHT, Section, Table
 from bench.fingerprint import Fingerprint, of_table, verdict
 from bench.measuring import Check, measure_ways, shortened
-from bench.options import SMALL_ROWS, Options
+from bench.options import SHARES, SMALL_ROWS, Options
 from bench.peers import TARGET_SCHEMA, Job, Way
 from bench.peers.ways import COPY_TO_POSTGRES
 from bench.process import Usage
@@ -28,13 +28,15 @@ def measure(systems: Systems, options: Options) -> Section:
         "target": systems.describe_target(),
     }
     shapes = [one for one in SHAPES if not options.shapes or one.name in options.shapes]
-    for shape in shapes:
-        sizes = [SMALL_ROWS, large] if shape is SHAPES[0] and large > SMALL_ROWS else [large]
-        section.tables += [_table(systems, options, shape, rows) for rows in sizes]
+    work = [(shape, large) for shape in shapes]
+    if SHAPES[0] in shapes and large > SMALL_ROWS:
+        work.insert(0, (SHAPES[0], SMALL_ROWS))
+    share = SHARES[KEY] / len(work)
+    section.tables = [_table(systems, options, shape, rows, share) for shape, rows in work]
     return section
 
 
-def _table(systems: Systems, options: Options, shape: Shape, asked: int) -> Table:
+def _table(systems: Systems, options: Options, shape: Shape, asked: int, share: float) -> Table:
     rows = shape.rows(asked)
     systems.source.fill(shape, rows)
     file = write_rows(shape, rows, systems.directory / f"{shape.name}.arrows")
@@ -60,6 +62,7 @@ def _table(systems: Systems, options: Options, shape: Shape, asked: int) -> Tabl
         checked(systems.target, file.sent, f"_{shape.name}"),
         options,
         rows=rows,
+        share=share,
     )
 
 

@@ -49,6 +49,18 @@ def test_a_way_that_was_wrong_or_refused_is_not_run_again():
     ]
 
 
+def test_every_way_runs_once_and_nothing_again_when_the_time_is_up():
+    rows = [row("a"), row("b")]
+    in_turns(
+        rows,
+        lambda one: (Run(1, 1, 1), "right"),
+        rounds=3,
+        once_above_seconds=10,
+        in_time=lambda: False,
+    )
+    assert [len(one.runs) for one in rows] == [1, 1]
+
+
 def test_who_is_ahead_is_named_with_what_in():
     table = Table(
         "t",
