@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import mssql_python
 import pyarrow as pa
@@ -12,6 +12,7 @@ from standins.sample.connect import parse_url
 
 ROWS_PER_INSERT = 500
 MOST_PARAMETERS = 2_000
+GO_DRIVER = "sqlserver"
 
 
 class Source:
@@ -111,23 +112,20 @@ def _insert(cursor: Any, table: str, batch: pa.RecordBatch) -> None:
 
 
 def address(url: str, scheme: str) -> str:
-    """A source's URL as another tool spells it: `mssql+pymssql`, or `mssql` and `sqlserver` of the Go driver.
+    """A source's URL as another tool spells it.
 
     Args:
         url: The SQLAlchemy URL.
-        scheme: What comes before `://`.
+        scheme: `mssql` for ingestr, `sqlserver` for the Go driver itself.
     """
     parts = urlsplit(url)
-    base = f"{scheme}://{parts.netloc}{parts.path}"
-    if "+" in scheme:
-        return base
+    base = f"{scheme}://{parts.netloc}"
+    if scheme == GO_DRIVER:  # to it, a path is the name of an instance
+        base += f"?database={parts.path.lstrip('/')}&"
+    else:
+        base += f"{parts.path}?"
     options = {name.lower(): values[0].lower() for name, values in parse_qs(parts.query).items()}
     if options.get("encrypt") in {"no", "optional"}:
-        return f"{base}?encrypt=disable"
+        return f"{base}encrypt=disable"
     trusted = options.get("trustservercertificate") == "yes"
-    return f"{base}?encrypt=true" + ("&TrustServerCertificate=true" if trusted else "")
-
-
-def password(url: str) -> str:
-    """The password of a URL, to keep it out of messages."""
-    return unquote(urlsplit(url).password or "")
+    return f"{base}encrypt=true" + ("&TrustServerCertificate=true" if trusted else "")

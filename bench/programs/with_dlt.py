@@ -11,6 +11,7 @@ CHUNK_ROWS = 65_536
 
 def copy_table(job: Job) -> None:
     """A table of SQL Server into Postgres, through one of dlt's backends."""
+    import sqlalchemy as sa
     from dlt.sources.sql_database import sql_table
 
     options: dict[str, Any] = {"backend": job.settings["backend"]}
@@ -21,8 +22,10 @@ def copy_table(job: Job) -> None:
             "conn": f"mssql://{address}?trust_server_certificate=true",
             "return_type": "arrow",
         }
+    # Babelfish loses the transaction that SQLAlchemy would roll back; a read needs none.
+    source = sa.create_engine(job.pymssql, isolation_level="AUTOCOMMIT")
     rows = sql_table(
-        credentials=job.pymssql, table=job.table, schema="dbo", chunk_size=CHUNK_ROWS, **options
+        credentials=source, table=job.table, schema="dbo", chunk_size=CHUNK_ROWS, **options
     )
     _pipeline(job, _postgres(job)).run(
         rows, write_disposition="replace", table_name=job.target_table

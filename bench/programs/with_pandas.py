@@ -12,10 +12,12 @@ TUTORIAL_CHUNK = 100_000
 
 
 def copy_table(job: Job) -> None:
-    """A table of SQL Server into Postgres: `read_sql` and `to_sql`, both with SQLAlchemy's defaults."""
+    """A table of SQL Server into Postgres: `read_sql` and `to_sql`."""
     import sqlalchemy as sa
 
-    frame = pd.read_sql_query(f"select * from dbo.{job.table}", sa.create_engine(job.pymssql))
+    # Babelfish loses the transaction that SQLAlchemy would roll back; a read needs none.
+    source = sa.create_engine(job.pymssql, isolation_level="AUTOCOMMIT")
+    frame = pd.read_sql_query(f"select * from dbo.{job.table}", source)
     _to_sql(frame, job)
 
 

@@ -96,5 +96,10 @@ def test_the_other_shapes_come_in_smaller_numbers_than_the_wide_one():
         ),
     ],
 )
-def test_a_source_is_spelled_as_the_go_driver_wants_it(query: str, expected: str):
+def test_a_source_is_spelled_as_ingestr_wants_it(query: str, expected: str):
     assert address(f"mssql+mssqlpython://u:p@h:1/d{query}", "mssql") == expected
+
+
+def test_to_the_go_driver_a_database_is_an_option():
+    url = "mssql+mssqlpython://u:p@h:1/d?Encrypt=no"
+    assert address(url, "sqlserver") == "sqlserver://u:p@h:1?database=d&encrypt=disable"
