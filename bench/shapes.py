@@ -33,10 +33,9 @@ class Shape:
     seed: Callable[[np.random.Generator], list[pa.Array]]
     share: float = 1.0
 
-    @property
-    def table(self) -> str:
-        """Its name in the source."""
-        return f"bench_{self.name}"
+    def table(self, rows: int) -> str:
+        """The name in the source of the table with so many rows."""
+        return f"bench_{self.name}_{rows}"
 
     def rows(self, wanted: int) -> int:
         """How many rows it has when so many were asked for."""

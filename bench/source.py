@@ -28,13 +28,14 @@ class Source:
 
     def fill(self, shape: Shape, rows: int) -> None:
         """Make a shape's table with so many rows, unless it is there already."""
-        table = f"[dbo].[{shape.table}]"
+        name = shape.table(rows)
+        table = f"[dbo].[{name}]"
         with closing(self._connect()) as connection:
             cursor = connection.cursor()
-            if self._rows(cursor, shape.table) == rows:
+            if self._rows(cursor, name) == rows:
                 return
-            self._drop(cursor, shape.table)
-            self._made.append(shape.table)
+            self._drop(cursor, name)
+            self._made.append(name)
             cursor.execute(shape.ddl(table))
             _insert(cursor, table, shape.seed_batch().slice(0, rows))
             others = ", ".join(f"[{name}]" for name, _, _ in shape.columns[1:])

@@ -45,7 +45,7 @@ def measure(systems: Systems, options: Options) -> Section:
     def job_of(way: Way) -> Job:
         return Job(
             source=systems.source.url,
-            table=wide.table,
+            table=wide.table(rows),
             target=systems.target,
             target_table=f"{way.target_table}_cores",
         )

@@ -36,7 +36,8 @@ def measure(systems: Systems, options: Options) -> Section:
 
     def copied(file: RowFile) -> Job:
         limited = {"most_rows": file.rows}
-        return Job(source=systems.source.url, table=wide.table, target=target, settings=limited)
+        table = wide.table(from_source)
+        return Job(source=systems.source.url, table=table, target=target, settings=limited)
 
     def loaded(file: RowFile) -> Job:
         return Job(target=target, file=str(file.path))

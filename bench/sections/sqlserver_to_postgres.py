@@ -48,7 +48,7 @@ def _table(systems: Systems, options: Options, shape: Shape, asked: int, share: 
     def job_of(way: Way) -> Job:
         return Job(
             source=source,
-            table=shape.table,
+            table=shape.table(rows),
             target=systems.target,
             target_table=f"{way.target_table}_{shape.name}",
             file=str(file.path),
