@@ -38,6 +38,9 @@ COPY_TO_POSTGRES = (
         "",
         program("limits", "start"),
         limit=True,
+        settings={
+            "imports": "mssql_python pgpq tranship.sqlserver.reader tranship.postgres.writer"
+        },
     ),
     Way(
         "limit-drain",
@@ -86,7 +89,16 @@ LOAD_POSTGRES = (
         program("with_pandas", "load_csv"),
     ),
     Way("pandas", "pandas: to_sql", "pandas", "pandas", program("with_pandas", "load")),
-    *(way for way in COPY_TO_POSTGRES if way.key in {"limit-start", "limit-encode", "limit-copy"}),
+    Way(
+        "limit-start",
+        "limit: Python and imports alone",
+        OUR_OWN,
+        "",
+        program("limits", "start"),
+        limit=True,
+        settings={"imports": "pgpq tranship.postgres.writer"},
+    ),
+    *(way for way in COPY_TO_POSTGRES if way.key in {"limit-encode", "limit-copy"}),
 )
 
 PUBLISH_REDSHIFT = (

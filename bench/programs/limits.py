@@ -1,5 +1,6 @@
 """Parts of the work alone: what no way that does all of it can beat."""
 
+import importlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,13 +17,9 @@ DICTIONARY_BYTES = 128 * 1024
 
 
 def start(job: Job) -> None:
-    """Python and what tranship imports, and nothing else."""
-    del job
-    import mssql_python  # noqa: F401
-    import pgpq  # noqa: F401
-
-    import tranship.postgres.writer
-    import tranship.sqlserver.reader  # noqa: F401
+    """Python and what tranship imports for the work, and nothing else."""
+    for module in job.settings["imports"].split():
+        importlib.import_module(module)
 
 
 def drain(job: Job) -> None:

@@ -1,6 +1,6 @@
 """dlt, as its documentation says for tables and for Arrow data."""
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 import os
 from typing import Any
 
