@@ -28,11 +28,15 @@ def measure(systems: Systems, options: Options) -> Section:
             rows = shape.rows(asked)
             file = write_rows(shape, rows, systems.directory / f"{shape.name}.arrows")
             settings = prepare_limits(file, target)
+            suffix = f"_load_{shape.name}"
 
             def job_of(
-                way: Way, path: str = str(file.path), given: dict[str, str] = settings
+                way: Way,
+                path: str = str(file.path),
+                given: dict[str, str] = settings,
+                suffix: str = suffix,
             ) -> Job:
-                table = f"{way.target_table}_load"
+                table = f"{way.target_table}{suffix}"
                 return Job(target=target, target_table=table, file=path, settings=given)
 
             everyone = asked < options.rows
@@ -41,7 +45,7 @@ def measure(systems: Systems, options: Options) -> Section:
                 f"{rows:,} rows, {shape.name}",
                 ways,
                 job_of,
-                checked(target, file.sent, "_load"),
+                checked(target, file.sent, suffix),
                 options,
                 rows=rows,
                 share=share,
