@@ -32,7 +32,7 @@ class Options:
     sections: tuple[str, ...] = SECTIONS
     shapes: tuple[str, ...] = ()
     rounds: int = 3
-    minutes: float = 15.0
+    minutes: float = 12.0
     once_above_seconds: float = 20.0
     timeout_seconds: float = 600.0
     server_note: str = ""
