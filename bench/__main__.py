@@ -26,7 +26,7 @@ def main() -> int:
             path = options.output / f"{key}.json"
             path.write_text(json.dumps(section.to_json(), indent=1, ensure_ascii=False) + "\n")
             if options.publish:
-                publish([section])
+                publish([section], add=options.add)
     text = render(found)
     (options.output / "results.md").write_text(text)
     print(f"\n{text}\n{time.perf_counter() - started:.0f} s; {options.output}/results.md")

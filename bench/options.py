@@ -38,6 +38,7 @@ class Options:
     server_note: str = ""
     output: Path = Path(".bench/results")
     publish: bool = False
+    add: bool = False
 
     def wants(self, way: Way) -> bool:
         """Whether a way is to be measured: tranship always is, to compare with."""
@@ -105,6 +106,11 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "--publish",
         action="store_true",
         help="replace these sections in bench/results and docs/measurements.md",
+    )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help="with --publish: keep the section's published tables that were not measured now",
     )
     given = vars(parser.parse_args(arguments))
     return Options(

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,31 @@ def table_text(table: Table) -> str:
     return "\n".join(lines)
 
 
-def publish(sections: Sequence[Section]) -> None:
-    """Replace these sections in `bench/results` and in the page of the docs, and draw the plots anew."""
+def publish(sections: Sequence[Section], *, add: bool = False) -> None:
+    """Replace these sections in `bench/results` and in the page of the docs, and draw the plots anew.
+
+    Args:
+        sections: What was measured.
+        add: Keep the tables that are there of other titles.
+    """
     RESULTS.mkdir(exist_ok=True)
     page = PAGE.read_text()
     for section in sections:
-        (RESULTS / f"{section.key}.json").write_text(
-            json.dumps(section.to_json(), indent=1, ensure_ascii=False) + "\n"
-        )
+        path = RESULTS / f"{section.key}.json"
+        if add and path.exists():
+            section = joined(section, Section.from_json(json.loads(path.read_text())))
+        path.write_text(json.dumps(section.to_json(), indent=1, ensure_ascii=False) + "\n")
         page = replaced(page, section.key, body(section))
     PAGE.write_text(page)
     draw = Path(__file__).resolve().parent / "plots.py"
     subprocess.run([str(python_of("plots")), str(draw), str(RESULTS)], check=True)
+
+
+def joined(new: Section, old: Section) -> Section:
+    """The new section, with the old one's tables that it does not have."""
+    titles = {table.title for table in new.tables}
+    kept = [table for table in old.tables if table.title not in titles]
+    return replace(new, tables=[*new.tables, *kept])
 
 
 def replaced(page: str, key: str, text: str) -> str:

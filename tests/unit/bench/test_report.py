@@ -3,7 +3,7 @@ import pytest
 from bench.figures import Row, Run, Section, Table
 from bench.measuring import reason, shortened
 from bench.process import Usage
-from bench.report import body, replaced, seconds, table_text
+from bench.report import body, joined, replaced, seconds, table_text
 
 
 def test_a_table_lists_ways_by_wall_time_then_the_wrong_ones_then_limits():
@@ -91,3 +91,11 @@ def test_a_program_that_says_nothing_is_known_by_its_exit_status():
 )  # fmt: skip
 def test_messages_lose_colours_and_secrets_and_length(text: str, expected: str):
     assert shortened(text) == expected
+
+
+def test_tables_can_be_added_to_a_section_and_newer_ones_take_the_place_of_older():
+    old = Section("k", "K", [Table("a", [], 1), Table("b", [], 1)], notes=["old"])
+    new = Section("k", "K", [Table("b", [], 2)], notes=["new"])
+    assert joined(new, old) == Section(
+        "k", "K", [Table("b", [], 2), Table("a", [], 1)], notes=["new"]
+    )
