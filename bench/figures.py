@@ -79,6 +79,14 @@ class Table:
         """The row of a way, if it is there."""
         return next((row for row in self.rows if row.way == way), None)
 
+    def overhead(self, parts: Sequence[str], of: str = TRANSHIP) -> float | None:
+        """Our CPU over that of parts of the work alone, each a process of its own; `None` where one is missing."""
+        ours, rows = self.row(of), [self.row(part) for part in parts]
+        found = [row for row in rows if row is not None and row.counts]
+        if ours is None or not ours.counts or len(found) < len(parts):
+            return None
+        return ratio(ours.cpu_seconds, sum(row.cpu_seconds for row in found))
+
     def ahead(self, of: str = TRANSHIP) -> list[str]:
         """Who is faster than a way, or takes less CPU: the labels, with what they are ahead in."""
         ours = self.row(of)

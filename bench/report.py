@@ -14,6 +14,7 @@ from bench.figures import TRANSHIP, Row, Section, Table, ratio
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "measurements.md"
 TWO_DIGITS_BELOW = 10.0
+DRAIN_AND_ENCODE = ("limit-drain", "limit-encode")
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -44,6 +45,12 @@ def table_text(table: Table) -> str:
     lines.append("")
     if table.note:
         lines += [table.note, ""]
+    overhead = table.overhead(DRAIN_AND_ENCODE)
+    if overhead is not None:
+        lines += [
+            f"tranship's CPU here is {overhead:.2f} times that of the driver's loop and of encoding, each alone.",
+            "",
+        ]
     ahead = table.ahead()
     if ahead:
         lines += [f"Ahead of tranship here: {'; '.join(ahead)}.", ""]

@@ -80,6 +80,16 @@ def test_limits_wrong_answers_and_our_own_variants_are_nobody_to_be_ahead_of_us(
     assert Table("t", [row("tranship", 2.0), *fast], 10).ahead() == []
 
 
+def test_our_cpu_is_compared_with_the_parts_of_the_work_together():
+    parts = [
+        row("limit-drain", 1.0, cpu=2.0, limit=True),
+        row("limit-encode", 1.0, cpu=0.5, limit=True),
+    ]
+    table = Table("t", [row("tranship", 2.0, cpu=3.0), *parts], 10)
+    assert table.overhead(("limit-drain", "limit-encode")) == 1.2
+    assert table.overhead(("limit-drain", "limit-parquet")) is None
+
+
 def test_nobody_is_ahead_where_we_were_wrong_and_do_not_count():
     table = Table("t", [row("tranship", 2.0, verdict="wrong: x"), row("dlt", 1.0)], 10)
     assert table.ahead() == []
