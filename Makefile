@@ -11,8 +11,8 @@ help:
 	@echo 'make down   stop it; volumes stay'
 	@echo 'make test   every test this machine can run'
 	@echo 'make lint   ruff, basedpyright, shellcheck, hadolint, dg check'
-	@echo 'make bench  measurements against peers (bench/README.md)'
-	@echo 'make clean  remove .venv and .demo'
+	@echo 'make bench  measurements against peers; BENCH_OPTIONS=--help lists what it takes'
+	@echo 'make clean  remove .venv, .demo and .bench'
 
 .venv/.complete: requirements/dev.lock requirements/uv.lock user_code/pyproject.toml localstack/pyproject.toml scripts/setup.sh
 	@PYTHON=$(PYTHON) scripts/setup.sh
@@ -53,14 +53,7 @@ down:
 	$(COMPOSE) down --remove-orphans
 
 bench: .venv/.complete
-	.venv/bin/uv pip install --quiet --python .venv/bin/python -r bench/requirements.in
-	.venv/bin/python bench/sqlserver_reader.py --scale 4 --rounds 3
-	.venv/bin/python bench/postgres_load.py --rows 250000 --rounds 3
-	.venv/bin/python bench/sqlserver_to_postgres.py --scale 4 --rounds 3
-	.venv/bin/python bench/redshift_staging.py --rows 1000000 --runs 1
-	.venv/bin/python bench/redshift_standin.py --rows 250000 --rounds 3
-	@if docker info >/dev/null 2>&1; then .venv/bin/python bench/run_launch.py; \
-	else echo 'run_launch.py was not run: it needs a Docker engine'; fi
+	@.venv/bin/python -m bench $(BENCH_OPTIONS)
 
 clean:
-	rm -rf .venv .demo
+	rm -rf .venv .demo .bench

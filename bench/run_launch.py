@@ -178,25 +178,29 @@ def summary(rounds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     return told
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """The report as a table."""
+def grid(report: dict[str, Any]) -> dict[str, Any]:
+    """The report as a table: its title, columns and rows."""
     ways = list(report["ways"])
-    lines = [
-        f"| {report['rounds']} runs, median (least to most) | {' | '.join(ways)} | ratio |",
-        f"|---|{'---:|' * (len(ways) + 1)}",
-    ]
+    rows: list[list[str]] = []
     for name, words in MEASURES.items():
         found = [report["ways"][way]["one_at_a_time"][name] for way in ways]
         cells = [f"{f['median']:.2f} ({f['least']:.2f} to {f['most']:.2f})" for f in found]
-        ratio = found[1]["median"] / found[0]["median"]
-        lines.append(f"| {words} | {' | '.join(cells)} | {ratio:.2f} |")
+        rows.append([words, *cells, f"{found[1]['median'] / found[0]['median']:.2f}"])
     found = [report["ways"][way].get("at_once") for way in ways]
     if all(found):
         for key, words, figures in (("seconds", "s", 0), ("runs_per_minute", "a minute", 1)):
             cells = [f"{f[key]:.{figures}f}" for f in found]
-            ratio = found[1][key] / found[0][key]
             label = f"{found[0]['runs']} runs at once, {words}"
-            lines.append(f"| {label} | {' | '.join(cells)} | {ratio:.2f} |")
+            rows.append([label, *cells, f"{found[1][key] / found[0][key]:.2f}"])
+    title = f"{report['rounds']} runs of each in turns, median (least to most)"
+    return {"title": title, "columns": [*ways, "ratio"], "rows": rows}
+
+
+def markdown(table: dict[str, Any]) -> str:
+    """A table as text."""
+    lines = [f"| {' | '.join([table['title'], *table['columns']])} |"]
+    lines.append(f"|---|{'---:|' * len(table['columns'])}")
+    lines += [f"| {' | '.join(row)} |" for row in table["rows"]]
     return "\n".join(lines)
 
 
@@ -237,9 +241,10 @@ def main() -> None:
         if chosen.at_once:
             for way in ways:
                 report["ways"][way.name]["at_once"] = at_once(way, chosen.at_once)
-    sys.stdout.write(f"{markdown(report)}\n\nload average {report['load_average']}\n")
+    table = grid(report)
+    sys.stdout.write(f"{markdown(table)}\n\nload average {report['load_average']}\n")
     if chosen.json:
-        chosen.json.write_text(json.dumps({**report, "runs": rounds}, indent=1))
+        chosen.json.write_text(json.dumps({**report, "runs": rounds, "grid": table}, indent=1))
 
 
 if __name__ == "__main__":

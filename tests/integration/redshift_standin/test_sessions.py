@@ -95,3 +95,10 @@ def wait_until_gone(database: Database, process: int) -> None:
     while process in processes(database):
         assert time.monotonic() < deadline, f"session {process} is still there"
         time.sleep(0.02)
+
+
+def test_a_client_that_pools_connections_can_reset_one(connect: Connect):
+    connection = connect()
+    connection.cursor().execute("set query_group to 'mine'")
+    connection.reset()
+    assert Database(connection).run("select 1") == [(1,)]

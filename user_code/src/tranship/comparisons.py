@@ -6,32 +6,42 @@ Both must agree: a row that the mask lets through is a row that the next write's
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
-from sqlalchemy.sql.elements import quoted_name
 
 from tranship.errors import ConfigurationError
 from tranship.tables import TableSchema, is_text
 
 Value = str | bytes | int | float | bool | Decimal | date | datetime | None
-Predicate = sa.ColumnElement[bool]
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    Predicate = sa.ColumnElement[bool]
+else:
+    # SQLAlchemy takes longer to import than a small table to load, so only those who need a condition do.
+    Predicate = Any
 
 
-def sql_column(name: str) -> sa.ColumnClause[Any]:
+def sql_column(name: str) -> "sa.ColumnClause[Any]":
     """A column that every dialect quotes, so that case, spaces and reserved words survive.
 
     A percent sign stays a percent sign: SQLAlchemy doubles it itself where the driver's parameter
     style needs that.
     """
+    import sqlalchemy as sa
+    from sqlalchemy.sql.elements import quoted_name
+
     return sa.column(quoted_name(name, quote=True))
 
 
 def between(column: str, low: Any, high: Any) -> Predicate:
     """The condition `low <= column < high`; a bound that is `None` is open."""
+    import sqlalchemy as sa
+
     bounds: list[Predicate] = []
     if low is not None:
         bounds.append(sql_column(column) >= _operand(low))
@@ -42,6 +52,8 @@ def between(column: str, low: Any, high: Any) -> Predicate:
 
 def _operand(value: Any) -> Any:
     """A bound as SQLAlchemy takes it: it orders no plain True and False."""
+    import sqlalchemy as sa
+
     return sa.literal(value) if isinstance(value, bool) else value
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy as sa
 from typing_extensions import override
 
 from tranship.comparisons import (
@@ -91,6 +90,8 @@ class Nothing(Slice):
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
+        import sqlalchemy as sa
+
         return sa.false()
 
     @override
@@ -223,6 +224,8 @@ class Interval(Slice):
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
+        import sqlalchemy as sa
+
         type_ = schema.column(self.column).type
         low, high = (typed_value(value, self.column, type_) for value in (self.low, self.high))
         column = sql_column(self.column)
@@ -378,6 +381,8 @@ class AllOf(Slice):
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
+        import sqlalchemy as sa
+
         parts = [part for one in self.slices if (part := one.predicate(schema)) is not None]
         return sa.and_(*parts) if parts else None
 
@@ -407,6 +412,8 @@ class AnyOf(Slice):
 
     @override
     def predicate(self, schema: TableSchema) -> Predicate | None:
+        import sqlalchemy as sa
+
         parts = [one.predicate(schema) for one in self.slices]
         present = [part for part in parts if part is not None]
         return sa.or_(*present) if len(present) == len(parts) else None

@@ -8,8 +8,6 @@ from typing import Self
 
 import psycopg2
 import psycopg2.extensions
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
 
 from tranship.errors import ConfigurationError
 from tranship.postgres.faults import refused, translated
@@ -77,6 +75,9 @@ class PostgresSettings:
             >>> PostgresSettings.from_url("postgresql://etl:secret@db/warehouse").port
             5432
         """
+        import sqlalchemy as sa
+        from sqlalchemy.exc import ArgumentError
+
         try:
             parsed = sa.make_url(url)
         except (ArgumentError, ValueError):

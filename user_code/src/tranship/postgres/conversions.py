@@ -183,10 +183,11 @@ def text_up_to(limit: int | None) -> Convert:
             ]
             # No text has more characters than bytes, so most batches need no counting.
             if int(np.diff(bounds).max(initial=0)) > limit:
-                where = pc.index(pc.greater(pc.utf8_length(texts), limit), pa.scalar(True)).as_py()
-                if where >= 0:
-                    length = pc.utf8_length(texts)[where].as_py()
-                    raise MisfitError(where, f"it has {length} characters")
+                lengths = pc.utf8_length(texts)
+                # Comparing with a Python number would import pandas, which takes a second.
+                if (pc.max(lengths).as_py() or 0) > limit:
+                    where = pc.index(pc.greater(lengths, limit), pa.scalar(True)).as_py()
+                    raise MisfitError(where, f"it has {lengths[where].as_py()} characters")
         return texts
 
     return convert

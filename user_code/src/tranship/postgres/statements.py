@@ -1,16 +1,17 @@
 """Statements over slices, built with SQLAlchemy so that names are quoted and values bound."""
 
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import psycopg2.extensions
-import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import psycopg2 as dialect_module
-from sqlalchemy.sql.elements import quoted_name
+from psycopg2 import sql
 
+from tranship.postgres.catalog import quoted
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 
-_DIALECT = dialect_module.dialect()
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 def delete_slice(
@@ -27,32 +28,47 @@ def delete_slice(
     Returns:
         How many rows were deleted.
     """
-    statement = sa.delete(_table(table))
     predicate = slice_.predicate(schema)
-    if predicate is not None:
-        statement = statement.where(predicate)
-    cursor.execute(*compiled(statement))
+    if predicate is None:
+        cursor.execute(sql.SQL("delete from {}").format(quoted(table)))
+    else:
+        import sqlalchemy as sa
+
+        cursor.execute(*compiled(sa.delete(_table(table)).where(predicate)))
     return cursor.rowcount
 
 
-def compiled(statement: sa.ClauseElement) -> tuple[str, dict[str, Any]]:
+def compiled(statement: "sa.ClauseElement") -> tuple[str, dict[str, Any]]:
     """A statement's text and values as the driver takes them."""
-    made = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    made = statement.compile(dialect=_dialect(), compile_kwargs={"render_postcompile": True})
     # The unused value keeps the driver substituting, and with it turning %% into %.
     return str(made), {**dict(made.params or {}), "tranship": None}
 
 
 def select_slice(
     table: TableName, columns: list[str], slice_: Slice, schema: TableSchema
-) -> sa.Select[Any]:
+) -> "sa.Select[Any]":
     """The select for some columns of a slice's rows."""
+    import sqlalchemy as sa
+    from sqlalchemy.sql.elements import quoted_name
+
     chosen = [sa.column(quoted_name(name, quote=True)) for name in columns]
     statement = sa.select(*chosen).select_from(_table(table))
     predicate = slice_.predicate(schema)
     return statement if predicate is None else statement.where(predicate)
 
 
-def _table(table: TableName) -> sa.TableClause:
+@cache
+def _dialect() -> Any:
+    from sqlalchemy.dialects.postgresql import psycopg2 as dialect_module
+
+    return dialect_module.dialect()
+
+
+def _table(table: TableName) -> "sa.TableClause":
+    import sqlalchemy as sa
+    from sqlalchemy.sql.elements import quoted_name
+
     return sa.table(
         quoted_name(table.name, quote=True), schema=quoted_name(table.schema, quote=True)
     )

@@ -101,11 +101,13 @@ class Shaper:
 
     def _measure(self, column: PlannedColumn, array: pa.Array) -> None:
         lengths = pc.call_function("binary_length", [array])
-        most = pc.max(lengths).as_py() or 0
+        longest = pc.max(lengths)
+        most = longest.as_py() or 0
         known = self.longest.get(column.name)
         if known is not None and most <= known.bytes:
             return
-        index = pc.index(lengths, most).as_py()
+        # Made of a Python number, the scalar would import pandas, which takes a second.
+        index = pc.index(lengths, longest).as_py() if longest.is_valid else 0
         row = self.rows + max(index, 0) + 1
         self.longest[column.name] = Longest(most, row)
         if column.limit_bytes is not None and most > column.limit_bytes:

@@ -29,8 +29,8 @@ from tranship.redshift.plan import LoadPlan
 from tranship.redshift.sessions import Session, current_session, end_session
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.staging import Staged
-from tranship.redshift.statements import delete_slice
 from tranship.retry import retry_transient
+from tranship.slices import WholeTable
 from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteMode, WriteRequest
 
@@ -159,6 +159,12 @@ class Transaction:
 
     def _delete(self, cursor: Any) -> None:
         if self.request.mode is WriteMode.REPLACE:
+            if isinstance(self.request.slice, WholeTable):
+                cursor.execute(sql.SQL("delete from {}").format(qualified(self.plan.table)))
+                return
+            # SQLAlchemy takes longer to import than a small table to load; only conditions need it.
+            from tranship.redshift.statements import delete_slice
+
             target = self.plan.target_schema(self.schema)
             cursor.execute(*delete_slice(self.plan.table, self.request.slice, target))
 

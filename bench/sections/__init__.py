@@ -1,0 +1,1 @@
+"""The parts of the measurements; each has `KEY` and `measure(systems, options)`."""
