@@ -1,6 +1,7 @@
 """Large first loads: cut by any column that orders, each piece committed, the rest taken up again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,8 +30,8 @@ VALUES: dict[str, tuple[str, ...]] = {
         "'9999-12-31T23:59:59.9999999'",
     ),
     "datetimeoffset(7)": (
-        "'2024-01-01T00:00:00.1234561 +02:00'", "'2023-12-31T22:00:00.1234579 +00:00'",
-        "'2024-01-01T12:00:00 -05:00'", "'2024-06-01T12:00:00 -05:00'",
+        "'2024-01-01T00:00:00.1234561+02:00'", "'2023-12-31T22:00:00.1234579+00:00'",
+        "'2024-01-01T12:00:00-05:00'", "'2024-06-01T12:00:00-05:00'",
     ),
 }  # fmt: skip
 
@@ -158,6 +159,8 @@ def test_a_table_that_cannot_be_cut_is_loaded_at_once_and_the_log_says_why(
 ) -> None:
     made = replica(KEYLESS, mode=Mode.APPEND, cursor="changed", chunk_rows=9)
     made.origin.add(*range(1, 41))
+    # Not every server has counted a table that is this new.
+    vars(made)["source"] = replace(made.source, table=replace(made.source.table, estimated_rows=40))
     with caplog.at_level("INFO"):
         assert len(made.load().writes) == 1
     assert "no key of numbers or times to cut it by" in caplog.text

@@ -286,10 +286,15 @@ class _Load:
 
     def _chunk_column(self) -> ChunkColumn | None:
         """What to cut a first load by; `None` where it is small enough for one transaction."""
-        estimate = self.source.table.estimated_rows
-        if estimate is None or estimate <= self.plan.chunk_rows:
+        estimate = max(self.source.table.estimated_rows or 0, 0)
+        if 0 < estimate <= self.plan.chunk_rows:
             return None
         found = chunk_column(self.source, self.changes)
+        if not estimate:  # a view, or a server that has not counted yet
+            whole = found and self.source.cut(
+                found.name, found.chunk(None, None), self.plan.chunk_rows
+            )
+            return None if whole is None else found
         if found is None:
             self.log.info(
                 "%s has about %s rows and no key of numbers or times to cut it by: it is loaded in one "
