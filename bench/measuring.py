@@ -102,8 +102,9 @@ def measure_ways(
 def reason(used: Usage) -> str:
     """Why a program failed, on one line and without secrets."""
     lines = [line.strip() for line in f"{used.output}\n{used.errors}".splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith('File "')]
-    telling = [line for line in lines if re.search(r"error|fatal|panic|refused|~ ", line, re.I)]
+    lines = [line for line in lines if not line.startswith(('File "', "Note:"))]
+    words = r"error|fatal|panic|refused|failed|cannot|~ "
+    telling = [line for line in lines if re.search(words, line, re.IGNORECASE)]
     last = (telling or lines or [f"it ended with {used.returncode}"])[-1]
     return shortened(last)
 

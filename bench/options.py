@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "--rows",
         type=_count,
         default=default.rows,
-        help="rows of the large tables, such as 250000 or 10M (%(default)s); the SQL Server stand-in gets a tenth",
+        help="rows of the large tables, such as 250000 or 10M (%(default)s); the SQL Server stand-in gets a twentieth",
     )
     parser.add_argument(
         "--source",

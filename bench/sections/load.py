@@ -12,12 +12,12 @@ from bench.systems import Systems
 
 KEY = "load"
 SLOW_WAYS = frozenset({"pandas", "dlt"})
-"""They take minutes for a million rows, and are measured with a tenth of them."""
-PART = 10
+"""They take minutes for a million rows, and are measured with a twentieth of them."""
+PART = 20
 
 
 def measure(systems: Systems, options: Options) -> Section:
-    """Each shape at the large size; the wide one at a tenth of it with everyone."""
+    """Each shape at the large size; the wide one at a twentieth of it with everyone."""
     section = Section(KEY, "Arrow to Postgres, the load half")
     section.circumstances = {"target": systems.describe_target()}
     target = systems.target
@@ -51,6 +51,8 @@ def measure(systems: Systems, options: Options) -> Section:
                 share=share,
             )
             if not everyone:
-                table.note = "dlt and `to_sql` take minutes here and are in the table of a tenth of the rows."
+                table.note = (
+                    "dlt and `to_sql` take minutes here and are in the table of fewer rows."
+                )
             section.tables.append(table)
     return section
