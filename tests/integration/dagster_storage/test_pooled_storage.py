@@ -89,7 +89,8 @@ def test_a_run_of_two_steps_opens_no_more_than_a_few_connections(
     result = two_steps.execute_in_process(instance=instance)
     assert result.success
     assert result.output_for_node("add") == 2
-    assert sessions(server) - before <= 5
+    # Stock storage opens some fifty.
+    assert sessions(server) - before <= 10
     run = instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.SUCCESS

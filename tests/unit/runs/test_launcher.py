@@ -33,13 +33,13 @@ def dies(exit_code: int, *, log: bytes = b"", out_of_memory: bool = False) -> An
 
 
 def wait_until_finished(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun:
-    for _ in range(100):
+    for _ in range(300):
         run = instance.get_run_by_id(run_id)
         assert run is not None
         if run.is_finished:
             return run
         time.sleep(0.1)
-    raise AssertionError("the run did not finish within 10 seconds")
+    raise AssertionError("the run did not finish within 30 seconds")
 
 
 def test_a_run_gets_a_named_and_labelled_container_within_its_limits(
