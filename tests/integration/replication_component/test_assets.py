@@ -167,3 +167,28 @@ def test_a_missing_table_fails_alone_and_is_loaded_alone_later(
     assert {event.asset_key.path[-1] for event in again.get_asset_materialization_events()} == {
         "late"
     }
+
+
+def test_a_key_that_the_settings_name_has_an_index_so_that_merging_needs_no_scan(
+    replication, source_table, copied
+):
+    name = source_table(
+        "create table {table} (Id int null, Name nvarchar(20))",
+        "insert into {table} values (1, N'a'), (2, N'b')",
+    )
+    replication.of(TableSettings(table=f"dbo.{name}", target="named", mode="merge", key=["Id"]))
+    for _ in range(2):
+        result = replication.run()
+        assert result.success, said(result)
+    assert copied(
+        "select indexdef from pg_indexes where schemaname = '{schema}' and tablename = 'named'"
+    ) == [(f'CREATE UNIQUE INDEX named_pkey ON {replication.schema}.named USING btree ("Id")',)]
+
+
+def test_a_named_key_that_is_null_or_comes_twice_is_told(replication, source_table, copied):
+    name = source_table("create table {table} (Id int null)", "insert into {table} values (1), (1)")
+    replication.of(TableSettings(table=f"dbo.{name}", target="named", mode="merge", key=["Id"]))
+    result = replication.run()
+    assert not result.success
+    assert "(1)" in said(result)
+    assert copied("select to_regclass('{schema}.named')") == [(None,)]

@@ -135,7 +135,8 @@ def create_keys(
 ) -> None:
     """Give a new table its primary key, or an index on the columns that slices are found by."""
     key: tuple[str, ...] = ()
-    if request.mode == WriteMode.MERGE:
+    if request.key and request.mode != WriteMode.APPEND:
+        # Also where rows are replaced: who names a key will merge by it, and needs its index then.
         key = request.key
     elif request.mode == WriteMode.REPLACE and not request.slice.columns:
         # A partition may be a snapshot of the whole source, and appended rows a history: the
@@ -147,7 +148,7 @@ def create_keys(
         cursor.execute(
             sql.SQL("alter table {} add primary key ({})").format(quoted(request.table), columns)
         )
-    sliced = request.slice.columns
+    sliced = request.slice.columns if request.slice.columns != key[:1] else ()
     # Without it, replacing one day would read the whole table to find the rows to delete.
     if sliced:
         columns = sql.SQL(", ").join(map(sql.Identifier, sliced))

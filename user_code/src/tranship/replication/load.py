@@ -361,7 +361,7 @@ class _Load:
             self.plan.target,
             mode=mode,
             slice=part or WholeTable(),
-            key=self.key if mode is WriteMode.MERGE else (),
+            key=self.key,
             on_schema_change=self.plan.on_schema_change,
         )
 
