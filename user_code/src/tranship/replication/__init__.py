@@ -15,3 +15,8 @@ def __getattr__(name: str) -> Any:
     from tranship.replication.component import ReplicationComponent
 
     return ReplicationComponent
+
+
+def __dir__() -> list[str]:
+    """Dagster looks through a module's names for its component types."""
+    return [*globals(), *__all__]
