@@ -31,6 +31,7 @@ class Options:
     peers: frozenset[str] = frozenset()
     sections: tuple[str, ...] = SECTIONS
     shapes: tuple[str, ...] = ()
+    large_only: bool = False
     rounds: int = 3
     minutes: float = 12.0
     once_above_seconds: float = 20.0
@@ -80,6 +81,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument(
         "--shapes", nargs="+", default=[], help="only these tables: wide narrow text lob"
     )
+    parser.add_argument("--large-only", action="store_true", help="leave out the small sizes")
     parser.add_argument(
         "--rounds", type=int, default=default.rounds, help="runs of each (%(default)s)"
     )

@@ -30,7 +30,7 @@ def copy_table(job: Job) -> None:
     batches = read(
         SqlServerSettings.from_url(job.source),
         ReadRequest(TableName("dbo", job.table), wanted),
-        ReadOptions(parts=job.settings.get("parts", 1)),
+        ReadOptions(parts=job.settings.get("parts", 1), part_column="Id"),
     )
     request = WriteRequest(TableName(SCHEMA, job.target_table))
     write(_postgres(job), request, batches)

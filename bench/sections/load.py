@@ -24,7 +24,8 @@ def measure(systems: Systems, options: Options) -> Section:
     shapes = [one for one in SHAPES if not options.shapes or one.name in options.shapes]
     share = SHARES[KEY] / (len(shapes) + 1)
     for shape in shapes:
-        for asked in [options.rows // PART, options.rows] if shape is SHAPES[0] else [options.rows]:
+        small = shape is SHAPES[0] and not options.large_only
+        for asked in [options.rows // PART, options.rows] if small else [options.rows]:
             rows = shape.rows(asked)
             file = write_rows(shape, rows, systems.directory / f"{shape.name}.arrows")
             settings = prepare_limits(file, target)

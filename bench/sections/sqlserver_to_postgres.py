@@ -29,7 +29,7 @@ def measure(systems: Systems, options: Options) -> Section:
     }
     shapes = [one for one in SHAPES if not options.shapes or one.name in options.shapes]
     work = [(shape, large) for shape in shapes]
-    if SHAPES[0] in shapes and large > SMALL_ROWS:
+    if SHAPES[0] in shapes and large > SMALL_ROWS and not options.large_only:
         work.insert(0, (SHAPES[0], SMALL_ROWS))
     share = SHARES[KEY] / len(work)
     section.tables = [_table(systems, options, shape, rows, share) for shape, rows in work]
