@@ -15,9 +15,9 @@ from tranship.errors import ColumnNotFoundError, ConfigurationError
 from tranship.frames import Batches
 from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.config import ColumnSettings
-from tranship.replication.load import measured_columns, signature_of
 from tranship.replication.masking import hashed, mask_key, redacted
 from tranship.replication.plan import Mode, OnDelete, TablePlan
+from tranship.replication.writing import measured_columns, signature_of
 from tranship.tables import Column, SourceType, TableName, TableSchema
 
 SCHEMA = TableSchema(

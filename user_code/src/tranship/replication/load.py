@@ -4,31 +4,30 @@ Whatever happens in between, the next load continues from the bookmark that was 
 replace themselves.
 """
 
-import hashlib
-import hmac
-import json
 import logging
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from psycopg2 import sql
 
-from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
-from tranship.frames import Batches
+from tranship.errors import ConfigurationError, TranshipError
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
 from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import Cursor, Value, cursor_of
 from tranship.replication.deletions import Gone, apply_deletions
-from tranship.replication.facts import Tap
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.replication.source import Reached, Source
 from tranship.replication.targets import Target
+from tranship.replication.writing import (
+    BookmarkedWrites,
+    measured_columns,
+    signature_of,
+)
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableSchema
-from tranship.writes import OnSchemaChange, WriteMode, WriteRequest, WriteResult
+from tranship.writes import WriteMode, WriteResult
 
 Result = TypeVar("Result")
 
@@ -125,8 +124,7 @@ class _Load:
     changes: ColumnChanges
     key: tuple[str, ...]
     cursor: Cursor | None
-    signature: str
-    _writes: list[WriteResult] = field(default_factory=list)
+    writes: BookmarkedWrites
 
     @classmethod
     def of(
@@ -156,7 +154,17 @@ class _Load:
             changes=changes,
             key=key,
             cursor=cursor,
-            signature=signature_of(plan, source.key, cursor, changes.mask_key),
+            writes=BookmarkedWrites(
+                plan=plan,
+                source=source,
+                target=target,
+                log=log,
+                changes=changes,
+                key=key,
+                signature=signature_of(plan, source.key, cursor, changes.mask_key),
+                run_id=request.run_id,
+                measured=measured_columns(request.measured, changes),
+            ),
         )
 
     def run(self) -> LoadReport:
@@ -167,7 +175,7 @@ class _Load:
             gone = self._until_bookmark_holds(self._compare_keys, "compared")
         bookmark = self._bookmark()
         schema = self.changes.written(self.source.table.schema.select(self.changes.read))
-        return LoadReport(self.plan, what, tuple(self._writes), bookmark, schema, gone)
+        return LoadReport(self.plan, what, tuple(self.writes.done), bookmark, schema, gone)
 
     def _until_bookmark_holds(self, call: Callable[[], Result], done: str) -> Result:
         """Start again from the new bookmark where another run was faster."""
@@ -197,7 +205,7 @@ class _Load:
         if self.plan.mode is Mode.PARTITION:
             return self._partitions(bookmark)
         if self.plan.mode is Mode.REPLACE:
-            self._replace_all(bookmark)
+            self.writes.replace_all(bookmark)
             return "the whole table"
         exists = self.target.schema_of(self.plan.target) is not None
         why = self._why_from_the_start(bookmark, exists=exists)
@@ -216,7 +224,7 @@ class _Load:
         is_free = not exists or self._is_empty()
         if is_free and (column := self._chunk_column()) is not None:
             return self._in_chunks(column, bookmark, self._text(reached.value), None)
-        self._replace_all(bookmark, up_to=self._text(reached.value))
+        self.writes.replace_all(bookmark, up_to=self._text(reached.value))
         return f"the whole table, because {why}"
 
     def _partitions(self, bookmark: Bookmark | None) -> str:
@@ -228,7 +236,7 @@ class _Load:
             )
         name = self.changes.own_name(settings.column, "what the table is partitioned by")
         part = slice_of(settings.column)
-        self._write(bookmark, part, self._request(WriteMode.REPLACE, slice_of(name)))
+        self.writes.write(bookmark, part, self.writes.request(WriteMode.REPLACE, slice_of(name)))
         return f"the rows of {part}"
 
     def _why_from_the_start(self, bookmark: Bookmark | None, *, exists: bool) -> str | None:
@@ -241,14 +249,14 @@ class _Load:
             return f"{self.plan.target} is gone"
         if bookmark.mode not in {Mode.APPEND, Mode.MERGE}:
             return f"it was kept up to date by {bookmark.mode} until now"
-        if bookmark.signature != self.signature:
+        if bookmark.signature != self.writes.signature:
             return "its columns, key, cursor or condition were changed in the settings"
         return None
 
     def _onwards(self, bookmark: Bookmark, reached: Reached) -> str:
         """The rows from the bookmark on; all of them for a merge without a cursor."""
         if self.cursor is None:
-            self._write(bookmark, WholeTable(), self._request(WriteMode.MERGE))
+            self.writes.write(bookmark, WholeTable(), self.writes.request(WriteMode.MERGE))
             return "all rows, by key"
         start = self.request.start_from or bookmark.cursor_value
         value = self.cursor.value(start)
@@ -258,7 +266,7 @@ class _Load:
             final = reached.is_final and self.plan.lookback is None
             cursor = self.cursor.without_lookback() if final else self.cursor
             part = cursor.from_bookmark(value, up_to=up_to, after=final)
-            self._write(bookmark, part, self._request(WriteMode.MERGE), up_to=moved)
+            self.writes.write(bookmark, part, self.writes.request(WriteMode.MERGE), up_to=moved)
             return f"rows from the bookmark {start} on, by key"
         # Rows with the bookmark's own value may have come since: they are read again and replaced,
         # unless the source has none of them any more and the copy is all there is.
@@ -266,7 +274,9 @@ class _Load:
         part = self.cursor.from_bookmark(value, up_to=up_to, after=after)
         name = self.changes.own_name(self.cursor.column, _KEYLESS_CURSOR)
         replaced = self.cursor.replaced(value, name, after=after)
-        self._write(bookmark, part, self._request(WriteMode.REPLACE, replaced), up_to=moved)
+        self.writes.write(
+            bookmark, part, self.writes.request(WriteMode.REPLACE, replaced), up_to=moved
+        )
         return f"rows from the bookmark {start} on"
 
     def _further(self, *values: Value | None) -> str | None:
@@ -314,10 +324,10 @@ class _Load:
             last = self.source.cut(column.name, column.chunk(start, None), self.plan.chunk_rows)
             end = None if last is None else column.next_after(last)
             part = column.chunk(start, end)
-            bookmark = self._write(
+            bookmark = self.writes.write(
                 bookmark,
                 part,
-                self._request(WriteMode.REPLACE, replace(part, column=name)),
+                self.writes.request(WriteMode.REPLACE, replace(part, column=name)),
                 up_to=up_to,
                 loading=None if end is None else {"column": column.name, "next": column.text(end)},
             )
@@ -339,103 +349,6 @@ class _Load:
         )
         start = column.value(loading["next"])
         return self._in_chunks(column, bookmark, bookmark.cursor_value, start)
-
-    # ---- writing ----
-
-    def _replace_all(self, bookmark: Bookmark | None, up_to: str | None = None) -> None:
-        """Replace everything, and the columns too where the settings ask for others since the last load."""
-        request = self._request(WriteMode.REPLACE)
-        try:
-            self._write(bookmark, WholeTable(), request, up_to=up_to)
-        except SchemaDriftError as error:
-            if bookmark is None or bookmark.signature == self.signature:
-                raise
-            left = tuple(drift.column for drift in error.drifts if drift.incoming is None)
-            self.log.info("The settings of %s were changed: %s", self.plan.source, error.what)
-            self.target.allow_nulls(self.plan.target, left)
-            request = replace(request, on_schema_change=OnSchemaChange.EVOLVE)
-            self._write(bookmark, WholeTable(), request, up_to=up_to, leaves_out=left)
-
-    def _request(self, mode: WriteMode, part: Slice | None = None) -> WriteRequest:
-        return WriteRequest(
-            self.plan.target,
-            mode=mode,
-            slice=part or WholeTable(),
-            key=self.key,
-            on_schema_change=self.plan.on_schema_change,
-        )
-
-    def _write(
-        self,
-        bookmark: Bookmark | None,
-        part: Slice,
-        request: WriteRequest,
-        *,
-        up_to: str | None = None,
-        loading: dict[str, Any] | None = None,
-        leaves_out: Sequence[str] = (),
-    ) -> Bookmark:
-        """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out."""
-        tap = Tap(self._rows(part), self._measured())
-        new = Bookmark(
-            table=self.target.table_name(self.plan.target),
-            source=str(self.plan.source),
-            mode=str(self.plan.mode),
-            signature=self.signature,
-            write_id=uuid.uuid4().hex,
-            cursor_column=self.plan.cursor,
-            cursor_value=up_to,
-            loading=loading,
-            run_id=self.request.run_id,
-        )
-        places = self.target.bookmarks(self.plan.target)
-        expected = bookmark.write_id if bookmark else None
-
-        def move(cursor: Any) -> None:
-            for column in leaves_out:
-                cursor.execute(
-                    sql.SQL("alter table {} drop column {}").format(
-                        self.target.identifier(request.table), sql.Identifier(column)
-                    )
-                )
-            facts = {"rows": tap.rows, "slice": str(request.slice), "columns": tap.columns_facts()}
-            places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
-
-        try:
-            result = self.target.write(request, tap.batches(), self.log, move)
-        except TranshipError:
-            # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
-            committed = self._committed(new.write_id)
-            if committed is None:
-                raise
-            self.log.warning("The %s was committed, although its answer was lost.", request)
-            result = WriteResult(
-                request.table,
-                request.mode,
-                request.slice,
-                int(committed.facts["rows"]),
-                0,
-                0.0,
-                TableSchema.from_arrow(tap.source.schema),
-                {"commit": "confirmed by the bookmark"},
-            )
-        self._writes.append(result)
-        return new
-
-    def _committed(self, write_id: str) -> Bookmark | None:
-        """The bookmark of a write, if it was committed."""
-        try:
-            there = self.target.bookmark(self.plan.target)
-        except TranshipError as error:
-            self.log.warning("Whether the write was committed cannot be asked: %s", error)
-            return None
-        return there if there is not None and there.write_id == write_id else None
-
-    def _rows(self, part: Slice) -> Batches:
-        return self.changes.applied(self.source.read(self.changes.read, part, log=self.log))
-
-    def _measured(self) -> tuple[str, ...]:
-        return measured_columns(self.request.measured, self.changes)
 
     def _compare_keys(self) -> Gone:
         loaded = self._bookmark().write_id
@@ -459,41 +372,3 @@ class _Load:
 
     def _text(self, value: Value | None) -> str | None:
         return self.cursor.text(value) if self.cursor else None
-
-
-def signature_of(
-    plan: TablePlan, key: tuple[str, ...], cursor: Cursor | None = None, mask_key: bytes = b""
-) -> str:
-    """What a table's rows depend on; where it changes, those that are there are of no use.
-
-    Of the secret that values are hashed under, it has no more than any of the digests.
-
-    Example:
-        >>> from tranship.tables import TableName
-        >>> plan = TablePlan(TableName("dbo", "A"), TableName("staging", "A"))
-        >>> len(signature_of(plan, ("id",)))
-        32
-    """
-    depends = {
-        "source": str(plan.source),
-        "key": key,
-        "cursor": plan.cursor,
-        "cursor_kind": cursor.nature if cursor else None,
-        "where": plan.where,
-        "columns": plan.columns.model_dump(),
-        "mark": plan.delete is OnDelete.MARK,
-        "mask_key": hmac.new(mask_key, b"signature", hashlib.sha256).hexdigest()
-        if mask_key
-        else None,
-    }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def measured_columns(asked: bool | tuple[str, ...], changes: ColumnChanges) -> tuple[str, ...]:
-    """The columns to measure, as the target calls them; masked ones are not comparable."""
-    names = changes.read if asked is True else (asked or ())
-    return tuple(
-        name
-        for column in names
-        if column not in changes.settings.mask and (name := changes.target_name(column)) is not None
-    )

@@ -1,0 +1,185 @@
+"""Writes rows and the bookmark they lead to in one transaction, and finds out what became of a lost answer."""
+
+import hashlib
+import hmac
+import json
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from psycopg2 import sql
+
+from tranship.errors import SchemaDriftError, TranshipError
+from tranship.frames import Batches
+from tranship.replication.bookmarks import Bookmark
+from tranship.replication.columns import ColumnChanges
+from tranship.replication.cursors import Cursor
+from tranship.replication.facts import Tap
+from tranship.replication.plan import OnDelete, TablePlan
+from tranship.replication.source import Source
+from tranship.replication.targets import Target
+from tranship.slices import Slice, WholeTable
+from tranship.tables import TableSchema
+from tranship.writes import OnSchemaChange, WriteMode, WriteRequest, WriteResult
+
+
+@dataclass(slots=True)
+class BookmarkedWrites:
+    """The writes of one load.
+
+    Args:
+        plan: The table.
+        source: Where its rows come from.
+        target: Where they go.
+        log: Where it is told what was done.
+        changes: What happens to the columns on the way.
+        key: The columns that identify a row, as the target's data calls them.
+        signature: What the rows depend on.
+        run_id: The run, for the bookmark.
+        measured: Columns to measure, for the checks.
+        done: What was written so far.
+    """
+
+    plan: TablePlan
+    source: Source
+    target: Target
+    log: logging.Logger
+    changes: ColumnChanges
+    key: tuple[str, ...]
+    signature: str
+    run_id: str | None
+    measured: tuple[str, ...]
+    done: list[WriteResult] = field(default_factory=list)
+
+    def replace_all(self, bookmark: Bookmark | None, up_to: str | None = None) -> None:
+        """Replace everything, and the columns too where the settings ask for others since the last load."""
+        request = self.request(WriteMode.REPLACE)
+        try:
+            self.write(bookmark, WholeTable(), request, up_to=up_to)
+        except SchemaDriftError as error:
+            if bookmark is None or bookmark.signature == self.signature:
+                raise
+            left = tuple(drift.column for drift in error.drifts if drift.incoming is None)
+            self.log.info("The settings of %s were changed: %s", self.plan.source, error.what)
+            self.target.allow_nulls(self.plan.target, left)
+            request = replace(request, on_schema_change=OnSchemaChange.EVOLVE)
+            self.write(bookmark, WholeTable(), request, up_to=up_to, leaves_out=left)
+
+    def request(self, mode: WriteMode, part: Slice | None = None) -> WriteRequest:
+        """What is to be written, of a part of the target or all of it."""
+        return WriteRequest(
+            self.plan.target,
+            mode=mode,
+            slice=part or WholeTable(),
+            key=self.key,
+            on_schema_change=self.plan.on_schema_change,
+        )
+
+    def write(
+        self,
+        bookmark: Bookmark | None,
+        part: Slice,
+        request: WriteRequest,
+        *,
+        up_to: str | None = None,
+        loading: dict[str, Any] | None = None,
+        leaves_out: Sequence[str] = (),
+    ) -> Bookmark:
+        """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out."""
+        tap = Tap(self._rows(part), self.measured)
+        new = Bookmark(
+            table=self.target.table_name(self.plan.target),
+            source=str(self.plan.source),
+            mode=str(self.plan.mode),
+            signature=self.signature,
+            write_id=uuid.uuid4().hex,
+            cursor_column=self.plan.cursor,
+            cursor_value=up_to,
+            loading=loading,
+            run_id=self.run_id,
+        )
+        places = self.target.bookmarks(self.plan.target)
+        expected = bookmark.write_id if bookmark else None
+
+        def move(cursor: Any) -> None:
+            for column in leaves_out:
+                cursor.execute(
+                    sql.SQL("alter table {} drop column {}").format(
+                        self.target.identifier(request.table), sql.Identifier(column)
+                    )
+                )
+            facts = {"rows": tap.rows, "slice": str(request.slice), "columns": tap.columns_facts()}
+            places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
+
+        try:
+            result = self.target.write(request, tap.batches(), self.log, move)
+        except TranshipError:
+            # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
+            committed = self._committed(new.write_id)
+            if committed is None:
+                raise
+            self.log.warning("The %s was committed, although its answer was lost.", request)
+            result = WriteResult(
+                request.table,
+                request.mode,
+                request.slice,
+                int(committed.facts["rows"]),
+                0,
+                0.0,
+                TableSchema.from_arrow(tap.source.schema),
+                {"commit": "confirmed by the bookmark"},
+            )
+        self.done.append(result)
+        return new
+
+    def _committed(self, write_id: str) -> Bookmark | None:
+        """The bookmark of a write, if it was committed."""
+        try:
+            there = self.target.bookmark(self.plan.target)
+        except TranshipError as error:
+            self.log.warning("Whether the write was committed cannot be asked: %s", error)
+            return None
+        return there if there is not None and there.write_id == write_id else None
+
+    def _rows(self, part: Slice) -> Batches:
+        return self.changes.applied(self.source.read(self.changes.read, part, log=self.log))
+
+
+def signature_of(
+    plan: TablePlan, key: tuple[str, ...], cursor: Cursor | None = None, mask_key: bytes = b""
+) -> str:
+    """What a table's rows depend on; where it changes, those that are there are of no use.
+
+    Of the secret that values are hashed under, it has no more than any of the digests.
+
+    Example:
+        >>> from tranship.tables import TableName
+        >>> plan = TablePlan(TableName("dbo", "A"), TableName("staging", "A"))
+        >>> len(signature_of(plan, ("id",)))
+        32
+    """
+    depends = {
+        "source": str(plan.source),
+        "key": key,
+        "cursor": plan.cursor,
+        "cursor_kind": cursor.nature if cursor else None,
+        "where": plan.where,
+        "columns": plan.columns.model_dump(),
+        "mark": plan.delete is OnDelete.MARK,
+        "mask_key": hmac.new(mask_key, b"signature", hashlib.sha256).hexdigest()
+        if mask_key
+        else None,
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def measured_columns(asked: bool | tuple[str, ...], changes: ColumnChanges) -> tuple[str, ...]:
+    """The columns to measure, as the target calls them; masked ones are not comparable."""
+    names = changes.read if asked is True else (asked or ())
+    return tuple(
+        name
+        for column in names
+        if column not in changes.settings.mask and (name := changes.target_name(column)) is not None
+    )
