@@ -33,7 +33,7 @@ class Options:
     shapes: tuple[str, ...] = ()
     large_only: bool = False
     rounds: int = 3
-    minutes: float = 12.0
+    minutes: float = 10.0
     once_above_seconds: float = 20.0
     timeout_seconds: float = 600.0
     server_note: str = ""
