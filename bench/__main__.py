@@ -30,6 +30,8 @@ def main() -> int:
     text = render(found)
     (options.output / "results.md").write_text(text)
     print(f"\n{text}\n{time.perf_counter() - started:.0f} s; {options.output}/results.md")
+    if RUN_LAUNCH not in options.sections:
+        print(f'{RUN_LAUNCH} was not measured: make bench BENCH_OPTIONS="--sections {RUN_LAUNCH}"')
     ours = [row for one in found for table in one.tables for row in table.rows]
     return 1 if any(row.way == TRANSHIP and not row.counts for row in ours) else 0
 

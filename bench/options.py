@@ -19,6 +19,9 @@ SHARES = {
 }
 """The part of the time that each section may use for repetitions."""
 SECTIONS = tuple(SHARES)
+RUN_LAUNCH = "run-launch"
+DEFAULT_SECTIONS = tuple(key for key in SECTIONS if key != RUN_LAUNCH)
+"""All but the one that needs a Docker engine, and ten minutes more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Options:
     source: str = ""
     target: str = ""
     peers: frozenset[str] = frozenset()
-    sections: tuple[str, ...] = SECTIONS
+    sections: tuple[str, ...] = DEFAULT_SECTIONS
     shapes: tuple[str, ...] = ()
     large_only: bool = False
     rounds: int = 3
@@ -77,7 +80,13 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         metavar="PEER",
         help="only these beside tranship: dlt sling ...",
     )
-    parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=SECTIONS)
+    parser.add_argument(
+        "--sections",
+        nargs="+",
+        default=list(DEFAULT_SECTIONS),
+        choices=SECTIONS,
+        help=f"all but {RUN_LAUNCH} by default, which needs a Docker engine and ten minutes more",
+    )
     parser.add_argument(
         "--shapes", nargs="+", default=[], help="only these tables: wide narrow text lob"
     )
