@@ -7,7 +7,7 @@ import time
 
 from bench.figures import TRANSHIP, Section
 from bench.machine import describe_machine
-from bench.options import Options, parse
+from bench.options import RUN_LAUNCH, Options, parse
 from bench.report import publish, render
 from bench.systems import Systems
 
