@@ -145,9 +145,16 @@ def create_keys(
         key = schema.primary_key if set(schema.primary_key) <= set(schema.names) else ()
     if key:
         columns = sql.SQL(", ").join(map(sql.Identifier, key))
-        cursor.execute(
-            sql.SQL("alter table {} add primary key ({})").format(quoted(request.table), columns)
+        # A named key that may be null is unique where it is not, which is all that merging needs.
+        may_be_null = request.mode != WriteMode.MERGE and any(
+            schema.column(name).nullable for name in key
         )
+        statement = (
+            "create unique index on {} ({})"
+            if may_be_null
+            else "alter table {} add primary key ({})"
+        )
+        cursor.execute(sql.SQL(statement).format(quoted(request.table), columns))
     sliced = request.slice.columns if request.slice.columns != key[:1] else ()
     # Without it, replacing one day would read the whole table to find the rows to delete.
     if sliced:
