@@ -118,7 +118,8 @@ class Tuning(_Settings):
         default=None,
         description="How far before the bookmark a load starts, for rows that were committed late: a "
         "span such as `15 minutes` for times, a number for numbers and rowversions. By default "
-        "10 minutes, or 1000; nothing for dates, and for tables without a key.",
+        "10 minutes, or 1000; nothing for dates, and for tables without a key, whose rows in it are "
+        "replaced by what the source has there.",
     )
     columns: ColumnSettings | None = Field(default=None, description="Which columns, and how.")
     where: str | None = Field(
