@@ -20,9 +20,9 @@ from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.options import ReadOptions
-from tranship.sqlserver.query import build_query
+from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
-from tranship.sqlserver.statements import rows
+from tranship.sqlserver.statements import rows, sql_table
 
 _ROWVERSION_BYTES = 8
 _LOWEST_OPEN = sa.text("select min_active_rowversion()")
@@ -145,14 +145,12 @@ class Source:
     def _rows_of(
         self, part: Slice, *expressions: sa.ColumnElement[Any]
     ) -> sa.Select[*tuple[Any, ...]]:
-        request = ReadRequest(self.plan.source, part)
-        readable = [column for column in self.table.schema.columns if _is_readable(column.type)]
-        query = build_query(
-            ReadRequest(request.table, part, tuple(column.name for column in readable)),
-            self.table.schema,
-            ReadOptions(where=self.plan.where),
+        table = self.plan.source
+        predicate = row_predicate(
+            ReadRequest(table, part), self.table.schema, ReadOptions(where=self.plan.where)
         )
-        return query.rows(*expressions)
+        statement = sa.select(*expressions).select_from(sql_table(table))
+        return statement if predicate is None else statement.where(predicate)
 
     def _options(self, columns: Sequence[str]) -> ReadOptions:
         casts = {name: type_ for name, type_ in self.plan.columns.cast.items() if name in columns}
@@ -168,7 +166,3 @@ class Source:
     def _connection(self) -> Iterator[Any]:
         with connect(self.settings, doing=f"asking about {self.plan.source}") as connection:
             yield connection
-
-
-def _is_readable(type_: Any) -> bool:
-    return str(type_) != "null"

@@ -8,10 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from psycopg2 import sql
-from sqlalchemy.dialects.postgresql import psycopg2 as postgres_dialect
 from sqlalchemy.sql.elements import quoted_name
 
 from tranship.frames import Batches
+from tranship.postgres.statements import compiled
 from tranship.replication.bookmarks import Bookmark, BookmarkTable
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
@@ -105,11 +105,8 @@ class Target:
             statement = statement.where(predicate)
         if where is not None:
             statement = statement.where(where)
-        made = statement.compile(
-            dialect=postgres_dialect.dialect(), compile_kwargs={"render_postcompile": True}
-        )
-        # A value nobody uses keeps the driver substituting, and with it turning %% into %.
-        cursor.execute(str(made), {**dict(made.params or {}), "tranship": None})
+        # Both targets speak Postgres's dialect, through one driver.
+        cursor.execute(*compiled(statement))
         return cursor.fetchone()
 
     def allow_nulls(self, table: TableName, columns: Sequence[str]) -> None:
