@@ -12,7 +12,7 @@ from tranship.tables import TableName
 from tranship.writes import WriteRequest
 
 if TYPE_CHECKING:
-    from tranship.postgres.connection import PostgresSettings
+    from tranship.postgres.settings import PostgresSettings
     from tranship.redshift.settings import RedshiftSettings
 
 
@@ -66,7 +66,7 @@ def read_back(job: Job) -> None:
 
 
 def _postgres(job: Job) -> "PostgresSettings":
-    from tranship.postgres.connection import PostgresSettings
+    from tranship.postgres.settings import PostgresSettings
 
     where = urlsplit(job.dsn)
     return PostgresSettings(

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tranship.cli import main
-from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 from tranship.replication.postgres_target import PostgresTarget
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.tables import TableName

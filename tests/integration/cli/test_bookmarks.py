@@ -13,7 +13,7 @@ from click.testing import Result
 
 from tranship.cli.bookmark_moves import move_to
 from tranship.cli.kept_bookmarks import KeptBookmarks
-from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 from tranship.redshift.settings import RedshiftSettings
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.load import LoadReport, LoadRequest, load

@@ -10,8 +10,8 @@ import pytest
 from psycopg2 import sql
 
 from tranship.frames import Batches
-from tranship.postgres.connection import PostgresSettings
 from tranship.postgres.encoding import Encoder
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.tables import TableName
 from tranship.writes import WriteRequest, WriteResult

@@ -20,7 +20,7 @@ import pytest
 
 from tranship.errors import TransientError, UnreachableError, ValueDoesNotFitError, WriteFailedError
 from tranship.frames import Batches
-from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.tables import TableName
 from tranship.writes import WriteMode, WriteRequest, WriteResult
@@ -45,7 +45,7 @@ WRITER = textwrap.dedent(
     import sys, time
     import pyarrow as pa
     from tranship.frames import Batches
-    from tranship.postgres.connection import PostgresSettings
+    from tranship.postgres.settings import PostgresSettings
     from tranship.postgres.writer import write
     from tranship.slices import KeyRange, WholeTable
     from tranship.tables import TableName

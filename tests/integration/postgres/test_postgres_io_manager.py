@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 
 from tranship.frames import Batches
-from tranship.postgres.connection import PostgresSettings
 from tranship.postgres.io_manager import (
     PostgresIOManager,
     PostgresPandasIOManager,
     PostgresPolarsIOManager,
 )
 from tranship.postgres.resource import PostgresResource
+from tranship.postgres.settings import PostgresSettings
 from tranship.tables import TableName
 
 Run = Callable[..., list[tuple[Any, ...]]]

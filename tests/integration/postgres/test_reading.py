@@ -10,8 +10,8 @@ import pytest
 
 from tranship.errors import ColumnNotFoundError, TableNotFoundError, ValueDoesNotFitError
 from tranship.postgres import reader
-from tranship.postgres.connection import PostgresSettings
 from tranship.postgres.reader import read
+from tranship.postgres.settings import PostgresSettings
 from tranship.reads import ReadRequest
 from tranship.slices import KeyRange, Nothing, Values
 from tranship.tables import TableName

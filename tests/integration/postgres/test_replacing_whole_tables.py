@@ -10,7 +10,7 @@ import pytest
 from psycopg2 import sql
 
 from tranship.frames import Batches
-from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.tables import Column, SourceType, TableName, TableSchema
 from tranship.writes import WriteRequest, WriteResult

@@ -18,9 +18,9 @@ from tranship.errors import (
     WriteFailedError,
 )
 from tranship.frames import Batches
-from tranship.postgres.connection import PostgresSettings
 from tranship.postgres.encoding import Encoder
 from tranship.postgres.reader import read
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.reads import ReadRequest
 from tranship.tables import Column, SourceType, TableName, TableSchema

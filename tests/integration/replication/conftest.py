@@ -25,7 +25,7 @@ from tests.integration.redshift.conftest import (  # noqa: F401 - fixtures
 from tests.integration.replication.killing import ROWS_PER_BATCH, Job, Loaders
 
 from tranship.frames import Batches
-from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 from tranship.redshift.settings import RedshiftSettings
 from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import ColumnChanges

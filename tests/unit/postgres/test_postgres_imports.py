@@ -8,7 +8,7 @@ import sys
 import pyarrow as pa
 from tranship.frames import Batches
 from tranship.postgres.casting import fit_batch
-from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.ddl import new_columns
 from tranship.postgres.encoding import encode
 from tranship.postgres.writer import write

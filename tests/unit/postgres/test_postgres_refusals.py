@@ -4,8 +4,8 @@ import psycopg2
 import pytest
 
 from tranship.errors import ConnectionFailedError, TranshipError, TransientError, UnreachableError
-from tranship.postgres.connection import PostgresSettings
 from tranship.postgres.faults import refused
+from tranship.postgres.settings import PostgresSettings
 
 SETTINGS = PostgresSettings(host="db", database="ware", user="etl", password="hunter2")
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from tranship.errors import ConfigurationError
-from tranship.postgres.connection import PostgresSettings
 from tranship.postgres.ddl import check_names
+from tranship.postgres.settings import PostgresSettings
 from tranship.tables import Column, TableName, TableSchema
 from tranship.writes import WriteRequest
 

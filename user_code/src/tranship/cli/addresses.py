@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 from tranship.redshift.settings import RedshiftSettings
 from tranship.replication.addresses import parsed_url, port_of, variables, with_password
 from tranship.replication.postgres_target import PostgresTarget

@@ -10,8 +10,9 @@ import psycopg2
 import psycopg2.extensions
 
 from tranship.errors import TranshipError, TransientError, WriteFailedError
-from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.connection import connect
 from tranship.postgres.faults import translate
+from tranship.postgres.settings import PostgresSettings
 from tranship.writes import WriteMode, WriteRequest
 
 ASK_FOR_SECONDS = 60.0

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import psycopg2
 
@@ -17,9 +16,7 @@ from tranship.errors import (
     WriteFailedError,
     redact,
 )
-
-if TYPE_CHECKING:
-    from tranship.postgres.connection import PostgresSettings
+from tranship.postgres.settings import PostgresSettings
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 TRANSIENT_STATES = {
@@ -43,7 +40,7 @@ _CONTEXT = re.compile(
 """Where a COPY stood. In CSV it counts lines, of which a text may have several: "near", not "at"."""
 
 
-def refused(error: psycopg2.Error, settings: "PostgresSettings") -> TranshipError:
+def refused(error: psycopg2.Error, settings: PostgresSettings) -> TranshipError:
     """The error for a connection that was never made.
 
     The driver gives no error code at this point, so the server's (English) words decide.
@@ -99,7 +96,7 @@ def refused(error: psycopg2.Error, settings: "PostgresSettings") -> TranshipErro
 
 
 def translate(
-    error: psycopg2.Error, settings: "PostgresSettings", *, doing: str = ""
+    error: psycopg2.Error, settings: PostgresSettings, *, doing: str = ""
 ) -> TranshipError:
     """The error for a statement that failed on a connection.
 
@@ -169,7 +166,7 @@ def translate(
 
 
 @contextmanager
-def translated(settings: "PostgresSettings", doing: str = "") -> Iterator[None]:
+def translated(settings: PostgresSettings, doing: str = "") -> Iterator[None]:
     """Turn driver errors of a block into this library's."""
     try:
         yield
@@ -179,7 +176,7 @@ def translated(settings: "PostgresSettings", doing: str = "") -> Iterator[None]:
 
 
 def _denied(
-    settings: "PostgresSettings",
+    settings: PostgresSettings,
     what: str,
     said: str,
     details: dict[str, object],
@@ -225,7 +222,7 @@ def _row(error: psycopg2.Error) -> str:
     return f" (near row {match['row']})" if match else ""
 
 
-def _said(error: psycopg2.Error, settings: "PostgresSettings") -> str:
+def _said(error: psycopg2.Error, settings: PostgresSettings) -> str:
     """The server's or driver's own words, without the password."""
     text = error.diag.message_primary or str(error)
     return redact(" ".join(text.split()), [settings.password])

@@ -18,9 +18,10 @@ from pyarrow import csv
 from tranship.errors import TableNotFoundError, ValueDoesNotFitError
 from tranship.frames import ROWS_PER_BATCH, Batches
 from tranship.postgres.catalog import find_table
-from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.connection import connect
 from tranship.postgres.faults import translated
 from tranship.postgres.hexadecimal import bytes_from_hex
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import compiled, select_slice
 from tranship.reads import ReadRequest
 from tranship.tables import TableSchema

@@ -13,8 +13,9 @@ from pydantic import Field
 from tranship.errors import TableNotFoundError
 from tranship.frames import Batches
 from tranship.postgres import reader, writer
-from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.connection import connect
 from tranship.postgres.copying import Progress
+from tranship.postgres.settings import PostgresSettings
 from tranship.reads import ReadRequest
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName

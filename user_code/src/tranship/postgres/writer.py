@@ -13,7 +13,7 @@ from tranship.frames import Batches
 from tranship.postgres.casting import ColumnPlan
 from tranship.postgres.catalog import ExistingTable, find_table, quoted
 from tranship.postgres.commit import commit
-from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.connection import connect
 from tranship.postgres.copying import Copied, CopyTarget, Progress, copy_in
 from tranship.postgres.ddl import (
     Evolution,
@@ -29,6 +29,7 @@ from tranship.postgres.encoding import Encoder, encode
 from tranship.postgres.faults import translated
 from tranship.postgres.locking import lock_exclusively, lock_table_name
 from tranship.postgres.merge import STAGING, create_staging, insert_staged, merge_staged
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import delete_slice
 from tranship.postgres.swap import Replacement, obstacle
 from tranship.retry import retry_transient
