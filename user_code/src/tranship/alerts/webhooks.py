@@ -100,7 +100,7 @@ class Webhook:
 
 
 @dataclass(frozen=True, slots=True)
-class SlackChannel:
+class SlackChannel(Webhook):
     """A Slack channel, through an incoming webhook.
 
     Args:
@@ -108,19 +108,15 @@ class SlackChannel:
         name: What the log calls it.
     """
 
-    url: str = field(repr=False)
     name: str = "Slack"
-
-    def __post_init__(self) -> None:
-        Webhook(self.url, self.name)
 
     def send(self, notice: Notice) -> None:
         """Post a notice; see `Channel`."""
-        Webhook(self.url, self.name).post(as_slack(notice))
+        self.post(as_slack(notice))
 
 
 @dataclass(frozen=True, slots=True)
-class TeamsChannel:
+class TeamsChannel(Webhook):
     """A Teams channel or chat, through a workflow that starts when a webhook request is received.
 
     Args:
@@ -128,15 +124,11 @@ class TeamsChannel:
         name: What the log calls it.
     """
 
-    url: str = field(repr=False)
     name: str = "Teams"
-
-    def __post_init__(self) -> None:
-        Webhook(self.url, self.name)
 
     def send(self, notice: Notice) -> None:
         """Post a notice; see `Channel`."""
-        Webhook(self.url, self.name).post(as_teams(notice))
+        self.post(as_teams(notice))
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
