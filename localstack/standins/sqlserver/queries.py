@@ -12,6 +12,7 @@ from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Scope, Source, SourceColumn
 from standins.sqlserver.functions import FUNCTIONS, Call
 from standins.sqlserver.sources import Query, Sources
+from standins.sqlserver.text_functions import TEXT_FUNCTIONS
 from standins.sqlserver.typed import Typed, common_type, identifier
 from standins.sqlserver.types import BIGINT, INT
 
@@ -32,6 +33,7 @@ class Queries(Sources):
             return aggregates.aggregate(call, lambda text: text)
         handler = (
             FUNCTIONS.get(folded)
+            or TEXT_FUNCTIONS.get(folded)
             or DATE_FUNCTIONS.get(folded)
             or system_functions.SYSTEM_FUNCTIONS.get(folded)
         )

@@ -1,36 +1,26 @@
 """One client's session: runs batches statement by statement and gives the bytes of the answer, piece by piece."""
 
-import re
 import threading
 from collections.abc import Iterator
 
 import duckdb
 import pyarrow as pa
-from sqlglot import exp
 
 from standins.sqlserver import failures, settings, tokens
-from standins.sqlserver.alterations import Alterations
 from standins.sqlserver.batch import If, Statement, split
-from standins.sqlserver.catalogue import Catalogue, TableDefinition
-from standins.sqlserver.changes import Change, Changes
+from standins.sqlserver.catalogue import Catalogue
+from standins.sqlserver.changes import Changes
 from standins.sqlserver.database import Database
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.encoding import encode_rows
-from standins.sqlserver.errors import SqlError, syntax_error, unsupported
+from standins.sqlserver.errors import SqlError, syntax_error
+from standins.sqlserver.execution import Execution
 from standins.sqlserver.expressions import Environment
-from standins.sqlserver.results import (
-    ROWS_AT_ONCE,
-    Cancelled,
-    ConnectionDropped,
-    Done,
-    result_columns,
-    rows_at_once,
-)
-from standins.sqlserver.sources import Query
+from standins.sqlserver.results import Done, result_columns
 from standins.sqlserver.state import SessionState
 from standins.sqlserver.transactions import Isolation, Transactions
-from standins.sqlserver.type_info import ResultColumn, Value, column_metadata
-from standins.sqlserver.types import INT, SqlType
+from standins.sqlserver.type_info import ResultColumn, Value
+from standins.sqlserver.types import SqlType
 
 CONTINUES_AFTER = {220, 512, 515, 547, 2627, 2628, 8115, 8134, 8152}
 """Errors that end their statement only; the rest of the batch still runs, as in SQL Server."""
@@ -50,6 +40,7 @@ class Session:
         self.catalogue = Catalogue(self.connection)
         self._definitions_seen = store.definitions_changed
         self._cancelled = threading.Event()
+        self._execution = Execution(self.connection, self.state, self._cancelled)
 
     # -- life
     def cancel(self) -> None:
@@ -155,12 +146,7 @@ class Session:
         text = f"select cast({expression} as {kind})" if kind else f"select {expression}"
         environment = self.environment(variables or {})
         query = Changes(environment).query(parse(text))
-        with self._guard(None, writing=False):
-            self.transactions.enter(writes=False)
-            rows = self.connection.execute(
-                query.sql, _used(query.sql, environment.bound)
-            ).fetchall()
-        return rows[0][0] if rows else None
+        return self._execution.value(query, environment)
 
     def environment(self, variables: dict[str, Value] | None = None) -> Environment:
         """What a statement can refer to."""
@@ -175,9 +161,9 @@ class Session:
         environment = self.environment(variables)
         match statement.verb:
             case "SELECT" | "WITH" | "(" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE":
-                yield from self._data(parse(statement.text), environment, done)
+                yield from self._execution.data(parse(statement.text), environment, done)
             case "CREATE" | "ALTER" | "DROP":
-                self._define(statement, environment)
+                self._execution.define(statement, environment)
                 yield Done(done)
             case "DECLARE":
                 settings.declare(self, statement, variables)
@@ -188,134 +174,6 @@ class Session:
             case _:
                 yield settings.run(self, statement, variables)
                 yield Done(done)
-
-    def _data(
-        self, tree: exp.Expr, environment: Environment, done: int
-    ) -> Iterator["bytes | Done"]:
-        compiler = Changes(environment)
-        if isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
-            query = compiler.query(tree)
-            columns = result_columns(query)
-            yield column_metadata(columns)
-            rows = 0
-            for count, data in self._rows(query, columns, environment):
-                rows += count
-                yield data
-            self.state.row_count = rows
-            yield Done(done, rows, 0xC1)
-            return
-        if isinstance(tree, exp.Insert):
-            change, command = compiler.insert(tree), 0xC3
-        elif isinstance(tree, exp.Update):
-            change, command = compiler.update(tree), 0xC5
-        elif isinstance(tree, exp.Delete):
-            change, command = compiler.delete(tree), 0xC4
-        elif isinstance(tree, exp.TruncateTable):
-            change, command = compiler.truncate(tree), 0xC4
-        else:
-            raise unsupported(type(tree).__name__)
-        rows, data = self._change(change, environment, "UPDATE" if command == 0xC5 else "INSERT")
-        if change.output:
-            yield column_metadata(
-                [
-                    ResultColumn(column.name, column.type or INT, column.nullable)
-                    for column in change.output
-                ]
-            )
-            yield data
-        self.state.row_count = rows
-        yield Done(done, rows, command)
-
-    def _rows(
-        self, query: Query, columns: list[ResultColumn], environment: Environment
-    ) -> Iterator[tuple[int, bytes]]:
-        """Encoded rows, read from DuckDB as the client takes them."""
-        kinds = [column.type for column in columns]
-        limit = self.state.store.faults.drop_after_rows
-        sent = 0
-        with self._guard(None, writing=False):
-            self.transactions.enter(writes=False)
-            relation = self.connection.sql(
-                query.sql, params=_used(query.sql, environment.bound) or None
-            )
-            reader = relation.to_arrow_reader(ROWS_AT_ONCE)
-            del relation
-            try:
-                for batch in reader:
-                    start = 0
-                    while start < batch.num_rows:
-                        part = batch.slice(start, rows_at_once(batch, first=not sent))
-                        start += part.num_rows
-                        if self._cancelled.is_set():
-                            raise Cancelled
-                        broken = limit is not None and sent + part.num_rows >= limit
-                        if limit is not None and broken:
-                            part = part.slice(0, limit - sent)
-                        yield part.num_rows, encode_rows(part, kinds)
-                        sent += part.num_rows
-                        if broken:
-                            raise ConnectionDropped
-            finally:
-                # An open result would block whatever the connection does next.
-                reader.close()
-
-    def _change(self, change: Change, environment: Environment, verb: str) -> tuple[int, bytes]:
-        """Runs a change; gives the number of rows, and those that OUTPUT asked for."""
-        store, parameters = self.state.store, _used(change.sql, environment.bound)
-        if change.table.rowversion:
-            store.version_writer_begins(self.state.spid)
-        try:
-            with self._guard(change.table, writing=True, verb=verb):
-                self.transactions.enter(writes=True)
-                data, rows = b"", 0
-                if change.output:
-                    kinds = [column.type or INT for column in change.output]
-                    result = self.connection.sql(
-                        change.sql, params=parameters or None
-                    ).to_arrow_table()
-                    rows, data = (
-                        result.num_rows,
-                        b"".join(encode_rows(batch, kinds) for batch in result.to_batches()),
-                    )
-                else:
-                    rows = int(self.connection.execute(change.sql, parameters).fetchall()[0][0])
-                if change.makes_identity and rows:
-                    (self.state.last_identity,) = self.connection.execute(
-                        f"select currval('{change.table.sequence}')"
-                    ).fetchall()[0]
-                repeatable = (
-                    environment.deterministic and not change.makes_identity and not change.output
-                )
-                self.transactions.wrote(change.sql, parameters, rows, repeatable=repeatable)
-        finally:
-            if not self.transactions.depth:
-                store.version_writer_ends(self.state.spid)
-        return rows, data
-
-    def _define(self, statement: Statement, environment: Environment) -> None:
-        try:
-            with self._guard(None, writing=True):
-                self.transactions.enter(writes=True)
-                try:
-                    Alterations(environment, self.connection).run(statement)
-                except SqlError:
-                    # Some of its work may be done: undo it like any other failure.
-                    self.transactions.failed(writing=True, conflict=False)
-                    raise
-                self.transactions.wrote("", {}, 0, repeatable=False)
-        finally:
-            self.catalogue.forget()
-            self.state.store.definitions_changed += 1
-
-    def _guard(
-        self, table: TableDefinition | None, *, writing: bool, verb: str = "INSERT"
-    ) -> "_Guard":
-        return _Guard(self, table, writing, verb)
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the client gave up on what runs."""
-        return self._cancelled.is_set()
 
     # -- transactions
     def commit(self) -> None:
@@ -362,7 +220,7 @@ class Session:
                 number,
                 f"Property cannot be added, updated or deleted. Property '{name}' {state} for the object specified.",
             )
-        with self._guard(None, writing=True):
+        with self._execution.guard(None, writing=True):
             self.transactions.enter(writes=True)
             self.connection.execute(f"delete from standin.properties where {where}", key)
             if procedure != "sp_dropextendedproperty":
@@ -390,47 +248,3 @@ class Session:
                     Changes(self.environment(variables)).query(parse(statement.text))
                 )
         raise syntax_error(sql[:30])
-
-
-def _used(sql: str, bound: dict[str, object]) -> dict[str, object]:
-    """Of the bound values those that the text still mentions; DuckDB refuses others."""
-    names = set(re.findall(r"\$(v_\w+)", sql))
-    return {name: value for name, value in bound.items() if name in names}
-
-
-class _Guard:
-    """Turns what DuckDB raises into SQL Server's errors and mends the transaction."""
-
-    def __init__(
-        self, session: Session, table: TableDefinition | None, writing: bool, verb: str
-    ) -> None:
-        self._session = session
-        self._table = table
-        self._writing = writing
-        self._verb = verb
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
-        if not isinstance(failure, (duckdb.Error, RuntimeError, OSError)):
-            if failure is not None and self._writing and not isinstance(failure, SqlError):
-                self._session.transactions.failed(writing=True, conflict=False)
-            return
-        if not isinstance(failure, duckdb.Error):
-            # The Arrow stream reports DuckDB's errors as plain OSError and RuntimeError.
-            failure = duckdb.Error(str(failure))
-        session = self._session
-        if session.cancelled:
-            session.transactions.failed(writing=self._writing, conflict=False)
-            raise Cancelled from failure
-        snapshot = (
-            bool(session.transactions.depth) and session.transactions.began_as == Isolation.SNAPSHOT
-        )
-        translated = failures.translate(
-            failure, session.state.database, self._table, snapshot, self._verb
-        )
-        session.transactions.failed(
-            writing=self._writing, conflict=translated.number in {1205, 3960}
-        )
-        raise translated from failure
