@@ -122,6 +122,20 @@ def sqlserver_connection(sqlserver_url: str) -> "Iterator[mssql_python.Connectio
 
 
 @pytest.fixture
+def connect_to_source(sqlserver_url: str) -> "Iterator[Callable[..., mssql_python.Connection]]":
+    """Make further connections to the source; they are closed after the test."""
+    opened: list[mssql_python.Connection] = []
+
+    def connect(*, autocommit: bool) -> "mssql_python.Connection":
+        opened.append(_connect_to_sqlserver(sqlserver_url, autocommit=autocommit))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
 def source_table(sqlserver_url: str) -> Iterator[Callable[..., str]]:
     """Create tables in the source; they are dropped after the test.
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -48,16 +47,6 @@ class Ticks:
 def instance() -> Iterator[dg.DagsterInstance]:
     """A Dagster instance that keeps runs and events in memory."""
     with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance_on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance that keeps runs and events in a folder of its own, as `dagster dev` does."""
-    home = tmp_path / "dagster_home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
         yield instance
 
 

@@ -1,13 +1,12 @@
 """The command line, in a folder of its own, with the tests' servers at hand."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
+from command_line import command_line
 
-from tranship.cli import main
 from tranship.postgres.settings import PostgresSettings
 from tranship.replication.postgres_target import PostgresTarget
 from tranship.sqlserver.settings import SqlServerSettings
@@ -16,11 +15,8 @@ from tranship.tables import TableName
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    """Run the command line; our variables are not in its environment."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("TRANSHIP_")]:
-        monkeypatch.delenv(name)
-    return lambda *arguments, **options: CliRunner().invoke(main, arguments, **options)
+    """Run the command line."""
+    return command_line(monkeypatch, tmp_path)
 
 
 @pytest.fixture

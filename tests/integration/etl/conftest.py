@@ -1,12 +1,11 @@
 """The code location, pointed at the tests' servers, with a Dagster instance of its own."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import dagster as dg
-import psycopg2
 import pytest
 import sqlalchemy as sa
+from statements import asking
 
 
 @pytest.fixture(scope="session")
@@ -51,25 +50,13 @@ def repository(
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance that keeps runs and events in a folder of its own."""
-    home = tmp_path / "dagster_home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        yield instance
+def instance(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
+    """Runs and events are kept in a folder of the test's own."""
+    return instance_on_disk
 
 
 @pytest.fixture
 def query(warehouse_url: str) -> Iterator[Callable[[str], list[tuple]]]:
     """Ask the warehouse."""
-    connection = psycopg2.connect(warehouse_url.replace("+psycopg2", ""))
-    connection.autocommit = True
-
-    def ask(statement: str) -> list[tuple]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-    yield ask
-    connection.close()
+    with asking(warehouse_url) as ask:
+        yield ask

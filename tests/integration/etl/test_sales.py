@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import boto3
 import dagster as dg
-import psycopg2
 import pytest
 import sqlalchemy as sa
 from etl_runs import failures, run
+from statements import asking
 
 MONTHS = {
     "dagster/asset_partition_range_start": "2010-12-01",
@@ -54,16 +54,8 @@ def sales(
 @pytest.fixture
 def redshift(redshift_url: str) -> Iterator[Callable[[str], list[tuple]]]:
     """Ask Redshift."""
-    connection = psycopg2.connect(redshift_url.replace("redshift://", "postgresql://"))
-    connection.autocommit = True
-
-    def ask(statement: str) -> list[tuple]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-    yield ask
-    connection.close()
+    with asking(redshift_url) as ask:
+        yield ask
 
 
 def publish(repository, instance, tags) -> dg.ExecuteInProcessResult:

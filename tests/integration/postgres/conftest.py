@@ -8,6 +8,7 @@ import psycopg2.extensions
 import pyarrow as pa
 import pytest
 from psycopg2 import sql
+from statements import Rows, rows_of
 
 from tranship.frames import Batches
 from tranship.postgres.encoding import Encoder
@@ -15,8 +16,6 @@ from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.tables import TableName
 from tranship.writes import WriteRequest, WriteResult
-
-Rows = list[tuple[Any, ...]]
 
 
 @pytest.fixture
@@ -37,9 +36,7 @@ def sql_rows(postgres_connection: psycopg2.extensions.connection) -> Callable[..
 
     def run(statement: str, *tables: TableName) -> Rows:
         names = [sql.Identifier(table.schema, table.name) for table in tables]
-        with postgres_connection.cursor() as cursor:
-            cursor.execute(sql.SQL(statement).format(*names))
-            return cursor.fetchall() if cursor.description else []
+        return rows_of(postgres_connection, sql.SQL(statement).format(*names))
 
     return run
 

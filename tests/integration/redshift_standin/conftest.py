@@ -13,6 +13,7 @@ import psycopg2.extensions
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from statements import rows_of
 
 from standins.embedded import EmbeddedPostgres
 from standins.redshift import Options, RedshiftStandIn
@@ -135,9 +136,7 @@ class Database:
     connection: psycopg2.extensions.connection
 
     def run(self, sql: str) -> list[tuple]:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql)
-            return cursor.fetchall() if cursor.description else []
+        return rows_of(self.connection, sql)
 
     def refusal(self, sql: str) -> psycopg2.Error:
         """The error of a statement that must fail; the transaction is rolled back."""

@@ -1,9 +1,8 @@
 """A source to change, a target to look at, and loads between them."""
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,16 +11,8 @@ import psycopg2
 import pyarrow as pa
 import pytest
 from psycopg2 import sql
-from tests.integration.redshift.conftest import (  # noqa: F401 - fixtures
-    Database,
-    aws_environment,
-    bucket,
-    faults,
-    iam_role,
-    s3,
-    settings_of,
-    standin,
-)
+from redshift_places import own_schema, settings_of
+from statements import Rows, rows_of
 from tests.integration.replication.killing import ROWS_PER_BATCH, Job, Loaders
 
 from tranship.frames import Batches
@@ -38,8 +29,6 @@ from tranship.replication.targets import Target
 from tranship.sqlserver import reader
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.tables import TableName
-
-Rows = list[tuple[Any, ...]]
 
 COLUMNS = ("id", "name", "amount", "changed")
 
@@ -81,15 +70,10 @@ class Place:
 
     def rows(self, statement: str, table: TableName | None = None) -> Rows:
         """Run a statement; `{}` stands for the table, quoted."""
-        connection = self.connect()
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                names = [self.target.identifier(table)] if table else []
-                cursor.execute(sql.SQL(statement).format(*names))
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        names = [self.target.identifier(table)] if table else []
+        with closing(self.connect()) as connection:
+            connection.autocommit = True
+            return rows_of(connection, sql.SQL(statement).format(*names))
 
     def table(self, name: str) -> TableName:
         return TableName(self.schema, name)
@@ -140,8 +124,8 @@ class Replica:
 
 
 @pytest.fixture(scope="session")
-def loaders() -> Iterator[Loaders]:
-    """Processes to load in, and to kill."""
+def loaders(aws_environment: None) -> Iterator[Loaders]:
+    """Processes to load in, and to kill; they have the environment of the moment they are made."""
     made = Loaders()
     yield made
     made.close()
@@ -179,27 +163,6 @@ def source_connection(connect_to_source: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def connect_to_source(sqlserver_url: str) -> Iterator[Callable[..., Any]]:
-    """Connect to the source; the connections are closed after the test."""
-    import mssql_python
-
-    from standins.sample.connect import parse_url
-
-    parts = parse_url(sqlserver_url)
-    opened: list[Any] = []
-
-    def connect(*, autocommit: bool) -> Any:
-        opened.append(
-            mssql_python.connect(parts.connection_string(parts.database), autocommit=autocommit)
-        )
-        return opened[-1]
-
-    yield connect
-    for connection in opened:
-        connection.close()
-
-
-@pytest.fixture
 def postgres(postgres_url: str, postgres_schema: str) -> Place:
     """A schema of Postgres."""
     return Place(
@@ -211,10 +174,7 @@ def postgres(postgres_url: str, postgres_schema: str) -> Place:
 
 @pytest.fixture
 def redshift_settings(
-    redshift_url: str,
-    bucket: str,  # noqa: F811
-    iam_role: str,  # noqa: F811
-    s3_endpoint: str,
+    redshift_url: str, bucket: str, iam_role: str, s3_endpoint: str
 ) -> RedshiftSettings:
     return settings_of(redshift_url, bucket, iam_role, s3_endpoint)
 
@@ -222,10 +182,8 @@ def redshift_settings(
 @contextmanager
 def redshift_place(settings: RedshiftSettings) -> Iterator[Place]:
     """A schema of a Redshift, dropped afterwards."""
-    database = Database(settings, f"test_{secrets.token_hex(6)}")
-    database.rows("create schema {schema}")
-    yield Place(RedshiftTarget(settings), database.schema, database.connect)
-    database.rows("drop schema {schema} cascade")
+    with own_schema(settings) as database:
+        yield Place(RedshiftTarget(settings), database.schema, database.connect)
 
 
 @pytest.fixture

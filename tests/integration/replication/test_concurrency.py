@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from redshift_places import settings_of
 from tests.integration.postgres.test_faults_and_concurrency import cutting_proxy
-from tests.integration.redshift.conftest import settings_of
 from tests.integration.replication.conftest import (
     KEYLESS,
     Meanwhile,

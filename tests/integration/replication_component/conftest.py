@@ -1,14 +1,13 @@
 """A replication as Dagster runs it: assets over the tests' servers, in an instance of its own."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psycopg2
 import pytest
 import sqlalchemy as sa
 from replication_runs import EVENTS, event_rows
+from statements import asking
 
 from tranship.postgres.resource import PostgresResource
 from tranship.replication import ReplicationComponent
@@ -21,13 +20,9 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """A Dagster instance that keeps runs and events in a folder of its own."""
-    home = tmp_path / "dagster_home"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    with dg.DagsterInstance.local_temp(str(home)) as made:
-        yield made
+def instance(instance_on_disk: dg.DagsterInstance) -> dg.DagsterInstance:
+    """Runs and events are kept in a folder of the test's own."""
+    return instance_on_disk
 
 
 @pytest.fixture
@@ -129,16 +124,8 @@ def source(sqlserver_connection: Any) -> Callable[[str], None]:
 @pytest.fixture
 def copied(postgres_url: str, postgres_schema: str) -> Iterator[Callable[[str], list[tuple]]]:
     """Ask the warehouse; `{schema}` is the test's."""
-    connection = psycopg2.connect(postgres_url.replace("+psycopg2", ""))
-    connection.autocommit = True
-
-    def ask(statement: str) -> list[tuple]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement.replace("{schema}", postgres_schema))
-            return cursor.fetchall() if cursor.description else []
-
-    yield ask
-    connection.close()
+    with asking(postgres_url) as ask:
+        yield lambda statement: ask(statement.replace("{schema}", postgres_schema))
 
 
 @pytest.fixture

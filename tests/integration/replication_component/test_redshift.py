@@ -3,60 +3,40 @@
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-import boto3
 import dagster as dg
-import psycopg2
 import pytest
+from redshift_places import settings_of
 from replication_runs import checks, event_rows, metadata, said
+from statements import asking
 
 from tranship.redshift.resource import RedshiftResource
 from tranship.replication.config import CheckSettings, TableSettings
 from tranship.sqlserver.resource import SqlServerResource
 
-REGION = "us-east-1"
-
 
 @pytest.fixture
-def redshift(
-    redshift_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> RedshiftResource:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    name = f"tranship-test-{secrets.token_hex(6)}"
-    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=name)
-    role = boto3.client("iam", endpoint_url=s3_endpoint).create_role(
-        RoleName=name, AssumeRolePolicyDocument="{}"
-    )
-    parts = urlsplit(redshift_url)
+def redshift(redshift_url: str, bucket: str, iam_role: str, s3_endpoint: str) -> RedshiftResource:
+    settings = settings_of(redshift_url, bucket, iam_role, s3_endpoint)
     return RedshiftResource(
-        region_name=REGION,
-        host=parts.hostname,
-        port=parts.port or 5439,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        database=parts.path.lstrip("/"),
-        bucket_name=name,
-        s3_iam_role=role["Role"]["Arn"],
-        s3_endpoint_url=s3_endpoint,
-        aws_endpoint_url=s3_endpoint,
+        region_name=settings.region_name,
+        host=settings.host,
+        port=settings.port,
+        user=settings.user,
+        password=settings.password,
+        database=settings.database,
+        bucket_name=settings.bucket_name,
+        s3_iam_role=settings.s3_iam_role,
+        s3_prefix=settings.s3_prefix,
+        s3_endpoint_url=settings.s3_endpoint_url,
+        aws_endpoint_url=settings.aws_endpoint_url,
     )
 
 
 @pytest.fixture
 def ask(redshift_url: str) -> Iterator[Callable[[str], list[tuple]]]:
-    connection = psycopg2.connect(redshift_url.replace("redshift://", "postgresql://"))
-    connection.autocommit = True
-
-    def execute(statement: str) -> list[tuple]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall() if cursor.description else []
-
-    yield execute
-    connection.close()
+    with asking(redshift_url) as ask:
+        yield ask
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """Tables as the catalogue describes them, made of T-SQL types."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner
+from click.testing import Result
+from command_line import command_line
 
 from tranship.sqlserver.catalogue import SourceTable
 from tranship.sqlserver.types import arrow_type
@@ -44,13 +46,6 @@ def make_table() -> MakeTable:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path):
-    """Run the command line in a folder of its own, without any of our variables in the environment."""
-    import os
-
-    from tranship.cli import main
-
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("TRANSHIP_")]:
-        monkeypatch.delenv(name)
-    return lambda *arguments, **options: CliRunner().invoke(main, arguments, **options)
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Run the command line."""
+    return command_line(monkeypatch, tmp_path)
