@@ -5,6 +5,8 @@ import pytest
 from replication_runs import checks, event_rows, said
 
 from tranship.replication.config import CheckSettings, PartitionSettings, TableSettings
+from tranship.replication.postgres_target import PostgresTarget
+from tranship.tables import TableName, TableSchema
 
 ALL = CheckSettings(columns=True)
 
@@ -53,6 +55,22 @@ def test_lost_doubled_and_altered_rows_are_found(replication, events, copied, mo
     assert descriptions(check_alone(replication))["no_key_twice"] == (
         "1 keys (Id) come more than once, in 2 rows."
     )
+
+
+def test_the_copy_is_looked_up_once_for_all_checks(replication, events, monkeypatch):
+    assert replication.of(merged(events, checks=ALL)).run().success
+    looked_up: list[TableName] = []
+    schema_of = PostgresTarget.schema_of
+
+    def counted(target: PostgresTarget, table: TableName) -> TableSchema | None:
+        looked_up.append(table)
+        return schema_of(target, table)
+
+    monkeypatch.setattr(PostgresTarget, "schema_of", counted)
+    found = checks(check_alone(replication))
+    assert len(found) == 4
+    assert all(found.values()), found
+    assert looked_up == [TableName(replication.schema, "events")]
 
 
 def test_rows_that_came_since_the_load_are_no_failure(replication, events, source):

@@ -6,6 +6,7 @@ is the source at that moment. One that follows a cursor is held against the sour
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -71,9 +72,9 @@ class Part:
 WHOLE = Part(None, lambda _: WholeTable())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verification:
-    """The checks of one table.
+    """The checks of one table, for one run of them: what the copy looks like is looked up once.
 
     Args:
         source: The table in the source.
@@ -218,10 +219,9 @@ class Verification:
     def unique_key(self, key: tuple[str, ...]) -> Finding:
         """No key twice in the copy."""
         shown = ", ".join(key)
-        schema = self._schema()
         wanted = {self.target.name(name) for name in key}
         # Postgres would not have taken a second one; reading the whole table again proves nothing.
-        if self.target.kind == "postgres" and set(schema.primary_key) == wanted:
+        if self.target.kind == "postgres" and set(self._schema.primary_key) == wanted:
             return Finding(True, f"The primary key ({shown}) holds.", {"key": shown})
         columns = sql.SQL(", ").join(sql.Identifier(self.target.name(name)) for name in key)
         table = self.source.plan.target
@@ -278,7 +278,9 @@ class Verification:
         value = cursor.value(self.bookmark.cursor_value)
         return cursor.from_bookmark(None, up_to=value)
 
+    @cached_property
     def _schema(self) -> TableSchema:
+        """The copy's columns and key."""
         found = self.target.schema_of(self.source.plan.target)
         return found if found is not None else TableSchema(())
 
@@ -291,7 +293,8 @@ class Verification:
         there = (
             self.target.column(DELETED_AT.name).is_(None) if self.changes.marks_deleted else None
         )
-        schema = self._schema()
+        # Looked up before: it may take a transaction of its own.
+        schema = self._schema
         with self.target.transaction(f"checking {table}") as cursor:
             return self.target.select(
                 cursor, table, asked, part.in_target(self.changes), schema, where=there
