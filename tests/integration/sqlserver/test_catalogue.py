@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from tranship.errors import TableNotFoundError
-from tranship.sqlserver import catalogue
-from tranship.sqlserver.statements import rows
+from tranship.sqlserver import catalogue, inspection
+from tranship.sqlserver.statements import run
 from tranship.tables import Column, SourceType, TableName
 
 
@@ -74,25 +74,81 @@ def test_sizes_are_known_where_the_server_keeps_them_and_never_fail(settings, ta
 
 def test_sizes_are_pages_found_by_name_in_any_case(settings, monkeypatch):
     def answering(connection, statement):
-        assert "sys.allocation_units" in str(statement)
+        assert "sys.allocation_units" in statement.sql
         return [("dbo", "dimproduct", 3), ("dbo", "DimDate", None), ("other", "DimProduct", 9)]
 
-    monkeypatch.setattr("tranship.sqlserver.catalogue.rows", answering)
+    monkeypatch.setattr("tranship.sqlserver.inspection.rows", answering)
     product, date, missing = (TableName("dbo", name) for name in ("DimProduct", "DimDate", "X"))
     sizes = catalogue.table_sizes(settings, [product, date, missing])
     assert sizes == {product: 24_576, date: 0}
 
 
-def test_many_tables_take_no_more_queries_than_one(settings, table, monkeypatch):
+@pytest.fixture
+def asked(monkeypatch) -> list[str]:
+    """The requests that are sent, as SQL text."""
+    sent: list[str] = []
+
+    def recording(cursor, statement):
+        sent.append(statement.sql)
+        return run(cursor, statement)
+
+    monkeypatch.setattr("tranship.sqlserver.statements.run", recording)
+    return sent
+
+
+def test_describing_a_table_takes_one_request(settings, table, asked):
+    name = table("create table {table} (Id int primary key)")
+    asked.clear()
+    assert catalogue.describe(settings, name).primary_key == ("Id",)
+    assert len(asked) == 1
+    for unused in ("INFORMATION_SCHEMA.TABLES", "sys.partitions", "is_identity"):
+        assert unused not in asked[0]
+
+
+def test_many_tables_take_no_more_requests_than_one(settings, table, asked):
     names = [table("create table {table} (Id int primary key)") for _ in range(4)]
-    asked = []
-
-    def counting(connection, statement):
-        asked.append(statement)
-        return rows(connection, statement)
-
-    monkeypatch.setattr("tranship.sqlserver.catalogue.rows", counting)
+    asked.clear()
     found = catalogue.describe_many(settings, names)
     assert list(found) == names
     assert {schema.primary_key for schema in found.values()} == {("Id",)}
-    assert len(asked) == 6
+    assert len(asked) == 1
+    assert list(catalogue.inspect_tables(settings, names)) == names
+    assert len(asked) == 3
+
+
+def test_more_tables_than_one_request_can_name_are_all_described(settings, table, monkeypatch):
+    monkeypatch.setattr("tranship.sqlserver.catalogue._TABLES_PER_QUERY", 2)
+    names = [table("create table {table} (Id int primary key)") for _ in range(3)]
+    assert list(catalogue.describe_many(settings, names)) == names
+    assert list(catalogue.inspect_tables(settings, names)) == names
+
+
+def test_a_view_that_the_server_lacks_costs_its_fact_alone(settings, table, monkeypatch, caplog):
+    name = table("create table {table} (Id int identity primary key, Note nvarchar(9))")
+    missing = "select 1 from sys.no_such_view where 'x' in (:schemas) and 'x' in (:tables)"
+    monkeypatch.setitem(inspection.OPTIONAL, inspection.COMMENTS, missing)
+    with caplog.at_level("INFO", logger="tranship.sqlserver"):
+        found = catalogue.inspect_table(settings, name)
+    assert found.schema.primary_key == ("Id",)
+    assert found.identity == ("Id",)
+    assert [record.message.split(" does not tell ")[1][:9] for record in caplog.records] == [
+        "comments:"
+    ]
+
+
+def test_a_name_in_another_case_is_answered_with_the_right_one(settings, table):
+    name = table("create table {table} (Id int)")
+    other = TableName(name.schema, name.name.swapcase())
+    with pytest.raises(
+        TableNotFoundError, match=f"There is no table {other} .* Did you mean {name}"
+    ):
+        catalogue.describe(settings, other)
+    with pytest.raises(TableNotFoundError, match=f"There is no table {other} "):
+        catalogue.row_count_estimate(settings, other)
+
+
+def test_one_missing_table_of_several_is_named(settings, table):
+    name = table("create table {table} (Id int)")
+    for look in (catalogue.describe_many, catalogue.inspect_tables):
+        with pytest.raises(TableNotFoundError, match=r"There is no table dbo\.Nowhere_such "):
+            look(settings, [name, TableName("dbo", "Nowhere_such")])

@@ -5,6 +5,8 @@ import datetime as dt
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tranship.comparisons import sql_column
 from tranship.errors import ColumnNotFoundError, ConfigurationError, UnsupportedTypeError
@@ -12,7 +14,7 @@ from tranship.reads import ReadRequest
 from tranship.slices import AllOf, KeyRange, Slice, Values, WholeTable
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import build_query
-from tranship.sqlserver.statements import CompiledStatement, compile_statement
+from tranship.sqlserver.statements import CompiledStatement, compile_statement, quoted, sql_table
 from tranship.tables import Column, SourceType, TableName, TableSchema
 
 TABLE = TableName("Sales Data", "Order]s %")
@@ -35,16 +37,47 @@ def compiled(
     rows: Slice | None = None,
 ) -> CompiledStatement:
     query = build_query(ReadRequest(TABLE, rows or WholeTable(), columns), SCHEMA, options)
-    statement = compile_statement(query.select())
+    statement = query.select()
     return CompiledStatement(" ".join(statement.sql.split()), statement.values)
 
 
 def test_names_are_quoted_whatever_they_hold():
-    assert compiled().sql == "SELECT [Id], [Größe ?], [At] FROM [Sales Data].[Order]]s %]"
+    assert compiled().sql == "select [Id], [Größe ?], [At] from [Sales Data].[Order]]s %]"
+
+
+@given(
+    names=st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4, unique=True),
+    schema=st.text(min_size=1, max_size=8),
+    table=st.text(min_size=1, max_size=8),
+)
+def test_a_whole_table_is_selected_as_sqlalchemy_would(names, schema, table):
+    columns = tuple(Column(name, pa.int32(), source_type=SourceType("int")) for name in names)
+    options = ReadOptions(order_by=(names[-1],))
+    ours = build_query(
+        ReadRequest(TableName(schema, table)), TableSchema(columns), options
+    ).select()
+    selected = [sql_column(name) for name in names]
+    theirs = compile_statement(
+        sa.select(*selected)
+        .select_from(sql_table(TableName(schema, table)))
+        .order_by(sql_column(names[-1]))
+    )
+    for word in ("SELECT ", " \nFROM ", " ORDER BY "):
+        theirs = CompiledStatement(theirs.sql.replace(word, word.lower().replace("\n", ""), 1))
+    assert ours == theirs
+
+
+@given(name=st.text(min_size=1, max_size=12))
+def test_a_condition_leaves_the_names_as_they_are(name):
+    schema = TableSchema((Column(name, pa.int32(), source_type=SourceType("int")),))
+    request = ReadRequest(TABLE, KeyRange(name, 5))
+    statement = build_query(request, schema, ReadOptions()).select()
+    assert statement.sql.startswith(f"SELECT {quoted(name)} \nFROM [Sales Data].")
+    assert statement.values == (5,)
 
 
 def test_only_the_asked_columns_are_selected_in_their_order():
-    assert compiled(ReadOptions(), columns=("At", "Id")).sql.startswith("SELECT [At], [Id] FROM")
+    assert compiled(ReadOptions(), columns=("At", "Id")).sql.startswith("select [At], [Id] from")
 
 
 def test_slice_values_are_bound():
@@ -74,15 +107,16 @@ def test_a_where_text_is_the_users_own_sql_in_brackets():
     )
 
 
-def test_rows_can_be_ordered():
-    assert compiled(ReadOptions(exclude=("Where",), order_by=("At", "Id"))).sql.endswith(
-        "ORDER BY [At], [Id]"
-    )
+@pytest.mark.parametrize("rows", [None, KeyRange("Id", 0)])
+def test_rows_can_be_ordered(rows):
+    statement = compiled(ReadOptions(exclude=("Where",), order_by=("At", "Id")), rows=rows)
+    assert statement.sql.lower().endswith(" order by [at], [id]")
 
 
 def test_a_cast_is_made_by_the_server_and_changes_the_schema():
     options = ReadOptions(cast={"Where": "nvarchar(max)"})
-    assert "CAST([Where] AS nvarchar(max)) AS [Where]" in compiled(options).sql
+    for rows in (None, KeyRange("Id", 0)):
+        assert "cast([Where] as nvarchar(max)) as [Where]" in compiled(options, rows=rows).sql
     query = build_query(ReadRequest(TABLE), SCHEMA, options)
     assert query.schema.column("Where").type == pa.large_string()
     assert str(query.schema.column("Where").source_type) == "nvarchar(max)"

@@ -1,6 +1,9 @@
 """Settings of the SQL Server source: what they accept, and that they keep their secret."""
 
 import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tranship.errors import ConfigurationError
 from tranship.sqlserver.connection import connection_string
@@ -47,6 +50,52 @@ def test_a_url_may_use_the_other_words_of_the_odbc_driver():
         "ReadOnly",
     )
     assert read.port == 1433
+
+
+TEXT = st.text(min_size=1, max_size=12)
+
+
+@given(user=TEXT, password=TEXT, database=TEXT, port=st.none() | st.integers(1, 65535))
+def test_a_url_is_read_as_sqlalchemy_reads_it(user, password, database, port):
+    url = sa.URL.create(
+        "mssql+mssqlpython",
+        username=user,
+        password=password,
+        host="DB.example.com",
+        port=port,
+        database=database,
+        query={"PacketSize": password, "Encrypt": ("no", "strict")},
+    )
+    text = url.render_as_string(hide_password=False)
+    theirs = sa.make_url(text)
+    for ours in (SqlServerSettings.from_url(text), SqlServerSettings.from_url(url)):
+        assert (ours.user, ours.password) == (theirs.username, theirs.password)
+        assert (ours.host, ours.port) == (theirs.host, theirs.port or 1433)
+        assert ours.database == theirs.database
+        assert ours.encrypt == "strict"
+        assert ours.driver_keywords == {"PacketSize": theirs.query["PacketSize"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mssql+mssqlpython://etl:p#w/o?r%20d+@db/dw",
+        "mssql+mssqlpython://etl:a:b@[::1]:1434/dw?MARS_Connection=yes&empty=",
+        "mssql://etl:x@db:1434/d%2Fw?Trusted=a%20b+c",
+    ],
+)
+def test_special_characters_are_read_as_sqlalchemy_reads_them(text):
+    ours, theirs = SqlServerSettings.from_url(text), sa.make_url(text)
+    assert (ours.user, ours.password) == (theirs.username, theirs.password)
+    assert (ours.host, ours.port) == (theirs.host, theirs.port or 1433)
+    assert ours.database == theirs.database
+    assert ours.driver_keywords == dict(theirs.query)
+
+
+def test_a_port_that_is_no_number_is_refused_without_showing_the_url():
+    with pytest.raises(ConfigurationError, match="cannot be read") as caught:
+        SqlServerSettings.from_url("mssql+mssqlpython://etl:hunter2@db:many/dw")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_an_unreadable_url_is_refused_without_showing_it():

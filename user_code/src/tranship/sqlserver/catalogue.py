@@ -7,32 +7,32 @@ what it lacks; where one is missing, that fact is missing too (and logged), neve
 
 import difflib
 import fnmatch
-import logging
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import sqlalchemy as sa
-
-from tranship.errors import TableNotFoundError, TranshipError
+from tranship.errors import TableNotFoundError
 from tranship.sqlserver import catalogue_queries as queries
-from tranship.sqlserver.connection import connect, driver
-from tranship.sqlserver.driver_errors import driver_errors
+from tranship.sqlserver.connection import connect
+from tranship.sqlserver.inspection import (
+    COMMENTS,
+    ESTIMATED_ROWS,
+    OPTIONAL,
+    ask,
+    estimates,
+    fold,
+    if_known,
+)
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows
-from tranship.sqlserver.types import arrow_type, source_type
-from tranship.tables import Column, TableName, TableSchema
+from tranship.tables import TableName, TableSchema
 
 DEFAULT_SCHEMA = "dbo"
 
-_TABLES_PER_QUERY = 500
-"""Schema and table names are bound values, of which a statement may have 2,100."""
+_TABLES_PER_QUERY = 200
+"""Five questions go out together, each with schema and table names bound; a request may have 2,100."""
 
 _PAGE_BYTES = 8192
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def _matching(present: Sequence[TableName], pattern: str) -> list[TableName]:
 
 
 def describe(settings: SqlServerSettings, table: TableName) -> TableSchema:
-    """A table's columns, primary key and comments.
+    """A table's columns, primary key and comments: all that reading it takes, in one round trip.
 
     A column that cannot be moved has the Arrow type `null`, and its `source_type` says why.
 
@@ -136,7 +136,8 @@ def describe(settings: SqlServerSettings, table: TableName) -> TableSchema:
         >>> describe(settings, TableName("dbo", "DimProduct")).primary_key  # doctest: +SKIP
         ('ProductKey',)
     """
-    return inspect_table(settings, table).schema
+    with connect(settings, doing="reading the catalogue") as connection:
+        return describe_over(connection, settings, [table])[table]
 
 
 def describe_many(
@@ -147,7 +148,30 @@ def describe_many(
     Raises:
         TableNotFoundError: One of them does not exist.
     """
-    return {name: found.schema for name, found in inspect_tables(settings, tables).items()}
+    wanted = list(dict.fromkeys(tables))
+    with connect(settings, doing="reading the catalogue") as connection:
+        return describe_over(connection, settings, wanted)
+
+
+def describe_over(
+    connection: Any, settings: SqlServerSettings, tables: Sequence[TableName]
+) -> dict[TableName, TableSchema]:
+    """The same over a connection that is open.
+
+    Raises:
+        TableNotFoundError: One of them does not exist.
+    """
+    found: dict[TableName, TableSchema | None] = {}
+    for part in _parts(tables):
+        answers = ask(connection, settings, part, (COMMENTS,))
+        found.update({name: answers.schema(name) for name in part})
+    if None in found.values():
+        # Only now it matters which tables there are.
+        present = _tables(connection)
+        for name in tables:
+            if found[name] is None and name not in present:
+                raise table_not_found(name, list(present), settings.database)
+    return {name: schema or TableSchema(()) for name, schema in found.items()}
 
 
 def row_count_estimate(settings: SqlServerSettings, table: TableName) -> int | None:
@@ -156,11 +180,15 @@ def row_count_estimate(settings: SqlServerSettings, table: TableName) -> int | N
     Raises:
         TableNotFoundError: There is no such table.
     """
-    return inspect_table(settings, table).estimated_rows
+    with connect(settings, doing="reading the catalogue") as connection:
+        is_view = _is_view(connection, settings, [table])[table]
+        query = queries.about(queries.ESTIMATED_ROWS, [table])
+        counted = estimates(if_known(connection, settings, query, ESTIMATED_ROWS))
+    return None if is_view else counted.get(fold(table.schema, table.name))
 
 
 def inspect_table(settings: SqlServerSettings, table: TableName) -> SourceTable:
-    """Everything the catalogue knows of one table.
+    """Everything the catalogue knows of one table; `describe` is quicker where its answer will do.
 
     Raises:
         TableNotFoundError: There is no such table; the message has names that are close.
@@ -179,13 +207,18 @@ def inspect_tables(
     wanted = list(dict.fromkeys(tables))
     found: dict[TableName, SourceTable] = {}
     with connect(settings, doing="reading the catalogue") as connection:
-        present = _tables(connection)
-        for name in wanted:
-            if name not in present:
-                raise table_not_found(name, list(present), settings.database)
-        for start in range(0, len(wanted), _TABLES_PER_QUERY):
-            part = {name: present[name] for name in wanted[start : start + _TABLES_PER_QUERY]}
-            found.update(_inspect(connection, settings, part))
+        is_view = _is_view(connection, settings, wanted)
+        for part in _parts(wanted):
+            answers = ask(connection, settings, part, tuple(OPTIONAL))
+            for name in part:
+                found[name] = SourceTable(
+                    name=name,
+                    schema=answers.schema(name) or TableSchema(()),
+                    is_view=is_view[name],
+                    identity=answers.identity(name),
+                    computed=answers.computed(name),
+                    estimated_rows=None if is_view[name] else answers.estimated_rows(name),
+                )
     return found
 
 
@@ -199,11 +232,11 @@ def table_sizes(settings: SqlServerSettings, tables: Iterable[TableName]) -> dic
     wanted = list(tables)
     pages: dict[tuple[str, str], int] = {}
     with connect(settings, doing="reading the catalogue") as connection:
-        for start in range(0, len(wanted), _TABLES_PER_QUERY):
-            query = _about(queries.SIZES, wanted[start : start + _TABLES_PER_QUERY])
-            for schema, name, count in _if_known(connection, settings, query, "sizes"):
-                pages[_fold(schema, name)] = int(count or 0)
-    folded = {table: _fold(table.schema, table.name) for table in wanted}
+        for part in _parts(wanted):
+            query = queries.about(queries.SIZES, part)
+            for schema, name, count in if_known(connection, settings, query, "sizes"):
+                pages[fold(schema, name)] = int(count or 0)
+    folded = {table: fold(table.schema, table.name) for table in wanted}
     return {table: pages[key] * _PAGE_BYTES for table, key in folded.items() if key in pages}
 
 
@@ -232,90 +265,22 @@ def _tables(connection: Any) -> dict[TableName, bool]:
     }
 
 
-def _inspect(
-    connection: Any, settings: SqlServerSettings, tables: dict[TableName, bool]
-) -> Iterator[tuple[TableName, SourceTable]]:
-    columns: defaultdict[TableName, list[Column]] = defaultdict(list)
-    for schema, name, column, nullable, *type_ in rows(connection, _about(queries.COLUMNS, tables)):
-        data_type, length, precision, scale, fraction = type_
-        source = source_type(
-            data_type, length=length, precision=precision, scale=scale, fraction=fraction
-        )
-        columns[TableName(schema, name)].append(
-            Column(column, arrow_type(source) or pa.null(), nullable == "YES", source)
-        )
-    # From here on by folded names: see catalogue_queries.
-    keys: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for schema, name, column in rows(connection, _about(queries.PRIMARY_KEYS, tables)):
-        keys[_fold(schema, name)].append(column.lower())
-    generated: defaultdict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
-    for schema, name, column, identity, _ in _if_known(
-        connection, settings, _about(queries.GENERATED, tables), "identity and computed columns"
-    ):
-        generated[_fold(schema, name)][column.lower()] = bool(identity)
-    estimates = {
-        _fold(schema, name): int(count)
-        for schema, name, count in _if_known(
-            connection, settings, _about(queries.ESTIMATED_ROWS, tables), "row counts"
-        )
-        if count is not None
-    }
-    comments: dict[tuple[str, str], dict[str | None, str]] = defaultdict(dict)
-    for schema, name, column, comment in _if_known(
-        connection, settings, _about(queries.COMMENTS, tables), "comments"
-    ):
-        comments[_fold(schema, name)][column.lower() if column else None] = comment
+def _is_view(
+    connection: Any, settings: SqlServerSettings, tables: Sequence[TableName]
+) -> dict[TableName, bool]:
+    """Whether each of the tables is a view.
 
-    for name, is_view in tables.items():
-        folded = _fold(name.schema, name.name)
-        said, made = comments[folded], generated[folded]
-        described = tuple(
-            replace(column, comment=said.get(column.name.lower())) for column in columns[name]
-        )
-        yield (
-            name,
-            SourceTable(
-                name=name,
-                schema=TableSchema(described, _spelled(keys[folded], described), said.get(None)),
-                is_view=is_view,
-                identity=tuple(one.name for one in described if made.get(one.name.lower()) is True),
-                computed=tuple(
-                    one.name for one in described if made.get(one.name.lower()) is False
-                ),
-                estimated_rows=None if is_view else estimates.get(folded),
-            ),
-        )
+    Raises:
+        TableNotFoundError: One of them does not exist; the message has names that are close.
+    """
+    present = _tables(connection)
+    for name in tables:
+        if name not in present:
+            raise table_not_found(name, list(present), settings.database)
+    return {name: present[name] for name in tables}
 
 
-def _about(query: sa.TextClause, tables: Iterable[TableName]) -> sa.TextClause:
-    """A query with its names bound. Pairs are not bound, so it may answer for more than was asked."""
-    names = list(tables)
-    return query.bindparams(
-        schemas=sorted({table.schema for table in names}),
-        tables=sorted({table.name for table in names}),
-    )
-
-
-def _if_known(
-    connection: Any, settings: SqlServerSettings, query: sa.TextClause, what: str
-) -> list[tuple[Any, ...]]:
-    """Rows of a `sys` view; none, and a line in the log, where the server has no such view."""
-    try:
-        with driver_errors(driver(), settings, f"reading {what}"):
-            return rows(connection, query)
-    except TranshipError as error:
-        if error.transient:
-            raise
-        _log.info("%s does not tell %s: %s", settings.address, what, error)
-        return []
-
-
-def _spelled(folded: Sequence[str], columns: Sequence[Column]) -> tuple[str, ...]:
-    """A key's columns as the table spells them; no key where one of them is not told."""
-    spelling = {column.name.lower(): column.name for column in columns}
-    named = tuple(spelling[name] for name in folded if name in spelling)
-    return named if len(named) == len(folded) else ()
-
-
-def _fold(schema: str, name: str) -> tuple[str, str]:
-    return schema.lower(), name.lower()
+def _parts(tables: Sequence[TableName]) -> Iterator[Sequence[TableName]]:
+    """The tables, so many at a time as a statement can be asked about."""
+    for start in range(0, len(tables), _TABLES_PER_QUERY):
+        yield tables[start : start + _TABLES_PER_QUERY]

@@ -4,13 +4,14 @@ import importlib
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from tranship.errors import UnreachableError
 from tranship.sqlserver.driver_errors import driver_errors, missing_libraries
 from tranship.sqlserver.settings import SqlServerSettings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 def driver() -> Any:
@@ -123,12 +124,15 @@ def _quoted(value: str) -> str:
     return "{" + value.replace("}", "}}") + "}"
 
 
-def engine(settings: SqlServerSettings) -> sa.Engine:
+def engine(settings: SqlServerSettings) -> "sa.Engine":
     """A SQLAlchemy engine without a pool, for reflection and for statements of your own.
 
     Example:
+        >>> import sqlalchemy as sa
         >>> sa.inspect(engine(settings)).get_table_names(schema="dbo")  # doctest: +SKIP
     """
+    import sqlalchemy as sa
+
     driver()
     return sa.create_engine(
         settings.url(),

@@ -1,10 +1,12 @@
 """Exact answers about a table that the server works out by reading it: its row count, its fingerprint."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from tranship.comparisons import sql_column
 from tranship.reads import ReadRequest
-from tranship.sqlserver.catalogue import describe
+from tranship.sqlserver.catalogue import describe_over
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
@@ -26,11 +28,12 @@ def row_count(settings: SqlServerSettings, request: ReadRequest) -> int:
         >>> row_count(settings, ReadRequest(TableName("dbo", "DimProduct")))  # doctest: +SKIP
         606
     """
-    predicate = row_predicate(request, describe(settings, request.table), ReadOptions())
-    statement = sa.select(_ROWS).select_from(sql_table(request.table))
-    if predicate is not None:
-        statement = statement.where(predicate)
     with connect(settings, doing=f"counting {request.table}") as connection:
+        source = describe_over(connection, settings, [request.table])[request.table]
+        predicate = row_predicate(request, source, ReadOptions())
+        statement = sa.select(_ROWS).select_from(sql_table(request.table))
+        if predicate is not None:
+            statement = statement.where(predicate)
         return int(rows(connection, statement)[0][0])
 
 
@@ -48,10 +51,17 @@ def fingerprint(
     Raises:
         TableNotFoundError: There is no such table.
     """
-    described = schema if schema is not None else describe(settings, table)
+    with connect(settings, doing=f"fingerprinting {table}") as connection:
+        described = schema or describe_over(connection, settings, [table])[table]
+        count, value = rows(connection, _fingerprint_query(table, described))[0]
+    shown = value.hex() if isinstance(value, bytes | bytearray) else value
+    return f"{count}:{shown}"
+
+
+def _fingerprint_query(table: TableName, schema: TableSchema) -> sa.Select[*tuple[Any, ...]]:
     versions = [
         sql_column(column.name)
-        for column in described.columns
+        for column in schema.columns
         if column.source_type is not None and column.source_type.name == "rowversion"
     ]
     mark = (
@@ -59,8 +69,4 @@ def fingerprint(
         if versions
         else sa.func.checksum_agg(sa.func.binary_checksum(sa.literal_column("*")))
     )
-    statement = sa.select(_ROWS, mark).select_from(sql_table(table))
-    with connect(settings, doing=f"fingerprinting {table}") as connection:
-        count, value = rows(connection, statement)[0]
-    shown = value.hex() if isinstance(value, bytes | bytearray) else value
-    return f"{count}:{shown}"
+    return sa.select(_ROWS, mark).select_from(sql_table(table))

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING
 
 from tranship.errors import ConfigurationError
 from tranship.frames import ROWS_PER_BATCH
 from tranship.sqlserver.nul import OnNul
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 MAX_PARTS = 16
 
@@ -33,11 +35,12 @@ class ReadOptions:
         ConfigurationError: The options contradict each other.
 
     Example:
+        >>> import sqlalchemy as sa
         >>> ReadOptions(where=sa.column("Size") > 10, exclude=("Photo",)).parts
         1
     """
 
-    where: sa.ColumnElement[bool] | str | None = None
+    where: "sa.ColumnElement[bool] | str | None" = None
     order_by: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     cast: Mapping[str, str] = field(default_factory=dict)

@@ -21,7 +21,6 @@ from tranship.sqlserver.conform import conformer
 from tranship.sqlserver.connection import cancel, connect
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
 from tranship.sqlserver.options import ReadOptions
-from tranship.sqlserver.parts import part_column, part_predicates
 from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.read_ahead import read_ahead
 from tranship.sqlserver.settings import SqlServerSettings
@@ -55,7 +54,7 @@ def read(
         settings: Where the table is.
         request: The table, its columns and the slice of its rows.
         options: Everything else; see `ReadOptions`.
-        schema: The table's schema where the caller has described it, which saves six queries.
+        schema: The table's schema where the caller has described it, which saves asking.
         log: Where it is said that a read may not see one moment; by default this module's logger.
 
     Returns:
@@ -78,9 +77,17 @@ def read(
     chosen = options or ReadOptions()
     source = schema if schema is not None else describe(settings, request.table)
     query = build_query(request, source, chosen)
-    column = part_column(query, chosen.part_column) if chosen.parts > 1 else None
-    opened = partial(_open, settings, query, chosen, column, log or _log)
+    opened = partial(_open, settings, query, chosen, _split_by(query, chosen), log or _log)
     return Batches(query.schema.to_arrow(), opened)
+
+
+def _split_by(query: Query, options: ReadOptions) -> str | None:
+    """The column whose ranges are the parts of a read; `None` for a read in one part."""
+    if options.parts == 1:
+        return None
+    from tranship.sqlserver.parts import part_column
+
+    return part_column(query, options.part_column)
 
 
 def _open(
@@ -92,6 +99,8 @@ def _open(
 ) -> Iterator[pa.RecordBatch]:
     predicates: list[Predicate | None] = [None]
     if column is not None:
+        from tranship.sqlserver.parts import part_predicates
+
         with connect(settings, doing=f"splitting {query.table}") as connection:
             predicates = part_predicates(connection, query, column, options.parts)
     parts = [_Part(settings, query, predicate, options) for predicate in predicates]

@@ -1,13 +1,15 @@
 """Where a SQL Server is and how to log in to it: one immutable value that never shows its password."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
-
-import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError
+from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import parse_qsl, unquote
 
 from tranship.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 Encrypt = Literal["yes", "no", "strict"]
 ApplicationIntent = Literal["ReadWrite", "ReadOnly"]
@@ -17,6 +19,16 @@ _OWN_KEYWORDS = {
     "server", "address", "addr", "database", "uid", "pwd", "encrypt", "trustservercertificate",
     "trust_server_certificate", "applicationintent", "driver", "app",
 }  # fmt: skip
+
+# The rules of SQLAlchemy's URLs, not those of the web's: a password may hold #, ? and / as they are.
+_URL = re.compile(
+    r"[\w+]+://"
+    r"(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:\[(?P<bracketed>[^/?]+)\]|(?P<plain>[^/:?]+))?"
+    r"(?::(?P<port>[^/?]*))?"
+    r"(?:/(?P<database>[^?]*))?"
+    r"(?:\?(?P<query>.*))?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,34 +97,34 @@ class SqlServerSettings:
             )
 
     @classmethod
-    def from_url(cls, url: str | sa.URL) -> Self:
+    def from_url(cls, url: "str | sa.URL") -> Self:
         """Read a SQLAlchemy URL: `mssql+mssqlpython://user:password@host:port/database?Encrypt=no`.
 
         Raises:
             ConfigurationError: The text is no URL, or a part is missing.
         """
-        try:
-            parsed = sa.make_url(url)
-        except (ArgumentError, ValueError):
-            # Not chained and not shown: what failed to parse may hold the password.
+        text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
+        parts = _URL.match(text)
+        port = (parts["port"] if parts else None) or str(DEFAULT_PORT)
+        if parts is None or not port.isdecimal():
+            # Not shown: what cannot be read may hold the password.
             raise ConfigurationError(
                 "The SQL Server's URL cannot be read.",
                 "Write mssql+mssqlpython://user:password@host:port/database and percent-encode "
                 "special characters of the password.",
-            ) from None
-        query = {
-            key.lower(): (key, value if isinstance(value, str) else value[-1])
-            for key, value in parsed.query.items()
-        }
+            )
+        # Of a keyword that comes twice in the same case, the last value counts.
+        spelled = dict(parse_qsl(parts["query"] or ""))
+        query = {key.lower(): (key, value) for key, value in spelled.items()}
         _, encrypt = query.pop("encrypt", ("", "yes"))
         _, trust = query.pop("trustservercertificate", ("", "no"))
         _, intent = query.pop("applicationintent", ("", "ReadWrite"))
         return cls(
-            host=parsed.host or "",
-            port=parsed.port or DEFAULT_PORT,
-            database=parsed.database or "",
-            user=parsed.username or "",
-            password=parsed.password or "",
+            host=parts["plain"] or parts["bracketed"] or "",
+            port=int(port),
+            database=unquote(parts["database"] or ""),
+            user=unquote(parts["user"] or ""),
+            password=unquote(parts["password"] or ""),
             encrypt=encrypt_of(encrypt),
             trust_server_certificate=trust.lower() in {"yes", "true", "1"},
             application_intent=intent_of(intent),
@@ -133,8 +145,10 @@ class SqlServerSettings:
             **self.driver_keywords,
         }
 
-    def url(self) -> sa.URL:
+    def url(self) -> "sa.URL":
         """The SQLAlchemy URL; it hides its password when printed."""
+        import sqlalchemy as sa
+
         return sa.URL.create(
             "mssql+mssqlpython",
             username=self.user,

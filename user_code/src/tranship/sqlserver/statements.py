@@ -1,19 +1,22 @@
-"""SQLAlchemy Core statements, compiled for SQL Server and run on a bare driver connection.
+"""Statements run on a bare driver connection: SQL text, or SQLAlchemy Core compiled for SQL Server.
 
 The driver's own cursor is what gives Arrow batches, so statements do not go through an engine.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import sqlalchemy as sa
-from sqlalchemy.dialects.mssql.mssqlpython import MSDialect_mssqlpython
-from sqlalchemy.sql.elements import quoted_name
+from typing import TYPE_CHECKING, Any
 
 from tranship.errors import ConfigurationError
 from tranship.tables import TableName
 
-Statement = sa.Select[*tuple[Any, ...]] | sa.TextClause
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    Statement = sa.Select[*tuple[Any, ...]] | sa.TextClause
+else:
+    # SQLAlchemy takes longer to import than a small table to read, so only those who need it do.
+    Statement = Any
 
 MAX_BOUND_VALUES = 2100
 """https://learn.microsoft.com/sql/sql-server/maximum-capacity-specifications-for-sql-server"""
@@ -34,9 +37,12 @@ def compile_statement(statement: Statement) -> CompiledStatement:
         ConfigurationError: It binds more values than SQL Server takes.
 
     Example:
+        >>> import sqlalchemy as sa
         >>> compile_statement(sa.select(sa.column("a b")).where(sa.column("c") > 1)).sql
         'SELECT [a b] \nWHERE c > ?'
     """
+    from sqlalchemy.dialects.mssql.mssqlpython import MSDialect_mssqlpython
+
     dialect = MSDialect_mssqlpython(paramstyle="qmark")
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
     parameters = compiled.construct_params()
@@ -71,8 +77,45 @@ def rows(connection: Any, statement: Statement | CompiledStatement) -> list[tupl
         cursor.close()
 
 
-def sql_table(table: TableName) -> sa.TableClause:
+def several(
+    connection: Any, statements: Sequence[CompiledStatement]
+) -> list[list[tuple[Any, ...]]]:
+    """The rows of several small results, asked for in one round trip.
+
+    The server refuses all of them where it refuses one.
+    """
+    together = CompiledStatement(
+        ";\n".join(statement.sql for statement in statements),
+        tuple(value for statement in statements for value in statement.values),
+    )
+    cursor = connection.cursor()
+    try:
+        run(cursor, together)
+        found = [[tuple(row) for row in cursor.fetchall()]]
+        while cursor.nextset():
+            found.append([tuple(row) for row in cursor.fetchall()])
+        return found
+    finally:
+        cursor.close()
+
+
+def quoted(name: str) -> str:
+    """A name in brackets, in which only the closing bracket needs doubling.
+
+    https://learn.microsoft.com/sql/t-sql/functions/quotename-transact-sql
+
+    Example:
+        >>> quoted("Order]s [%]")
+        '[Order]]s [%]]]'
+    """
+    return "[" + name.replace("]", "]]") + "]"
+
+
+def sql_table(table: TableName) -> "sa.TableClause":
     """A table whose names are always quoted."""
+    import sqlalchemy as sa
+    from sqlalchemy.sql.elements import quoted_name
+
     return sa.table(
         quoted_name(table.name, quote=True),
         schema=quoted_name(table.schema, quote=True),
