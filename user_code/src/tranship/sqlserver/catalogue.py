@@ -14,6 +14,7 @@ from typing import Any
 from tranship.errors import TableNotFoundError
 from tranship.sqlserver import catalogue_queries as queries
 from tranship.sqlserver.connection import connect
+from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.inspection import (
     COMMENTS,
     ESTIMATED_ROWS,
@@ -123,10 +124,17 @@ def _matching(present: Sequence[TableName], pattern: str) -> list[TableName]:
     return [table for table in present if fnmatch.fnmatchcase(str(table).lower(), full.lower())]
 
 
-def describe(settings: SqlServerSettings, table: TableName) -> TableSchema:
+def describe(
+    settings: SqlServerSettings, table: TableName, *, handover: Handover | None = None
+) -> TableSchema:
     """A table's columns, primary key and comments: all that reading it takes, in one round trip.
 
     A column that cannot be moved has the Arrow type `null`, and its `source_type` says why.
+
+    Args:
+        settings: Where the table is.
+        table: Its name, as the server spells it.
+        handover: Where the connection is taken from and left to who reads the table next.
 
     Raises:
         TableNotFoundError: There is no such table; the message has names that are close.
@@ -136,7 +144,9 @@ def describe(settings: SqlServerSettings, table: TableName) -> TableSchema:
         >>> describe(settings, TableName("dbo", "DimProduct")).primary_key  # doctest: +SKIP
         ('ProductKey',)
     """
-    with connect(settings, doing="reading the catalogue") as connection:
+    with connect(
+        settings, doing="reading the catalogue", taking=handover, leaving=handover
+    ) as connection:
         return describe_over(connection, settings, [table])[table]
 
 
@@ -174,13 +184,22 @@ def describe_over(
     return {name: schema or TableSchema(()) for name, schema in found.items()}
 
 
-def row_count_estimate(settings: SqlServerSettings, table: TableName) -> int | None:
+def row_count_estimate(
+    settings: SqlServerSettings, table: TableName, *, handover: Handover | None = None
+) -> int | None:
     """Rows by the server's own books, without counting; `None` for a view, or where it keeps none.
+
+    Args:
+        settings: Where the table is.
+        table: Its name, as the server spells it.
+        handover: Where the connection is taken from and left to who reads the table next.
 
     Raises:
         TableNotFoundError: There is no such table.
     """
-    with connect(settings, doing="reading the catalogue") as connection:
+    with connect(
+        settings, doing="reading the catalogue", taking=handover, leaving=handover
+    ) as connection:
         is_view = _is_view(connection, settings, [table])[table]
         query = queries.about(queries.ESTIMATED_ROWS, [table])
         counted = estimates(if_known(connection, settings, query, ESTIMATED_ROWS))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tranship.errors import UnreachableError
 from tranship.sqlserver.driver_errors import driver_errors, missing_libraries
+from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.settings import SqlServerSettings
 
 if TYPE_CHECKING:
@@ -27,7 +28,13 @@ def driver() -> Any:
 
 
 @contextmanager
-def connect(settings: SqlServerSettings, *, doing: str = "running a statement") -> Iterator[Any]:
+def connect(
+    settings: SqlServerSettings,
+    *,
+    doing: str = "running a statement",
+    taking: Handover | None = None,
+    leaving: Handover | None = None,
+) -> Iterator[Any]:
     """A connection that is closed when the block ends; what the driver raises in it is translated.
 
     Every statement is its own transaction (autocommit), which is what a reader needs: a single
@@ -36,6 +43,8 @@ def connect(settings: SqlServerSettings, *, doing: str = "running a statement") 
     Args:
         settings: Where to connect.
         doing: What the block does, for error messages: "reading dbo.DimProduct".
+        taking: Where a connection may have been left to be used instead of a new one.
+        leaving: Where to leave the connection instead of closing it, unless the block fails.
 
     Yields:
         An `mssql_python.Connection`.
@@ -52,11 +61,18 @@ def connect(settings: SqlServerSettings, *, doing: str = "running a statement") 
     """
     module = driver()
     with driver_errors(module, settings, doing, driver_calls_only=False):
-        connection = open_connection(settings)
+        connection = taking.take() if taking is not None else None
+        if connection is None:
+            connection = open_connection(settings)
         try:
             yield connection
-        finally:
+        except BaseException:
             connection.close()
+            raise
+        if leaving is None:
+            connection.close()
+        else:
+            leaving.leave(connection)
 
 
 def open_connection(settings: SqlServerSettings) -> Any:

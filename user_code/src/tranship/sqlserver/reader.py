@@ -20,6 +20,7 @@ from tranship.sqlserver.catalogue import describe
 from tranship.sqlserver.conform import conformer
 from tranship.sqlserver.connection import cancel, connect
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
+from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.read_ahead import read_ahead
@@ -43,11 +44,12 @@ def read(
     *,
     schema: TableSchema | None = None,
     log: logging.Logger | None = None,
+    handover: Handover | None = None,
 ) -> Batches:
     """The rows of a table, as batches that can be opened again and again.
 
-    The table is described at once; each `open()` makes its own connections and queries. One query
-    sees one moment where the database has snapshot isolation or read committed snapshot, and with
+    The table is described at once. The connection for that is kept for five seconds, in which the first
+    `open()` goes on with it; every other one makes its own connections and queries. One query sees one moment where the database has snapshot isolation or read committed snapshot, and with
     `parts` each part sees its own, a few milliseconds apart; the log says which it was.
 
     Args:
@@ -56,6 +58,7 @@ def read(
         options: Everything else; see `ReadOptions`.
         schema: The table's schema where the caller has described it, which saves asking.
         log: Where it is said that a read may not see one moment; by default this module's logger.
+        handover: Where the caller has left a connection for the first `open()`.
 
     Returns:
         Batches whose fields carry the source types. An empty result has a schema and no batches.
@@ -75,9 +78,10 @@ def read(
         ...     print(batch.num_rows)
     """
     chosen = options or ReadOptions()
-    source = schema if schema is not None else describe(settings, request.table)
+    left = handover or Handover()
+    source = schema if schema is not None else describe(settings, request.table, handover=left)
     query = build_query(request, source, chosen)
-    opened = partial(_open, settings, query, chosen, _split_by(query, chosen), log or _log)
+    opened = partial(_open, settings, query, chosen, _split_by(query, chosen), log or _log, left)
     return Batches(query.schema.to_arrow(), opened)
 
 
@@ -96,14 +100,17 @@ def _open(
     options: ReadOptions,
     column: str | None,
     log: logging.Logger,
+    left: Handover,
 ) -> Iterator[pa.RecordBatch]:
     predicates: list[Predicate | None] = [None]
     if column is not None:
         from tranship.sqlserver.parts import part_predicates
 
-        with connect(settings, doing=f"splitting {query.table}") as connection:
+        with connect(
+            settings, doing=f"splitting {query.table}", taking=left, leaving=left
+        ) as connection:
             predicates = part_predicates(connection, query, column, options.parts)
-    parts = [_Part(settings, query, predicate, options) for predicate in predicates]
+    parts = [_Part(settings, query, predicate, options, left) for predicate in predicates]
     said = False
     for batch in read_ahead(parts, max_bytes=options.queue_bytes):
         if not said:
@@ -127,6 +134,7 @@ class _Part:
     query: Query
     predicate: Predicate | None
     options: ReadOptions
+    left: Handover
     consistency: Consistency | None = None
     _cursor: Any = None
     _cancelled: bool = False
@@ -135,7 +143,9 @@ class _Part:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The part's batches, of the declared schema."""
-        with connect(self.settings, doing=f"reading {self.query.table}") as connection:
+        with connect(
+            self.settings, doing=f"reading {self.query.table}", taking=self.left
+        ) as connection:
             self.consistency = begin_consistent_read(connection)
             cursor = connection.cursor()
             with self._lock:

@@ -1,0 +1,72 @@
+"""A connection that one step leaves to the next: a small table costs one login, not two.
+
+A login takes TLS and several round trips, and a session's first look at the catalogue fills its caches.
+"""
+
+import threading
+from contextlib import suppress
+from typing import Any
+
+LEFT_SECONDS = 5.0
+
+
+class Handover:
+    """Holds at most one open connection, and for a few seconds only.
+
+    Nobody is asked to give it back: what is not taken in time is closed, so that a read which is never
+    opened keeps no session on the server. It may be used from several threads.
+
+    Args:
+        seconds: How long a connection that was left stays open.
+    """
+
+    def __init__(self, seconds: float = LEFT_SECONDS) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._left: tuple[Any, threading.Timer] | None = None
+
+    def __reduce__(self) -> tuple[type["Handover"], tuple[float]]:
+        """A copy for another process; the connection stays."""
+        return type(self), (self._seconds,)
+
+    def leave(self, connection: Any) -> None:
+        """Leave an open connection in which nothing is under way; one that was left before is closed."""
+        timer = threading.Timer(self._seconds, self._expire, (connection,))
+        timer.daemon = True
+        with self._lock:
+            before, self._left = self._left, (connection, timer)
+        timer.start()
+        _close(before)
+
+    def take(self) -> Any | None:
+        """The connection that was left, which the caller closes; `None` where there is none."""
+        with self._lock:
+            left, self._left = self._left, None
+        if left is None:
+            return None
+        connection, timer = left
+        timer.cancel()
+        return connection
+
+    def close(self) -> None:
+        """Close what was left."""
+        with self._lock:
+            left, self._left = self._left, None
+        _close(left)
+
+    def _expire(self, connection: Any) -> None:
+        with self._lock:
+            left = self._left
+            if left is None or left[0] is not connection:
+                return
+            self._left = None
+        _close(left)
+
+
+def _close(left: tuple[Any, threading.Timer] | None) -> None:
+    if left is not None:
+        connection, timer = left
+        timer.cancel()
+        # It has nothing under way, so there is nothing to lose where the server has ended it.
+        with suppress(Exception):
+            connection.close()
