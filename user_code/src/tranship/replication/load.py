@@ -296,7 +296,7 @@ class _Load:
 
     def _chunk_column(self) -> ChunkColumn | None:
         """What to cut a first load by; `None` where it is small enough for one transaction."""
-        estimate = max(self.source.table.estimated_rows or 0, 0)
+        estimate = max(self.source.estimated_rows() or 0, 0)
         if 0 < estimate <= self.plan.chunk_rows:
             return None
         found = chunk_column(self.source, self.changes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,10 +15,11 @@ from tranship.replication.cursors import Cursor, Kind, Value
 from tranship.replication.plan import TablePlan
 from tranship.slices import Slice, WholeTable
 from tranship.sqlserver import reader
-from tranship.sqlserver.catalogue import SourceTable, inspect_table
+from tranship.sqlserver.catalogue import SourceTable, describe, row_count_estimate
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
+from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
@@ -49,12 +50,14 @@ class Source:
     Args:
         settings: The server.
         plan: The table's plan.
-        table: What the catalogue says of the table.
+        table: The table's name and schema.
+        handover: Passes the connection from one question to the next, and to the reading of rows.
     """
 
     settings: SqlServerSettings
     plan: TablePlan
     table: SourceTable
+    handover: Handover = field(default_factory=Handover, repr=False, compare=False)
 
     @classmethod
     def open(cls, settings: SqlServerSettings, plan: TablePlan) -> "Source":
@@ -64,7 +67,9 @@ class Source:
             TableNotFoundError: There is no such table.
             ConnectionFailedError: The server cannot be reached, or refuses the login.
         """
-        return cls(settings, plan, inspect_table(settings, plan.source))
+        handover = Handover()
+        schema = describe(settings, plan.source, handover=handover)
+        return cls(settings, plan, SourceTable(plan.source, schema), handover)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -81,7 +86,12 @@ class Source:
             self._options(columns),
             schema=self.table.schema,
             log=log,
+            handover=self.handover,
         )
+
+    def estimated_rows(self) -> int | None:
+        """Rows by the server's own books; `None` for a view, or where it keeps none."""
+        return row_count_estimate(self.settings, self.plan.source, handover=self.handover)
 
     def highest(self, cursor: Cursor) -> "Reached":
         """The highest cursor value that may be loaded now.
@@ -120,7 +130,8 @@ class Source:
         self, part: Slice, expressions: Sequence[sa.ColumnElement[Any]]
     ) -> tuple[Any, ...]:
         """One row of aggregates over a part of the table, at one moment where the server can."""
-        with self._connection() as connection:
+        # Not left to the next question, which need not see the same moment.
+        with self._connection(leaving=None) as connection:
             begin_consistent_read(connection)
             return rows(connection, self._rows_of(part, *expressions))[0]
 
@@ -159,10 +170,15 @@ class Source:
         )
 
     def _ask(self, statement: Any) -> list[tuple[Any, ...]]:
-        with self._connection() as connection:
+        with self._connection(leaving=self.handover) as connection:
             return rows(connection, statement)
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        with connect(self.settings, doing=f"asking about {self.plan.source}") as connection:
+    def _connection(self, leaving: Handover | None) -> Iterator[Any]:
+        with connect(
+            self.settings,
+            doing=f"asking about {self.plan.source}",
+            taking=self.handover,
+            leaving=leaving,
+        ) as connection:
             yield connection
