@@ -19,6 +19,7 @@ from dagster_postgres.utils import (
     create_pg_engine,
     get_token_provider_from_config,
     pg_url_from_config,
+    retry_pg_connection_fn,
 )
 from typing_extensions import override
 
@@ -26,6 +27,8 @@ from typing_extensions import override
 _KEPT = 5
 #: Opened beyond those while they are needed.
 _MORE = 25
+#: What the three storages look for when they are made; each would ask in a connection of its own.
+_MAIN_TABLES = ("runs", "instance_info", "event_logs", "jobs")
 #: Firewalls forget connections that are idle for longer.
 _MAX_AGE_SECONDS = 300
 
@@ -77,7 +80,8 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         )
         options = {
             "postgres_url": postgres_url,
-            "should_autocreate_tables": should_autocreate_tables,
+            "should_autocreate_tables": should_autocreate_tables
+            and not retry_pg_connection_fn(lambda: _has_tables(engine)),
             "token_provider": token_provider,
         }
         self._run_storage = _RunStorage(engine, **options)
@@ -97,34 +101,36 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         )
 
 
-class _RunStorage(PostgresRunStorage):
+class _Pooled:
+    """A storage of Dagster's on an engine that is given to it."""
+
     def __init__(self, engine: sqlalchemy.Engine, **options: Any):
         super().__init__(**options)
         self._engine = engine
 
-    @override
     def dispose(self) -> None:
-        super().dispose()
+        """Close the kept connections too."""
+        super().dispose()  # pyright: ignore[reportAttributeAccessIssue]
         self._engine.dispose()
 
 
-class _EventLogStorage(PostgresEventLogStorage):
-    def __init__(self, engine: sqlalchemy.Engine, **options: Any):
-        super().__init__(**options)
-        self._engine = engine
-
-    @override
-    def dispose(self) -> None:
-        super().dispose()
-        self._engine.dispose()
+class _RunStorage(_Pooled, PostgresRunStorage):
+    pass
 
 
-class _ScheduleStorage(PostgresScheduleStorage):
-    def __init__(self, engine: sqlalchemy.Engine, **options: Any):
-        super().__init__(**options)
-        self._engine = engine
+class _EventLogStorage(_Pooled, PostgresEventLogStorage):
+    pass
 
-    @override
-    def dispose(self) -> None:
-        super().dispose()
-        self._engine.dispose()
+
+class _ScheduleStorage(_Pooled, PostgresScheduleStorage):
+    pass
+
+
+def _has_tables(engine: sqlalchemy.Engine) -> bool:
+    """Whether every storage's main tables are there."""
+    there = sqlalchemy.text(
+        "select count(*) = 0 from unnest(cast(:tables as text[])) as wanted"
+        " where to_regclass(quote_ident(wanted)) is null"
+    )
+    with engine.connect() as connection:
+        return bool(connection.execute(there, {"tables": list(_MAIN_TABLES)}).scalar())
