@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tranship.errors import ConfigurationError
 from tranship.tables import TableSchema, is_text
@@ -59,6 +58,8 @@ def _operand(value: Any) -> Any:
 
 def mask_between(array: pa.Array, low: Any, high: Any) -> Any:
     """Which values lie in `low <= value < high`; nulls never do."""
+    import pyarrow.compute as pc  # takes as long to import as the rest of pyarrow
+
     type_ = array.type
     if pa.types.is_timestamp(type_) and type_.unit in {"s", "ms"}:
         type_ = pa.timestamp("us", type_.tz)  # a coarser bound would take in earlier rows

@@ -1,7 +1,8 @@
 """Which rows of a table are read or replaced: all, a partition, several, or a key range.
 
 A slice is rendered as a SQLAlchemy expression, so every dialect quotes its identifiers and binds its
-values itself, and as a mask over a record batch, so a writer can tell rows that do not belong.
+values itself, and as a mask over a record batch, so a writer can tell rows that do not belong. Both
+libraries are imported where they are used: whoever describes a slice may need neither.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,6 @@ from functools import reduce
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from typing_extensions import override
 
 from tranship.comparisons import (
@@ -138,6 +138,8 @@ class Values(Slice):
 
     @override
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        import pyarrow.compute as pc
+
         array = column_array(batch, self.column)
         wanted = pa.array(self._typed(array.type), type=array.type)
         return pc.is_in(array, value_set=wanted, skip_nulls=True)
@@ -241,6 +243,8 @@ class Interval(Slice):
 
     @override
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        import pyarrow.compute as pc
+
         array = column_array(batch, self.column)
         low, high = (
             None if value is None else pa.scalar(typed_value(value, self.column, array.type))
@@ -388,6 +392,8 @@ class AllOf(Slice):
 
     @override
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        import pyarrow.compute as pc
+
         parts = [part for one in self.slices if (part := one.mask(batch)) is not None]
         return reduce(pc.and_, parts) if parts else None
 
@@ -420,6 +426,8 @@ class AnyOf(Slice):
 
     @override
     def mask(self, batch: pa.RecordBatch) -> pa.BooleanArray | None:
+        import pyarrow.compute as pc
+
         parts = [one.mask(batch) for one in self.slices]
         present = [part for part in parts if part is not None]
         return reduce(pc.or_, present) if len(present) == len(parts) else None

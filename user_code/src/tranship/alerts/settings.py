@@ -1,12 +1,17 @@
-"""Which channels there are, as the environment says. The names are those of `.env.example` and `docs/alerts.md`."""
+"""Which channels there are, as the environment says. The names are those of `.env.example` and `docs/alerts.md`.
+
+What sends is imported when channels are made, for every run loads these settings and sends nothing.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tranship.alerts.channels import Channel
-from tranship.alerts.mail import EmailChannel
-from tranship.alerts.webhooks import SlackChannel, TeamsChannel
 from tranship.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tranship.alerts.mail import EmailChannel
 
 HOW_TO_CONFIGURE = (
     "No alerts are sent: no channel is configured. Set TRANSHIP_ALERT_SLACK_WEBHOOK,"
@@ -61,6 +66,8 @@ class AlertSettings:
         Raises:
             ConfigurationError: A variable is missing or wrong; says which.
         """
+        from tranship.alerts.webhooks import SlackChannel, TeamsChannel
+
         channels: list[Channel] = []
         if _SLACK in self.variables:
             channels.append(SlackChannel(self.variables[_SLACK]))
@@ -70,7 +77,9 @@ class AlertSettings:
             channels.append(self._email())
         return channels
 
-    def _email(self) -> EmailChannel:
+    def _email(self) -> "EmailChannel":
+        from tranship.alerts.mail import EmailChannel
+
         smtp = {
             name.removeprefix(_SMTP): value
             for name, value in self.variables.items()

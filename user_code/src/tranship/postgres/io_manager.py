@@ -9,7 +9,6 @@ from typing_extensions import override
 
 from tranship.frames import Batches
 from tranship.io_manager import TableIOManager
-from tranship.postgres import reader, writer
 from tranship.postgres.resource import PostgresResource
 from tranship.reads import ReadRequest
 from tranship.writes import WriteRequest, WriteResult
@@ -37,11 +36,13 @@ class PostgresIOManager(TableIOManager):
 
     @override
     def write(self, request: WriteRequest, batches: Batches, log: logging.Logger) -> WriteResult:
-        return writer.write(self.postgres.settings(), request, batches, log=log)
+        return self.postgres.write(request, batches, log=log)
 
     @override
     def read(self, request: ReadRequest, log: logging.Logger) -> Batches:
-        return reader.read(self.postgres.settings(), request)
+        from tranship.postgres.reader import read
+
+        return read(self.postgres.settings(), request)
 
 
 class PostgresPandasIOManager(PostgresIOManager):

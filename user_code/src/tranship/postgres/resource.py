@@ -1,9 +1,12 @@
-"""Postgres as a Dagster resource: configuration at the top, plain functions underneath."""
+"""Postgres as a Dagster resource: configuration at the top, plain functions underneath.
+
+Reader and writer are imported by what calls them: every run makes the resources before its first step.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import psycopg2.extensions
@@ -12,14 +15,15 @@ from pydantic import Field
 
 from tranship.errors import TableNotFoundError
 from tranship.frames import Batches
-from tranship.postgres import reader, writer
 from tranship.postgres.connection import connect
-from tranship.postgres.copying import Progress
 from tranship.postgres.settings import PostgresSettings
 from tranship.reads import ReadRequest
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName
 from tranship.writes import WriteRequest, WriteResult
+
+if TYPE_CHECKING:
+    from tranship.postgres.copying import Progress
 
 
 class PostgresResource(dg.ConfigurableResource[Any]):
@@ -95,10 +99,12 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         batches: Batches,
         *,
         log: logging.Logger | None = None,
-        progress: Progress | None = None,
+        progress: "Progress | None" = None,
     ) -> WriteResult:
         """Write rows in one transaction; see `tranship.postgres.writer.write`."""
-        return writer.write(self.settings(), request, batches, log=log, progress=progress)
+        from tranship.postgres.writer import write
+
+        return write(self.settings(), request, batches, log=log, progress=progress)
 
     def read(
         self,
@@ -108,8 +114,10 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         columns: Sequence[str] | None = None,
     ) -> Batches:
         """The rows of a table as batches; see `tranship.postgres.reader.read`."""
+        from tranship.postgres.reader import read
+
         names = None if columns is None else tuple(columns)
-        return reader.read(self.settings(), ReadRequest(table, slice or WholeTable(), names))
+        return read(self.settings(), ReadRequest(table, slice or WholeTable(), names))
 
     def row_count(self, table: TableName) -> int:
         """How many rows a table has now.

@@ -1,4 +1,7 @@
-"""Redshift as a Dagster IO manager: what assets return becomes tables, and tables become inputs."""
+"""Redshift as a Dagster IO manager: what assets return becomes tables, and tables become inputs.
+
+Reader and writer are imported by what calls them: every run makes the IO managers before its first step.
+"""
 
 import logging
 from dataclasses import fields
@@ -14,8 +17,6 @@ from tranship.io_manager import TableIOManager
 from tranship.reads import ReadRequest
 from tranship.redshift.config import RedshiftConfig
 from tranship.redshift.ddl import TableLayout
-from tranship.redshift.reader import read
-from tranship.redshift.writer import RedshiftWriteRequest, write
 from tranship.writes import WriteRequest, WriteResult
 
 LAYOUT_METADATA = tuple(field.name for field in fields(TableLayout))
@@ -56,6 +57,8 @@ class RedshiftIOManager(RedshiftConfig, TableIOManager):
     @override
     def write_request(self, context: dg.OutputContext) -> WriteRequest:
         """What a context asks to be written, and how a new table is laid out."""
+        from tranship.redshift.writer import RedshiftWriteRequest
+
         request = super().write_request(context)
         try:
             layout = TableLayout.from_metadata(context.definition_metadata or {})
@@ -69,10 +72,14 @@ class RedshiftIOManager(RedshiftConfig, TableIOManager):
 
     @override
     def write(self, request: WriteRequest, batches: Batches, log: logging.Logger) -> WriteResult:
+        from tranship.redshift.writer import write
+
         return write(self.settings(), request, batches, log=log, credentials=self.credentials())
 
     @override
     def read(self, request: ReadRequest, log: logging.Logger) -> Batches:
+        from tranship.redshift.reader import read
+
         return read(self.settings(), request, log=log, credentials=self.credentials())
 
 

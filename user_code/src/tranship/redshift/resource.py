@@ -1,9 +1,12 @@
-"""Redshift as a Dagster resource: for assets that run SQL of their own, read, or write in steps."""
+"""Redshift as a Dagster resource: for assets that run SQL of their own, read, or write in steps.
+
+Reader and writer are imported by what calls them: every run makes the resources before its first step.
+"""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -12,10 +15,11 @@ from tranship.reads import ReadRequest
 from tranship.redshift.config import RedshiftConfig
 from tranship.redshift.connection import connected
 from tranship.redshift.faults import translated
-from tranship.redshift.reader import read
-from tranship.redshift.transaction import Extra
-from tranship.redshift.writer import Progress, write
 from tranship.writes import WriteRequest, WriteResult
+
+if TYPE_CHECKING:
+    from tranship.redshift.transaction import Extra
+    from tranship.redshift.writer import Progress
 
 
 class RedshiftResource(RedshiftConfig, dg.ConfigurableResource):
@@ -46,6 +50,8 @@ class RedshiftResource(RedshiftConfig, dg.ConfigurableResource):
 
     def read(self, request: ReadRequest, *, log: logging.Logger | None = None) -> Batches:
         """Read rows of a table: see `tranship.redshift.reader.read`."""
+        from tranship.redshift.reader import read
+
         return read(self.settings(), request, log=log, credentials=self.credentials())
 
     def write(
@@ -54,10 +60,12 @@ class RedshiftResource(RedshiftConfig, dg.ConfigurableResource):
         batches: Batches,
         *,
         log: logging.Logger | None = None,
-        progress: Progress | None = None,
-        extra: Extra | None = None,
+        progress: "Progress | None" = None,
+        extra: "Extra | None" = None,
     ) -> WriteResult:
         """Write rows to a table: see `tranship.redshift.writer.write`."""
+        from tranship.redshift.writer import write
+
         return write(
             self.settings(),
             request,

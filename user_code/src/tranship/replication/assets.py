@@ -1,10 +1,13 @@
-"""One asset per table: its load, its checks, and what the UI shows of both."""
+"""One asset per table: its load, its checks, and what the UI shows of both.
+
+What loads and checks is imported by the step that does it: every run makes all assets before its first step.
+"""
 
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -16,17 +19,18 @@ from tranship.postgres.resource import PostgresResource
 from tranship.replication.columns import column_changes
 from tranship.replication.config import CheckSettings, TableSettings
 from tranship.replication.durations import parse_duration
-from tranship.replication.load import LoadReport, LoadRequest, load
 from tranship.replication.masking import KEY_VARIABLE
 from tranship.replication.partitioning import partitions_definition, slices_of
 from tranship.replication.plan import TablePlan
-from tranship.replication.postgres_target import PostgresTarget
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
-from tranship.replication.verification import Finding, Verification
 from tranship.slices import Slice
 from tranship.sqlserver.resource import SqlServerResource
 from tranship.writes import WriteResult
+
+if TYPE_CHECKING:
+    from tranship.replication.load import LoadReport
+    from tranship.replication.source import Source
+    from tranship.replication.targets import Target
+    from tranship.replication.verification import Finding
 
 ROW_COUNT = "as_many_rows_as_the_source"
 COLUMNS = "columns_agree_with_the_source"
@@ -201,11 +205,13 @@ class _Step:
 
     table: ReplicatedTable
     context: dg.AssetExecutionContext
-    source: Source
-    target: Target
+    source: "Source"
+    target: "Target"
 
     @classmethod
     def of(cls, table: ReplicatedTable, context: dg.AssetExecutionContext) -> "_Step":
+        from tranship.replication.source import Source
+
         resource = getattr(context.resources, table.source_key)
         if not isinstance(resource, SqlServerResource):
             raise _wrong_resource(table.source_key, resource, "a SqlServerResource")
@@ -214,6 +220,8 @@ class _Step:
 
     def results(self, config: LoadConfig) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """Load what was selected, then check what was selected."""
+        from tranship.replication.load import LoadRequest, load
+
         if self.table.asset_key not in self.context.selected_asset_keys:
             yield from self._checked(None)
             return
@@ -253,7 +261,9 @@ class _Step:
             return None
         return slices_of(plan.partitions, definition, list(keys), plan.source)
 
-    def _checked(self, report: LoadReport | None) -> Iterator[dg.AssetCheckResult]:
+    def _checked(self, report: "LoadReport | None") -> Iterator[dg.AssetCheckResult]:
+        from tranship.replication.verification import Verification
+
         selected = {key.name for key in self.context.selected_asset_check_keys}
         if not selected:
             return
@@ -295,7 +305,7 @@ class _Step:
             return set()
         return self.context.instance.get_materialized_partitions(self.table.asset_key)
 
-    def _result(self, name: str, finding: Finding) -> dg.AssetCheckResult:
+    def _result(self, name: str, finding: "Finding") -> dg.AssetCheckResult:
         if not finding.passed:
             self.context.log.warning(f"{self.table.plan.target}, {name}: {finding.description}")
         return dg.AssetCheckResult(
@@ -310,7 +320,7 @@ class _Step:
         )
 
 
-def target_of(key: str, resource: Any) -> Target:
+def target_of(key: str, resource: Any) -> "Target":
     """The target that a resource stands for.
 
     Args:
@@ -321,6 +331,8 @@ def target_of(key: str, resource: Any) -> Target:
         ConfigurationError: It is neither.
     """
     if isinstance(resource, PostgresResource):
+        from tranship.replication.postgres_target import PostgresTarget
+
         return PostgresTarget(resource.settings())
     # Imported late: Redshift is an optional part of the library, and boto3 takes its time.
     if type(resource).__module__.startswith("tranship.redshift"):
@@ -339,7 +351,7 @@ def _wrong_resource(key: str, resource: Any, wanted: str) -> ConfigurationError:
     )
 
 
-def load_metadata(report: LoadReport, rows_in_copy: Any = None) -> dict[str, Any]:
+def load_metadata(report: "LoadReport", rows_in_copy: Any = None) -> dict[str, Any]:
     """What a load did, as Dagster metadata: numbers that are plotted over time, and what they are about."""
     told = {
         **write_metadata(_in_all(report.writes)),

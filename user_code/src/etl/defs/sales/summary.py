@@ -4,7 +4,6 @@ from decimal import Decimal
 
 import dagster as dg
 import polars as pl
-import pyarrow.compute as pc
 
 from etl.defs.sales.fact import STAGED_SALES
 from etl.retries import TRANSIENT_FAULTS
@@ -66,7 +65,7 @@ def reconciliation(
     with as_failures(), postgres.connect() as connection, connection.cursor() as cursor:
         cursor.execute(
             """
-            select count(*), sum("OrderQuantity")::bigint, sum("SalesAmount")
+            select count(*), coalesce(sum("OrderQuantity"), 0)::bigint, coalesce(sum("SalesAmount"), 0)
             from staging."FactInternetSales"
             """
         )
@@ -74,8 +73,8 @@ def reconciliation(
     lines, units, amount = 0, 0, Decimal(0)
     for batch in published:
         lines += batch.num_rows
-        units += pc.sum(batch["orderquantity"]).as_py() or 0
-        amount += pc.sum(batch["salesamount"]).as_py() or Decimal(0)
+        sums = pl.DataFrame(batch).select(pl.col("orderquantity", "salesamount").sum()).row(0)
+        units, amount = units + sums[0], amount + sums[1]
     summed = by_month.select(pl.col("order_lines", "units", "sales_amount").sum()).row(0)
     return pl.DataFrame(
         {
