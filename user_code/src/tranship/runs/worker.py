@@ -3,20 +3,25 @@
     python -m tranship.runs.worker --from /run/secrets/data -- dagster api execute_run ...
 
 Dagster runs in this very process: starting Python a second time, and collecting garbage while two
-thousand modules are imported, is a good part of what a short run waits for.
+thousand modules are imported, is a good part of what a short run waits for. What Dagster has to say
+of young parts of its interface stands in the code server's log; it is not said again in every run.
 """
 
 import argparse
 import gc
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 from tranship.runs.secrets import SecretsError, add_secrets, become
 
-#: Objects made before the youngest garbage is looked for; Python's own 2,000 suits programs that start with few.
-#: What waits for collection is a few megabytes more.
+#: Seconds without garbage collection: what is imported stays, and looking through it frees nothing.
+_START_SECONDS = 5.0
+#: Objects made afterwards before the youngest garbage is looked for; Python's own 2,000 suits programs that start
+#: with few. What waits for collection is a few megabytes more.
 _COLLECT_AFTER_OBJECTS = 50_000
 
 
@@ -56,16 +61,27 @@ def main(arguments: list[str]) -> int:
         return 2
     if chosen.command[0] != "dagster":
         return become(chosen.command)
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
+    _start_without_collection()
     # Where `python -m` has put the working directory, the command has its own; Dagster takes this entry away while
     # it loads user code.
     sys.path[0] = str(Path(sys.executable).parent)
-    # Imported here: with the threshold set, and not where a code location has an entry point of its own.
+    # Imported here: without collection, and not where a code location has an entry point of its own.
     from dagster._cli import main as dagster
+    from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
 
+    for category in (BetaWarning, PreviewWarning):
+        warnings.simplefilter("ignore", category)
     sys.argv = chosen.command
     dagster()
     return 0
+
+
+def _start_without_collection() -> None:
+    gc.disable()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
+    later = threading.Timer(_START_SECONDS, gc.enable)
+    later.daemon = True
+    later.start()
 
 
 if __name__ == "__main__":
