@@ -37,9 +37,9 @@ def prepare(job: Job) -> None:
     """Not measured: the rows as the encoder takes them, and as the bytes it makes of them."""
     from tranship.frames import Batches
     from tranship.postgres.casting import fit_batch
-    from tranship.postgres.connection import PostgresSettings
     from tranship.postgres.ddl import new_columns
     from tranship.postgres.encoding import Encoder, encode
+    from tranship.postgres.settings import PostgresSettings
     from tranship.postgres.writer import write
     from tranship.tables import TableName, TableSchema
     from tranship.writes import WriteRequest

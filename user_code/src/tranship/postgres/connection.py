@@ -10,9 +10,6 @@ import psycopg2.extensions
 from tranship.postgres.faults import refused, translated
 from tranship.postgres.settings import SYSTEM_CERTIFICATES, PostgresSettings
 
-# The documentation of the library shows the settings under this module's name.
-__all__ = ["PostgresSettings", "connect", "open_connection"]
-
 
 def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connection:
     """A new connection; the caller closes it.

@@ -12,10 +12,11 @@ from typing_extensions import override
 from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.postgres.catalog import find_table
-from tranship.postgres.connection import PostgresSettings, connect
+from tranship.postgres.connection import connect
 from tranship.postgres.ddl import ensure_schema, reconcile
 from tranship.postgres.faults import translated
 from tranship.postgres.locking import lock_table_name
+from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.replication.bookmarks import BookmarkTable
 from tranship.replication.targets import Extra, Target
