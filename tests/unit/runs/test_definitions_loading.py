@@ -26,8 +26,17 @@ print(json.dumps({
     "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
     "resources": sorted(repository.get_top_level_resources()),
     "metadata": sorted(repository.metadata),
+    "modules": sorted(sys.modules),
 }))
 """
+
+
+#: What takes long to import and only some steps need.
+FOR_STEPS = [
+    "boto3", "mssql_python", "pgpq", "pyarrow.compute", "pyarrow.parquet", "sqlalchemy.dialects.mssql",
+    "tranship.alerts.webhooks", "tranship.postgres.writer", "tranship.redshift.writer", "tranship.replication.load",
+    "tranship.sqlserver.reader",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +64,10 @@ def test_only_the_code_server_describes_the_installed_component_types(
 ):
     assert "plugin_component_types_json" in loaded["server"]["metadata"]
     assert "plugin_component_types_json" not in loaded["run"]["metadata"]
+
+
+@pytest.mark.parametrize("module", FOR_STEPS)
+def test_what_only_some_steps_need_is_not_imported_before_the_first(
+    loaded: dict[str, dict[str, list[str]]], module: str
+):
+    assert module not in loaded["run"]["modules"]

@@ -7,7 +7,6 @@ always be on; rows are looked at only where one was found.
 from enum import StrEnum
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tranship.errors import ValueDoesNotFitError
 from tranship.tables import TableName
@@ -46,6 +45,8 @@ def without_nul(
         ...             table=TableName("dbo", "t"), column="c", first_row=1).to_pylist()
         ['ab']
     """
+    import pyarrow.compute as pc  # whoever names a policy does not need it
+
     if policy is OnNul.KEEP or not holds_zero_byte(array):
         return array
     found = pc.index(pc.match_substring(array, NUL), True).as_py()
@@ -64,6 +65,8 @@ def without_nul(
 
 def holds_zero_byte(array: pa.Array) -> bool:
     """Whether the bytes behind a `large_string` array include a zero, which UTF-8 uses for U+0000 only."""
+    import pyarrow.compute as pc
+
     _, offsets, text = array.buffers()
     if not len(array) or offsets is None or text is None:
         return False

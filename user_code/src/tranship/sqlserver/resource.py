@@ -1,4 +1,7 @@
-"""SQL Server as a Dagster resource: configuration at the top, plain functions underneath."""
+"""SQL Server as a Dagster resource: configuration at the top, plain functions underneath.
+
+What reads and counts is imported by what calls it: every run makes the resources before its first step.
+"""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -11,7 +14,7 @@ from pydantic import Field
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
 from tranship.slices import Slice, WholeTable
-from tranship.sqlserver import catalogue, counting, reader
+from tranship.sqlserver import catalogue
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.settings import DEFAULT_PORT, SqlServerSettings, encrypt_of, intent_of
@@ -117,6 +120,8 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
         Example:
             >>> sqlserver.read(TableName("dbo", "DimProduct"), columns=["ProductKey"])  # doctest: +SKIP
         """
+        from tranship.sqlserver import reader
+
         request = ReadRequest(
             table, slice or WholeTable(), None if columns is None else tuple(columns)
         )
@@ -124,8 +129,12 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
 
     def row_count(self, table: TableName, slice: Slice | None = None) -> int:  # noqa: A002
         """How many rows a table or a slice of it has now; see `tranship.sqlserver.counting.row_count`."""
+        from tranship.sqlserver import counting
+
         return counting.row_count(self.settings(), ReadRequest(table, slice or WholeTable()))
 
     def fingerprint(self, table: TableName) -> str:
         """A text that changes when the rows do; see `tranship.sqlserver.counting.fingerprint`."""
+        from tranship.sqlserver import counting
+
         return counting.fingerprint(self.settings(), table)
