@@ -49,8 +49,9 @@ def read(
     """The rows of a table, as batches that can be opened again and again.
 
     The table is described at once. The connection for that is kept for five seconds, in which the first
-    `open()` goes on with it; every other one makes its own connections and queries. One query sees one moment where the database has snapshot isolation or read committed snapshot, and with
-    `parts` each part sees its own, a few milliseconds apart; the log says which it was.
+    `open()` goes on with it; every other one makes its own connections and queries. One query sees one
+    moment where the database has snapshot isolation or read committed snapshot, and with `parts` each
+    part sees its own, a few milliseconds apart; the log says which it was.
 
     Args:
         settings: Where the table is.
