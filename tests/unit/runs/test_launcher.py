@@ -131,6 +131,7 @@ def test_no_secret_is_in_what_the_engine_can_tell(
     assert sorted(body["Env"]) == [
         "DAGSTER_RUN_JOB_NAME=run_etl_job",
         "HOME=/tmp",
+        "OPENBLAS_NUM_THREADS=1",
         "POSTGRES_HOST=warehouse",
     ]
     assert body["HostConfig"]["Mounts"] == [
@@ -140,6 +141,18 @@ def test_no_secret_is_in_what_the_engine_can_tell(
         "/opt/venv/bin/python", "-m", "tranship.runs.worker",
         "--from", "/run/secrets/data", "--", "dagster",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [([], "OPENBLAS_NUM_THREADS=2"), (["OPENBLAS_NUM_THREADS=1"], "OPENBLAS_NUM_THREADS=1")],
+)
+def test_a_library_that_counts_the_machines_processors_is_told_of_the_limit(
+    gate: GateUnderTest, make_instance: MakeInstance, given: list[str], told: str
+):
+    instance = make_instance(limits={"cpus": "1.5"}, env_vars=given)
+    launch(instance, new_run(instance))
+    assert told in only_container(gate).body["Env"]
 
 
 def test_a_container_that_dies_before_the_run_starts_fails_the_run_with_the_cause(

@@ -230,7 +230,7 @@ class ContainerRunLauncher(DockerRunLauncher):
         labels = given.get("labels") or {}
         if not isinstance(labels, Mapping):
             labels = dict.fromkeys(labels, "")
-        environment = {
+        environment = limits.environment() | {
             name: os.environ[name] for name in self._optional_env_vars if os.environ.get(name)
         }
         environment |= dict(parse_env_var(variable) for variable in context.env_vars)

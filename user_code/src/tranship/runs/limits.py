@@ -1,5 +1,6 @@
 """How much memory, CPU and how many processes a run's container gets: defaults, tags, and a ceiling."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -63,6 +64,16 @@ class Limits:
                 f"processes {in_words(_PIDS, self.pids)}",
             ]
         )
+
+    def environment(self) -> dict[str, str]:
+        """Give the variables that tell libraries of the limits, those that do not ask by themselves.
+
+        NumPy's OpenBLAS starts a thread for every processor of the machine when it is imported. Where a container
+        may use less, they use up its share: a run of one CPU stood still for a tenth of a second.
+        """
+        if self.nano_cpus is None:
+            return {}
+        return {"OPENBLAS_NUM_THREADS": str(math.ceil(self.nano_cpus / 1e9))}
 
     def container_arguments(self) -> dict[str, int]:
         """Give the arguments of docker-py's `containers.create`."""
