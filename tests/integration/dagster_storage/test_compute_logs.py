@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import dagster as dg
 import psutil
 import pytest
 
@@ -88,7 +89,7 @@ def worker(tmp_path: Path, s3_endpoint: str, bucket: str) -> Worker:
     (home / "dagster.yaml").write_text(json.dumps(configuration))
     (tmp_path / "jobs.py").write_text(JOBS)
     environment = {
-        **os.environ, **KEYS, "DAGSTER_HOME": str(home), "LOG_BUCKET": bucket,
+        **os.environ, **KEYS, "DAGSTER_RUN_JOB_NAME": "a run's own process", "DAGSTER_HOME": str(home), "LOG_BUCKET": bucket,
         "AWS_ENDPOINT_URL": s3_endpoint, "AWS_DEFAULT_REGION": REGION,
     }  # fmt: skip
 
@@ -171,3 +172,18 @@ def test_addresses_alone_are_refused_with_what_to_configure_instead(tmp_path: Pa
     }
     with pytest.raises(ConfigurationError, match=r"S3ComputeLogManager itself in dagster\.yaml"):
         DeferredComputeLogManager(manager, local_dir=str(tmp_path))
+
+
+def test_what_is_no_run_is_told_of_a_wrong_setting_when_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("DAGSTER_RUN_JOB_NAME", raising=False)
+    manager = {
+        "module": "dagster_aws.s3.compute_log_manager",
+        "class": "S3ComputeLogManager",
+        "config": {"bucket": {"env": "NO_SUCH_VARIABLE"}},
+    }
+    with pytest.raises(dg.DagsterInvalidConfigError, match="NO_SUCH_VARIABLE"):
+        DeferredComputeLogManager.from_config_value(
+            None, {"manager": manager, "local_dir": str(tmp_path)}
+        )

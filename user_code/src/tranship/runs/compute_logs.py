@@ -33,10 +33,14 @@ from typing_extensions import override
 
 from tranship.errors import ConfigurationError
 
+_RUN_VARIABLE = "DAGSTER_RUN_JOB_NAME"
+"""Set in the containers of runs, by Dagster's launchers and by ours."""
+
 
 class DeferredComputeLogManager(CloudStorageComputeLogManager[Any], ConfigurableClass):
     """Captures what steps print, and leaves the bucket to another manager that is made when it is needed.
 
+    Only runs wait with it; the webserver and the daemon make it at once, so that a wrong setting is told when they start.
     Needs the `tail` of GNU coreutils, which ends with the process that it tells of.
 
     Args:
@@ -123,7 +127,11 @@ class DeferredComputeLogManager(CloudStorageComputeLogManager[Any], Configurable
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> Self:
-        return cls(inst_data=inst_data, **config_value)
+        manager = cls(inst_data=inst_data, **config_value)
+        if _RUN_VARIABLE not in os.environ:
+            # The webserver and the daemon start once: a wrong setting is told there, not in every run.
+            _ = manager._bucket
+        return manager
 
     # ---- here ----
 
