@@ -40,9 +40,7 @@ class PostgresIOManager(TableIOManager):
 
     @override
     def read(self, request: ReadRequest, log: logging.Logger) -> Batches:
-        from tranship.postgres.reader import read
-
-        return read(self.postgres.settings(), request)
+        return self.postgres.read(request.table, request.slice, columns=request.columns)
 
 
 class PostgresPandasIOManager(PostgresIOManager):

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
 from typing import Any, Self, TextIO
 
 import dagster as dg
@@ -87,18 +86,19 @@ class DeferredComputeLogManager(CloudStorageComputeLogManager[Any], Configurable
             manager["module"], manager["class"], yaml.safe_dump(settings)
         )
         self._making = threading.Lock()
+        self._made_bucket: CloudStorageComputeLogManager[Any] | None = None
         self._upload_interval = upload_interval
         self._inst_data = inst_data
         self._local_manager = _LocalLogs(local_dir)
-
-    @cached_property
-    def _made_bucket(self) -> CloudStorageComputeLogManager[Any]:
-        return self._bucket_data.rehydrate(as_type=CloudStorageComputeLogManager)
 
     @property
     def _bucket(self) -> CloudStorageComputeLogManager[Any]:
         # The thread that uploads while a step runs may ask at the moment when the step ends.
         with self._making:
+            if self._made_bucket is None:
+                self._made_bucket = self._bucket_data.rehydrate(
+                    as_type=CloudStorageComputeLogManager
+                )
             return self._made_bucket
 
     # ---- configuration ----
@@ -196,7 +196,7 @@ class DeferredComputeLogManager(CloudStorageComputeLogManager[Any], Configurable
     @override
     def dispose(self) -> None:
         super().dispose()
-        if "_made_bucket" in self.__dict__:
+        if self._made_bucket is not None:
             self._made_bucket.dispose()
 
 
