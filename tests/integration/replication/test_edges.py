@@ -157,7 +157,7 @@ def test_a_rowversion_load_reads_only_what_changed(replica: Callable[..., Replic
 def made_cursor(made: Replica) -> Any:
     from tranship.replication.cursors import cursor_of
 
-    return cursor_of(made.plan, made.source.table.schema, has_key=True)
+    return cursor_of(made.plan, made.source.schema, has_key=True)
 
 
 # ---- rows without a value ----

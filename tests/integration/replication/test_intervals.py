@@ -103,7 +103,7 @@ def test_what_a_load_measured_is_what_source_and_target_say(origin: Any, place: 
     facts = made.load(measured=True).bookmark.facts
     assert facts["rows"] == 3
     assert facts["columns"]["big"]["sum"] == "18446744073709551614"
-    types = {one.name: one.type for one in made.source.table.schema.columns}
+    types = {one.name: one.type for one in made.source.schema.columns}
     asked = expressions(types, sql_column, sa.func.count_big)
     assert facts_of(types, made.source.aggregates(WholeTable(), asked)) == facts["columns"]
     target, schema = place.target, place.target.schema_of(made.plan.target)

@@ -280,7 +280,7 @@ class _Step:
         verification = Verification(
             source=self.source,
             target=self.target,
-            changes=column_changes(plan, self.source.table.schema, os.environ.get(KEY_VARIABLE)),
+            changes=column_changes(plan, self.source.schema, os.environ.get(KEY_VARIABLE)),
             bookmark=bookmark,
             loaded=self._partitions_of_run() if report else None,
             materialized=self._slices(self._materialized()) if report is None else None,

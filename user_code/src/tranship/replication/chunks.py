@@ -92,7 +92,7 @@ def chunk_column(
     candidate = wanted or next(iter(source.key), None)
     if candidate is None:
         return None
-    column = source.table.schema.column(candidate)
+    column = source.schema.column(candidate)
     kind = kind_of(column)
     usable = (
         kind is not None

@@ -135,14 +135,14 @@ class _Load:
         request: LoadRequest,
         log: logging.Logger,
     ) -> "_Load":
-        changes = column_changes(plan, source.table.schema, request.mask_key)
+        changes = column_changes(plan, source.schema, request.mask_key)
         key = changes.target_names(source.key, "part of the key") if plan.is_incremental else ()
         if not key and (plan.mode is Mode.MERGE or plan.delete is not OnDelete.IGNORE):
             raise ConfigurationError(
                 f"{plan.source} has no primary key, and its settings name no key to tell rows apart by.",
                 "Name the key: key: [id].",
             )
-        cursor = cursor_of(plan, source.table.schema, has_key=bool(key))
+        cursor = cursor_of(plan, source.schema, has_key=bool(key))
         if cursor is not None and not key:
             changes.own_name(cursor.column, _KEYLESS_CURSOR)
         return cls(
@@ -174,7 +174,7 @@ class _Load:
         if self.plan.delete is not OnDelete.IGNORE:
             gone = self._until_bookmark_holds(self._compare_keys, "compared")
         bookmark = self._bookmark()
-        schema = self.changes.written(self.source.table.schema.select(self.changes.read))
+        schema = self.changes.written(self.source.schema.select(self.changes.read))
         return LoadReport(self.plan, what, tuple(self.writes.done), bookmark, schema, gone)
 
     def _until_bookmark_holds(self, call: Callable[[], Result], done: str) -> Result:

@@ -15,7 +15,8 @@ from tranship.replication.cursors import Cursor, Kind, Value
 from tranship.replication.plan import TablePlan
 from tranship.slices import Slice, WholeTable
 from tranship.sqlserver import reader
-from tranship.sqlserver.catalogue import SourceTable, describe, row_count_estimate
+from tranship.sqlserver.catalogue import describe, row_count_estimate
+from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
@@ -23,11 +24,11 @@ from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
-from tranship.sqlserver.statements import rows, sql_table
+from tranship.sqlserver.statements import rows
+from tranship.tables import TableSchema
 
 _ROWVERSION_BYTES = 8
 _LOWEST_OPEN = sa.text("select min_active_rowversion()")
-_COUNT = sa.func.count_big(sa.literal_column("*"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,13 @@ class Source:
     Args:
         settings: The server.
         plan: The table's plan.
-        table: The table's name and schema.
+        schema: The table's columns, key and comments.
         handover: Passes the connection from one question to the next, and to the reading of rows.
     """
 
     settings: SqlServerSettings
     plan: TablePlan
-    table: SourceTable
+    schema: TableSchema
     handover: Handover = field(default_factory=Handover, repr=False, compare=False)
 
     @classmethod
@@ -69,12 +70,12 @@ class Source:
         """
         handover = Handover()
         schema = describe(settings, plan.source, handover=handover)
-        return cls(settings, plan, SourceTable(plan.source, schema), handover)
+        return cls(settings, plan, schema, handover)
 
     @property
     def key(self) -> tuple[str, ...]:
         """The columns that identify a row: the plan's, else the primary key."""
-        return self.plan.key or self.table.schema.primary_key
+        return self.plan.key or self.schema.primary_key
 
     def read(
         self, columns: Sequence[str], part: Slice | None = None, *, log: Any = None
@@ -84,7 +85,7 @@ class Source:
             self.settings,
             ReadRequest(self.plan.source, part or WholeTable(), tuple(columns)),
             self._options(columns),
-            schema=self.table.schema,
+            schema=self.schema,
             log=log,
             handover=self.handover,
         )
@@ -124,7 +125,7 @@ class Source:
 
     def count(self, part: Slice) -> int:
         """How many rows a part of the table has."""
-        return int(self._ask(self._rows_of(part, _COUNT))[0][0])
+        return int(self._ask(self._rows_of(part, ROW_COUNT))[0][0])
 
     def aggregates(
         self, part: Slice, expressions: Sequence[sa.ColumnElement[Any]]
@@ -158,10 +159,9 @@ class Source:
     ) -> sa.Select[*tuple[Any, ...]]:
         table = self.plan.source
         predicate = row_predicate(
-            ReadRequest(table, part), self.table.schema, ReadOptions(where=self.plan.where)
+            ReadRequest(table, part), self.schema, ReadOptions(where=self.plan.where)
         )
-        statement = sa.select(*expressions).select_from(sql_table(table))
-        return statement if predicate is None else statement.where(predicate)
+        return select_rows(table, predicate, *expressions)
 
     def _options(self, columns: Sequence[str]) -> ReadOptions:
         casts = {name: type_ for name, type_ in self.plan.columns.cast.items() if name in columns}

@@ -185,7 +185,7 @@ class Verification:
         names = self.changes.read if asked is True else (asked or ())
         chosen: dict[str, tuple[str, pa.DataType]] = {}
         for name in names:
-            column = self.source.table.schema.column(name)
+            column = self.source.schema.column(name)
             written = self.changes.target_name(name)
             plain = (
                 name not in self.changes.settings.mask and name not in self.changes.settings.cast
@@ -242,7 +242,7 @@ class Verification:
 
     def schema_drift(self) -> Finding:
         """The copy's columns are those that the source has now."""
-        written = self.changes.written(self.source.table.schema.select(self.changes.read))
+        written = self.changes.written(self.source.schema.select(self.changes.read))
         drifts = self.target.drift(self.source.plan.target, written)
         if drifts:
             return Finding(
@@ -256,7 +256,7 @@ class Verification:
     # ---- parts ----
 
     def _cursor(self) -> Cursor | None:
-        return cursor_of(self.source.plan, self.source.table.schema, has_key=bool(self.source.key))
+        return cursor_of(self.source.plan, self.source.schema, has_key=bool(self.source.key))
 
     def _up_to_bookmark(self) -> Part:
         upper = self._bookmarked()

@@ -1,4 +1,4 @@
-"""The conditions of a read as SQLAlchemy expressions; imported only where a read has any."""
+"""The conditions of a read, and questions about its rows, as SQLAlchemy expressions; imported only where there are any."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,6 +11,8 @@ from sqlalchemy.types import UserDefinedType
 from tranship.comparisons import Predicate, sql_column
 from tranship.sqlserver.statements import CompiledStatement, compile_statement, sql_table
 from tranship.tables import TableName, TableSchema
+
+ROW_COUNT = sa.func.count_big(sa.literal_column("*"))
 
 _MILLISECONDS_OF_TICKS = frozenset({0, 3, 7})
 
@@ -39,6 +41,14 @@ def select_where(
     """
     statement = sa.select(_own_words(selected)).select_from(sql_table(table)).where(*conditions)
     return compile_statement(statement.order_by(*(sql_column(name) for name in order_by)))
+
+
+def select_rows(
+    table: TableName, predicate: Predicate | None, *expressions: sa.ColumnElement[Any]
+) -> sa.Select[*tuple[Any, ...]]:
+    """A select of expressions over the rows that meet a condition; over all of them where it is `None`."""
+    statement = sa.select(*expressions).select_from(sql_table(table))
+    return statement if predicate is None else statement.where(predicate)
 
 
 def _own_words(sql: str) -> sa.TextClause:

@@ -7,14 +7,13 @@ import sqlalchemy as sa
 from tranship.comparisons import sql_column
 from tranship.reads import ReadRequest
 from tranship.sqlserver.catalogue import describe_over
+from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
-from tranship.sqlserver.statements import rows, sql_table
+from tranship.sqlserver.statements import rows
 from tranship.tables import TableName, TableSchema
-
-_ROWS = sa.func.count_big(sa.literal_column("*"))
 
 
 def row_count(settings: SqlServerSettings, request: ReadRequest) -> int:
@@ -31,9 +30,7 @@ def row_count(settings: SqlServerSettings, request: ReadRequest) -> int:
     with connect(settings, doing=f"counting {request.table}") as connection:
         source = describe_over(connection, settings, [request.table])[request.table]
         predicate = row_predicate(request, source, ReadOptions())
-        statement = sa.select(_ROWS).select_from(sql_table(request.table))
-        if predicate is not None:
-            statement = statement.where(predicate)
+        statement = select_rows(request.table, predicate, ROW_COUNT)
         return int(rows(connection, statement)[0][0])
 
 
@@ -69,4 +66,4 @@ def _fingerprint_query(table: TableName, schema: TableSchema) -> sa.Select[*tupl
         if versions
         else sa.func.checksum_agg(sa.func.binary_checksum(sa.literal_column("*")))
     )
-    return sa.select(_ROWS, mark).select_from(sql_table(table))
+    return select_rows(table, None, ROW_COUNT, mark)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from tranship.comparisons import Predicate, sql_column
 from tranship.errors import ConfigurationError
+from tranship.sqlserver.conditions import ROW_COUNT
 from tranship.sqlserver.query import Query
 from tranship.sqlserver.statements import rows
 from tranship.sqlserver.types import is_large
@@ -67,7 +68,7 @@ def part_predicates(
     key = sql_column(column)
     low, high, count = rows(
         connection,
-        query.rows(sa.func.min(key), sa.func.max(key), sa.func.count_big(sa.literal_column("*"))),
+        query.rows(sa.func.min(key), sa.func.max(key), ROW_COUNT),
     )[0]
     if low is None or parts == 1:
         return ranges(column, (), nullable=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tranship.comparisons import Predicate
 from tranship.reads import ReadRequest
 from tranship.sqlserver.options import ReadOptions
-from tranship.sqlserver.statements import CompiledStatement, quoted, sql_table
+from tranship.sqlserver.statements import CompiledStatement, quoted
 from tranship.sqlserver.types import cast_type, require_arrow_type
 from tranship.tables import Column, SourceType, TableName, TableSchema, column_not_found
 
@@ -64,10 +64,9 @@ class Query:
 
     def rows(self, *expressions: "sa.ColumnElement[Any]") -> "sa.Select[*tuple[Any, ...]]":
         """A select of other expressions over the same rows."""
-        import sqlalchemy as sa
+        from tranship.sqlserver.conditions import select_rows
 
-        statement = sa.select(*expressions).select_from(sql_table(self.table))
-        return statement if self.predicate is None else statement.where(self.predicate)
+        return select_rows(self.table, self.predicate, *expressions)
 
 
 def build_query(request: ReadRequest, source: TableSchema, options: ReadOptions) -> Query:
