@@ -9,7 +9,7 @@ help:
 	@echo 'make ui     the same systems, with the Dagster UI on http://127.0.0.1:3000'
 	@echo 'make up     the whole stack in Docker; STANDIN=1 without Microsoft'"'"'s image'
 	@echo 'make down   stop it; volumes stay'
-	@echo 'make test   every test this machine can run'
+	@echo 'make test   every test this machine can run; FAST=1 those that need no server'
 	@echo 'make lint   ruff, basedpyright, shellcheck, hadolint, dg check'
 	@echo 'make bench  measurements against peers; BENCH_OPTIONS=--help lists what it takes'
 	@echo 'make clean  remove .venv, .demo and .bench'
@@ -27,6 +27,8 @@ ui: .venv/.complete
 test: .venv/.complete
 ifdef PYTEST_OPTIONS
 	.venv/bin/python -m pytest $(PYTEST_OPTIONS)
+else ifdef FAST
+	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) tests/unit
 else
 	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --ignore=tests/stack
 	.venv/bin/python -m pytest tests/stack
