@@ -79,9 +79,14 @@ def service_error(error: ClientError, context: str) -> RedshiftError:
 
 
 class Storage:
-    """S3 behind one endpoint, with the gateway's or with given access keys."""
+    """S3 behind one endpoint, with the gateway's or with given access keys.
+
+    Attributes:
+        kms_key: the key that uploads name; without one S3 encrypts as the bucket is set.
+    """
 
     def __init__(self, endpoint: str | None, region: str, keys: Keys | None = None) -> None:
+        self.kms_key: str | None = None
         arguments: dict[str, Any] = {"endpoint_url": endpoint, "region_name": region}
         session = boto3.Session()
         if keys is None and session.get_credentials() is None and endpoint is not None:
@@ -97,6 +102,12 @@ class Storage:
             s3={"addressing_style": "path"} if endpoint else None,
         )
         self._client = session.client("s3", config=config, **arguments)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        if self.kms_key is None:
+            return {}
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key}
 
     @contextmanager
     def _errors(self, context: str) -> Iterator[None]:
@@ -140,8 +151,10 @@ class Storage:
         try:
             body = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
         except ClientError as error:
-            known = service_error(error, url)
-            raise internal(f"Problem reading manifest file - {known.message}", 9001, url) from error
+            read = f"S3 key being read : {url}"
+            known = service_error(error, read)
+            text = f"Problem reading manifest file - {known.message}"
+            raise internal(text, 9001, read) from error
         try:
             entries = json.loads(body)["entries"]
         except (ValueError, KeyError, TypeError) as error:
@@ -183,7 +196,7 @@ class Storage:
     def download(self, item: S3Object) -> Iterator[Path]:
         """The object as a temporary file, removed at the end of the block."""
         with tempfile.NamedTemporaryFile(prefix="redshift-standin-") as file:
-            with self._errors(f"{item.url}"):
+            with self._errors(f"S3 key being read : {item.url}"):
                 self._client.download_fileobj(item.bucket, item.key, file, Config=_ONE_THREAD)
             file.flush()
             yield Path(file.name)
@@ -191,18 +204,20 @@ class Storage:
     def read(self, url: str) -> bytes:
         """A small object, such as a JSONPaths file."""
         bucket, key = split_url(url)
-        with self._errors(url):
+        with self._errors(f"S3 key being read : {url}"):
             return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def upload(self, path: Path, bucket: str, key: str) -> None:
         """Store a file, in parts when it is large."""
         with self._errors(f"s3://{bucket}/{key}"):
-            self._client.upload_file(str(path), bucket, key, Config=_ONE_THREAD)
+            self._client.upload_file(
+                str(path), bucket, key, ExtraArgs=self._headers, Config=_ONE_THREAD
+            )
 
     def put(self, bucket: str, key: str, body: bytes) -> None:
         """Store a small object."""
         with self._errors(f"s3://{bucket}/{key}"):
-            self._client.put_object(Bucket=bucket, Key=key, Body=body)
+            self._client.put_object(Bucket=bucket, Key=key, Body=body, **self._headers)
 
     def delete(self, bucket: str, keys: Sequence[str]) -> None:
         """Remove objects."""

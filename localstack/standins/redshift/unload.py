@@ -51,6 +51,7 @@ async def run_unload(context: Context, command: UnloadCommand, text: str) -> str
     """
     query_id = context.services.ids.next()
     storage = await context.storage(command.authorization)
+    storage.kms_key = command.kms_key
     bucket, prefix = split_url(command.target)
     if command.partition_by and not prefix.endswith("/"):
         prefix += "/"

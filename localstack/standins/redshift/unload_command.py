@@ -51,6 +51,12 @@ class UnloadCommand:
         """Whether an option was given."""
         return bool(self.options.get(name, False))
 
+    @property
+    def kms_key(self) -> str | None:
+        """The KMS key that its files are encrypted with; S3 encrypts them as it is set otherwise."""
+        key = self.options.get("KMS_KEY_ID")
+        return key if isinstance(key, str) else None
+
 
 def read_unload(statement: Statement, settings: SessionSettings) -> UnloadCommand:
     """Read an UNLOAD.
@@ -112,8 +118,8 @@ def _option(cursor: Cursor, command: UnloadCommand) -> None:
         command.max_file_bytes = _size(cursor)
     elif cursor.accept("ROWGROUPSIZE"):
         _size(cursor)
-    elif cursor.accept("ENCRYPTED"):  # S3 encrypts what it stores; nothing to do here
-        cursor.accept("AUTO")
+    elif cursor.accept("ENCRYPTED"):
+        command.options["ENCRYPTED"] = "auto" if cursor.accept("AUTO") else "key"
     elif name in _FLAGS | _STRINGS:
         cursor.next()
         cursor.accept("AS")
@@ -140,9 +146,21 @@ def _check(command: UnloadCommand) -> None:
         raise RedshiftError(text, UNSUPPORTED)
     if not MIN_FILE_BYTES <= command.max_file_bytes <= MAX_FILE_BYTES:
         raise RedshiftError("MAXFILESIZE must be between 5 MB and 6.2 GB", "22023")
+    _check_encryption(command)
     for name in command.options:
         if command.format == "parquet" and name in _TEXT_ONLY:
             text = f"{name} argument is not supported for PARQUET based UNLOAD"
             raise RedshiftError(text, UNSUPPORTED)
     if command.format == "csv" and (command.flag("ADDQUOTES") or command.flag("ESCAPE")):
         raise RedshiftError("CSV is not supported with ADDQUOTES or ESCAPE", UNSUPPORTED)
+
+
+def _check_encryption(command: UnloadCommand) -> None:
+    encrypted, key = command.options.get("ENCRYPTED"), command.options.get("KMS_KEY_ID")
+    if key and encrypted is None:
+        raise RedshiftError("KMS_KEY_ID can only be specified with ENCRYPTED", SYNTAX)
+    if key and encrypted == "auto":
+        raise RedshiftError("ENCRYPTED AUTO cannot be specified with KMS_KEY_ID", SYNTAX)
+    if encrypted == "key" and not key and command.format == "parquet":
+        text = "PARQUET with ENCRYPTED is only supported with server-side encryption with KMS"
+        raise RedshiftError(text, UNSUPPORTED)

@@ -1,5 +1,7 @@
 """What AWS answers, and what a user reads."""
 
+from dataclasses import replace
+
 import pytest
 from botocore.exceptions import (
     ClientError,
@@ -68,3 +70,23 @@ def test_each_answer_becomes_a_sentence_that_says_what_to_do(error, kind, text):
 def test_other_errors_pass_as_they_are():
     with pytest.raises(KeyError), aws_errors(SETTINGS, "staging"):
         raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "operation", "said", "text"),
+    [
+        (SETTINGS, "AccessDenied", "PutObject", "not allowed to kms:GenerateDataKey", "Allow kms:GenerateDataKey"),
+        (SETTINGS, "KMS.DisabledException", "PutObject", "the key is disabled", "see that the key is enabled"),
+        (SETTINGS, "AccessDenied", "PutObject", "Access Denied", "set s3_encryption"),
+        (replace(SETTINGS, auto_create=True, db_groups=("loaders",)), "AccessDenied", "GetClusterCredentials",
+         "Access Denied", "redshift:CreateClusterUser, redshift:JoinGroup"),
+    ],
+)  # fmt: skip
+def test_a_denial_names_the_right_that_is_missing(settings, code, operation, said, text):
+    reply = {
+        "Error": {"Code": code, "Message": said},
+        "ResponseMetadata": {"HTTPStatusCode": 403},
+    }
+    with pytest.raises(ConnectionFailedError) as caught, aws_errors(settings, "staging"):
+        raise ClientError(reply, operation)  # pyright: ignore[reportArgumentType]
+    assert text in str(caught.value)

@@ -105,6 +105,91 @@ def test_what_stays_says_what_to_do(message, state, kind, text):
     assert text in str(error)
 
 
+ACCESS_DENIED = (
+    "S3ServiceException:Access Denied,Status 403,Error AccessDenied,Rid 0A,ExtRid 0B,CanRetry 1"
+)
+BLOCK = """
+  -----------------------------------------------
+  error:  {error}
+  code:      8001
+  context:   S3 key being read : s3://kms.region.nosuchkey/permanentredirect/part-0001
+  query:     4711
+  location:  table_s3_scanner.cpp:352
+  process:   query0_12 [pid=1234]
+  -----------------------------------------------
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        (ACCESS_DENIED, "Allow s3:GetObject"),
+        ("Problem reading manifest file - " + ACCESS_DENIED, "Allow s3:GetObject"),
+        ("S3ServiceException:The specified key does not exist.,Status 404,Error NoSuchKey,Rid 2", "NoSuchKey"),
+        ("S3ServiceException:The specified bucket does not exist,Status 404,Error NoSuchBucket,Rid 2", "Create it"),
+        ("S3ServiceException:The bucket you are attempting to access must be addressed using the specified endpoint. "
+         "Please send all future requests to this endpoint.,Status 301,Error PermanentRedirect,Rid 2",
+         "Use a bucket in the cluster's region"),
+        ("S3ServiceException:The authorization header is malformed; the region 'us-east-1' is wrong; expecting "
+         "'eu-west-1',Status 400,Error AuthorizationHeaderMalformed,Rid 2", "Use a bucket in the cluster's region"),
+        ("S3ServiceException:User: arn:aws:sts::1:assumed-role/copy/RedshiftIamRoleSession is not authorized to "
+         "perform: kms:GenerateDataKey on resource: arn:aws:kms:eu-west-1:1:key/1 because no resource-based policy "
+         "allows the kms:GenerateDataKey action,Status 403,Error AccessDenied,Rid 2", "Allow kms:Decrypt"),
+        ("S3ServiceException:arn:aws:kms:eu-west-1:1:key/1 is disabled.,Status 400,Error KMS.DisabledException,Rid 2",
+         "see that the key is enabled"),
+        ("S3ServiceException:The ciphertext refers to a customer master key that does not exist, does not exist in "
+         "this region, or you are not allowed to access.,Status 403,Error AccessDenied", "Allow kms:Decrypt"),
+        ("S3ServiceException:The provided token has expired.,Status 400,Error ExpiredToken,Rid 2", "role still exists"),
+        ("The specified S3 prefix 'loads/1' does not exist", "lifecycle rule"),
+        ("S3ServiceException:Something new,Status 418,Error Teapot,Rid 2", "S3 refused Redshift the bucket 'stage'"),
+    ],
+)  # fmt: skip
+def test_what_s3_answered_redshift_comes_first_and_names_the_right_that_is_missing(message, text):
+    error = translate(said(message, BLOCK.format(error=message)), SETTINGS, "replace of public.a")
+    assert type(error) is ConfigurationError
+    assert text in str(error)
+    assert str(error).count(message) == 1
+    assert "4711" not in str(error)
+
+
+def test_a_denial_that_the_parquet_reader_met_is_one_of_the_bucket():
+    context = (
+        "  error:  Spectrum Scan Error\n  code:      15007\n  context:   Forbidden: HTTP response error code: 403 "
+        "Message: AccessDenied Access Denied\n x-amz-request-id: 1\n  query:     1\n  location:  dory_util.cpp:1\n"
+    )
+    error = translate(said("Spectrum Scan Error", context), SETTINGS, "write")
+    assert type(error) is ConfigurationError
+    assert "Allow s3:GetObject" in str(error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'column "kms key" does not exist',
+        "value 'AccessDenied' is out of range",
+        'relation "nosuchkey" has no region',
+    ],
+)
+def test_words_of_s3_in_other_errors_are_no_matter_of_the_bucket(message):
+    assert type(translate(said(message), SETTINGS, "write")) is WriteFailedError
+
+
+def test_the_primary_message_is_the_reason_of_a_failed_load():
+    detail = BLOCK.format(error="Load failed")
+    reason = from_text(said("Load into table 'a' failed. Check 'sys_load_error_detail'", detail))
+    assert reason is not None
+    assert reason.reason.startswith("Load into table 'a' failed.")
+    assert "S3 key being read" in reason.reason
+    assert reason.code == 8001
+
+
+def test_a_column_with_blanks_is_named_whole():
+    detail = TOO_LONG.replace("data column note", "data column my net % col")
+    reason = from_text(said("Spectrum Scan Error", detail))
+    assert reason is not None
+    assert reason.column == "my net % col"
+
+
 def test_a_value_of_1023_in_a_message_is_not_a_conflict():
     error = translate(said("Value 1023 is out of range"), SETTINGS, "write")
     assert not error.transient

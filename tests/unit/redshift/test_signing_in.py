@@ -97,6 +97,19 @@ def test_credentials_are_kept_until_shortly_before_they_expire(api):
     assert arguments["AutoCreate"] is False
 
 
+def test_a_user_is_created_and_joins_its_groups_where_that_is_set(api):
+    # https://docs.aws.amazon.com/redshift/latest/APIReference/API_GetClusterCredentials.html
+    CredentialsSource(replace(SETTINGS, auto_create=True, db_groups=("loaders", "readers"))).get()
+    arguments = api.calls[0][1]
+    assert arguments["AutoCreate"] is True
+    assert arguments["DbGroups"] == ["loaders", "readers"]
+
+
+def test_no_group_is_asked_for_where_none_is_set(api):
+    CredentialsSource(SETTINGS).get()
+    assert "DbGroups" not in api.calls[0][1]
+
+
 def test_without_a_user_the_iam_identity_is_the_user(api):
     assert CredentialsSource(replace(SETTINGS, user=None)).get().user == "IAMR:etl-role"
     assert api.calls[0][0] == "get_cluster_credentials_with_iam"
@@ -161,6 +174,15 @@ def test_a_certificate_that_is_not_trusted_says_which_setting_to_use(api, dialle
         ({"compression": "lzma"}, "compression is 'lzma'"),
         ({"write_lock": "none"}, "write_lock is 'none'"),
         ({"read_via": "ftp"}, "read_via is 'ftp'"),
+        ({"auto_create": True, "user": None}, "auto_create or db_groups is set"),
+        ({"db_groups": ("a",), "password": "x", "host": "h"}, "auto_create or db_groups is set"),
+        (
+            {"db_groups": ("a",), "cluster_identifier": None, "workgroup": "w"},
+            "mapped|maps its users",
+        ),
+        ({"s3_encryption": "des"}, "s3_encryption is 'des'"),
+        ({"kms_key_id": "k"}, "kms_key_id is set, and s3_encryption is None"),
+        ({"kms_key_id": "k", "s3_encryption": "AES256"}, "kms_key_id is set"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(changes, message):

@@ -135,11 +135,10 @@ def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> Transhi
             "Use a bucket in the cluster's region: COPY of Parquet cannot cross regions.",
             details=details,
         )
-    if code in DENIED:
+    if code in DENIED or code.startswith("KMS."):
         return ConnectionFailedError(
             f"{what}: AWS denies {operation} to these credentials: {said}",
-            "Allow it in their IAM policy. Staging needs s3:PutObject, s3:GetObject, s3:DeleteObject, "
-            "s3:AbortMultipartUpload and s3:ListBucket; signing in redshift:GetClusterCredentials.",
+            _missing_right(settings, operation, f"{code} {said}"),
             details=details,
         )
     if code in THROTTLED or status >= 500:
@@ -157,6 +156,27 @@ def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> Transhi
             details=details,
         )
     return WriteFailedError(f"{what}: {code}: {said}", details=details)
+
+
+def _missing_right(settings: RedshiftSettings, operation: str, said: str) -> str:
+    if "kms" in said.lower():
+        return (
+            "Allow kms:GenerateDataKey and kms:Decrypt on the bucket's key to them, in their IAM policy and in the "
+            "key's, and see that the key is enabled; s3_encryption and kms_key_id choose another one."
+        )
+    if operation.startswith("GetClusterCredentials"):
+        rights = ["redshift:GetClusterCredentials"]
+        rights += ["redshift:CreateClusterUser"] if settings.auto_create else []
+        rights += ["redshift:JoinGroup"] if settings.db_groups else []
+        return f"Allow {', '.join(rights)} in their IAM policy."
+    remedy = (
+        "Allow it in their IAM policy. Staging needs s3:PutObject, s3:GetObject, s3:DeleteObject, "
+        "s3:AbortMultipartUpload and s3:ListBucket; signing in redshift:GetClusterCredentials."
+    )
+    uploads = operation in {"PutObject", "CreateMultipartUpload", "UploadPart"}
+    if uploads and settings.s3_encryption is None:
+        remedy += " Where the bucket's policy denies uploads without an encryption header, set s3_encryption."
+    return remedy
 
 
 def _botocore_error(error: Any, doing: str) -> TranshipError:

@@ -46,6 +46,23 @@ class RedshiftConfig(dg.Config):
     )
     port: int = Field(default=5439, description="TCP port.")
     s3_prefix: str = Field(default="tranship", description="Key prefix of staged files.")
+    s3_encryption: str | None = Field(
+        default=None,
+        description="Encryption header of uploads, where the bucket's policy asks for one: AES256, aws:kms or "
+        "aws:kms:dsse.",
+    )
+    kms_key_id: str | None = Field(
+        default=None,
+        description="Key of aws:kms, for uploads and UNLOAD; by default the bucket's own.",
+    )
+    auto_create: bool = Field(
+        default=False,
+        description="Whether fetching temporary credentials creates the user where it is missing.",
+    )
+    db_groups: list[str] = Field(
+        default_factory=list,
+        description="Groups that the user joins for a session of temporary credentials.",
+    )
     s3_endpoint_url: str | None = Field(
         default=None, description="Address of S3 where it is not Amazon's."
     )

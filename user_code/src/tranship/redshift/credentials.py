@@ -135,11 +135,14 @@ class CredentialsSource:
             "DbName": settings.database,
             "DurationSeconds": LIFETIME_SECONDS,
         }
+        groups = {"DbGroups": list(settings.db_groups)} if settings.db_groups else {}
         with aws_errors(
             settings, f"fetching database credentials for cluster {settings.cluster_identifier}"
         ):
             reply = (
-                client.get_cluster_credentials(DbUser=settings.user, AutoCreate=False, **wanted)
+                client.get_cluster_credentials(
+                    DbUser=settings.user, AutoCreate=settings.auto_create, **groups, **wanted
+                )
                 if settings.user
                 else client.get_cluster_credentials_with_iam(**wanted)
             )

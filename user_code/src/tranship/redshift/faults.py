@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import psycopg2
 
 from tranship.errors import (
-    ConfigurationError,
     TableNotFoundError,
     TranshipError,
     TransientError,
     WriteFailedError,
     redact,
 )
+from tranship.redshift import s3_refusals
 from tranship.redshift.settings import RedshiftSettings
 
 TRANSIENT_STATES = {
@@ -36,6 +36,10 @@ TRANSIENT_WORDS = {
     r"connection limit|too many connections": "The cluster has no connection left",
     r"cluster is (in maintenance|being resized|restarting)": "The cluster is in maintenance",
 }
+_BLOCK = re.compile(
+    r"error:.*?code:\s*(\d+)\s*context:[ \t]*(.*?)\s*(?:query:|location:)", re.DOTALL
+)
+"""What Redshift's own engine appends: error, code, context, query, location, process."""
 ALREADY_THERE = {"42P07", "42P06", "42701"}
 
 
@@ -74,21 +78,10 @@ def _lasting(
     what: str,
     details: dict[str, object],
 ) -> TranshipError:
-    if re.search(
-        r"not authorized to (assume|get credentials of) (the )?(iam )?role", said, re.IGNORECASE
-    ):
-        return ConfigurationError(
-            f"{what}: Redshift may not use the role {settings.s3_iam_role}: {said}",
-            "Attach the role to the cluster, and let redshift.amazonaws.com assume it.",
-            details=details,
-        )
-    if re.search(r"S3ServiceException|Access ?Denied.*s3|s3.*Access ?Denied", said, re.IGNORECASE):
-        return ConfigurationError(
-            f"{what}: Redshift cannot use the bucket {settings.bucket_name!r} with the role "
-            f"{settings.s3_iam_role}: {said}",
-            "Allow s3:GetObject, s3:ListBucket (and s3:PutObject for reading back) on it to the role.",
-            details=details,
-        )
+    refused = s3_refusals.explain(what, said, settings)
+    if refused is not None:
+        refused.details |= details
+        return refused
     if error.pgcode == "42501" or re.search(r"permission denied|must be owner", said):
         return WriteFailedError(f"{what}: {said}", _grant(said, settings), details=details)
     if error.pgcode in {"42P01", "3F000"}:
@@ -116,10 +109,11 @@ def words(error: psycopg2.Error, settings: RedshiftSettings) -> str:
     """The server's own words with their detail, on one line, without secrets."""
     primary = error.diag.message_primary or str(error)
     detail = error.diag.message_detail or ""
-    text = " ".join(
-        f"{primary} {detail}".replace("-----------------------------------------------", "").split()
-    )
-    return redact(text, [settings.password])
+    block = _BLOCK.search(detail)
+    if block is not None:
+        # Its first line repeats the primary message; the last ones are for Amazon's support.
+        detail = f"(code {block[1]}" + (f"; {block[2]})" if block[2] else ")")
+    return redact(" ".join(f"{primary} {detail}".split()), [settings.password])
 
 
 def is_already_there(error: psycopg2.Error) -> bool:

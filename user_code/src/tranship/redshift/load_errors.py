@@ -23,9 +23,10 @@ _FROM_STL = """
     from stl_load_errors where filename like %s order by starttime desc limit 1
 """
 _FILE = re.compile(r"File name: (\S+)|'(s3://[^']+?)'?(?:\.\w+)?'")
-_COLUMN = re.compile(r"for column '(?:s3://\S+?\.)?([^'./]+)'|data column (\S+)")
+_COLUMN = re.compile(r"for column '(?:s3://\S+?\.)?([^'./]+)'|data column (.+?) is longer than")
 _CODE = re.compile(r"code:\s*(\d+)")
 _CONTEXT = re.compile(r"context:\s*(.*?)\s*(?:query:|location:|$)", re.DOTALL)
+_SAYS_NOTHING = r"spectrum scan error|s3 query exception.*|internal error.*|"
 _NO_FIT = re.compile(
     r"too long|longer than|overflow|out of range|precision|does not fit", re.IGNORECASE
 )
@@ -55,16 +56,13 @@ class LoadError:
         return {name: value for name, value in known.items() if value is not None}
 
 
-def find_load_error(
-    cursor: Any, prefix_url: str, error: psycopg2.Error, log: logging.Logger
-) -> LoadError | None:
-    """The reason for a failed COPY; `None` where the error is of another kind.
+def from_views(cursor: Any, prefix_url: str, log: logging.Logger) -> LoadError | None:
+    """The reason as Redshift's views have it; `None` where they have none.
 
     Args:
         cursor: A cursor outside of the failed transaction.
         prefix_url: Address that all files of this write start with, which no other write has: so the
             error found is of this write.
-        error: What the driver raised.
         log: Where it is told that a view could not be read.
     """
     for statement in (_FROM_SYS, _FROM_STL):
@@ -76,23 +74,30 @@ def find_load_error(
             continue
         if row is not None:
             return _from_row(row)
-    return from_text(error)
+    return None
 
 
 def from_text(error: psycopg2.Error) -> LoadError | None:
-    """The reason as it stands in the error's own words; `None` where they do not speak of a load."""
+    """The reason as it stands in the error's own words; `None` where they do not speak of a load.
+
+    The primary message is the reason, unless it only says that a scan failed: then the context is.
+    """
     primary = error.diag.message_primary or ""
     detail = error.diag.message_detail or ""
     text = f"{primary}\n{detail}"
     if not re.search(r"spectrum|load into table|load error|manifest|s3://", text, re.IGNORECASE):
         return None
-    context = _CONTEXT.search(detail)
-    reason = (context[1] if context and context[1] else primary).replace("\n", " ").strip()
+    context = " ".join((_CONTEXT.search(detail) or ("", ""))[1].split())
+    reason = " ".join(primary.split())
+    if context and re.fullmatch(_SAYS_NOTHING, reason, re.IGNORECASE):
+        reason = context
+    elif context and context not in reason:
+        reason = f"{reason} ({context})"
     column = _COLUMN.search(text)
     file = _FILE.search(text)
     code = _CODE.search(detail)
     return LoadError(
-        reason=" ".join(reason.split()),
+        reason=reason,
         file=(file[1] or file[2]) if file else None,
         column=(column[1] or column[2]) if column else None,
         code=int(code[1]) if code else None,

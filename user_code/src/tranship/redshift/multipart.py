@@ -8,7 +8,7 @@ signs with boto3's credential chain.
 import contextlib
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -30,11 +30,13 @@ class Uploads:
     Args:
         client: An S3 client of boto3, which is safe to share between threads.
         bucket: The bucket.
+        headers: What every object is made with, such as its encryption, as boto3 names it.
     """
 
-    def __init__(self, client: Any, bucket: str):
+    def __init__(self, client: Any, bucket: str, headers: Mapping[str, str] | None = None):
         self._client = client
         self._bucket = bucket
+        self._headers = dict(headers or {})
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tranship-upload")
         self._room = threading.Semaphore(CHUNKS_IN_FLIGHT)
         self._closed: list[Future[None]] = []
@@ -55,7 +57,7 @@ class Uploads:
 
     def open(self, key: str) -> "S3Upload":
         """Begin an object of that key."""
-        return S3Upload(self, self._client, {"Bucket": self._bucket, "Key": key})
+        return S3Upload(self, self._client, {"Bucket": self._bucket, "Key": key}, self._headers)
 
     def send(self, call: Callable[[], dict[str, Any]]) -> Future[dict[str, Any]]:
         """Upload one chunk in the background; waits while too many are under way."""
@@ -88,16 +90,20 @@ class S3Upload(io.RawIOBase):
         uploads: The threads, which also open these.
         client: An S3 client of boto3.
         where: Bucket and key.
+        headers: What the object is made with.
 
     Raises:
         botocore.exceptions.ClientError: From any method, S3's refusal of an earlier chunk included.
     """
 
-    def __init__(self, uploads: Uploads, client: Any, where: dict[str, str]):
+    def __init__(
+        self, uploads: Uploads, client: Any, where: dict[str, str], headers: Mapping[str, str]
+    ):
         super().__init__()
         self._uploads = uploads
         self._client = client
         self._where = where
+        self._headers = dict(headers)
         self._buffer = bytearray()
         self._parts: list[Future[dict[str, Any]]] = []
         self._upload_id: str | None = None
@@ -129,7 +135,9 @@ class S3Upload(io.RawIOBase):
             return
         if self._upload_id is None:
             body = bytes(self._buffer)
-            self._uploads.finish(lambda: self._client.put_object(**self._where, Body=body))
+            self._uploads.finish(
+                lambda: self._client.put_object(**self._where, **self._headers, Body=body)
+            )
         else:
             if self._buffer:
                 self._send()
@@ -157,7 +165,9 @@ class S3Upload(io.RawIOBase):
     def _send(self) -> None:
         self._raise_failures()
         if self._upload_id is None:
-            self._upload_id = self._client.create_multipart_upload(**self._where)["UploadId"]
+            self._upload_id = self._client.create_multipart_upload(**self._where, **self._headers)[
+                "UploadId"
+            ]
         body, self._buffer = self._buffer, bytearray()
         number = len(self._parts) + 1
         self._parts.append(self._uploads.send(lambda: self._put(number, body)))

@@ -162,12 +162,13 @@ class _Reading:
             query = cursor.mogrify(*self.unloaded).decode()
             cursor.execute(
                 sql.SQL(
-                    "unload ({}) to {} iam_role {} format as parquet manifest maxfilesize {} mb"
+                    "unload ({}) to {} iam_role {} format as parquet manifest maxfilesize {} mb{}"
                 ).format(
                     sql.Literal(query),
                     sql.Literal(area.url()),
                     sql.SQL("default") if role.lower() == "default" else sql.Literal(role),
                     sql.Literal(UNLOADED_FILE_MEGABYTES),
+                    _encryption(self.settings),
                 )
             )
             cursor.execute("select pg_last_unload_count()")
@@ -218,6 +219,18 @@ class _Reading:
             for array, field in zip(batch.columns, self.schema, strict=True)
         ]
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _encryption(settings: RedshiftSettings) -> sql.Composable:
+    """How UNLOAD encrypts: SSE-S3 by itself, which is AES256; a key of KMS has to be asked for.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/r_UNLOAD.html#unload-parameters-encrypted
+    """
+    if not (settings.s3_encryption or "").startswith("aws:kms"):
+        return sql.SQL("")
+    if settings.kms_key_id:
+        return sql.SQL(" kms_key_id {} encrypted").format(sql.Literal(settings.kms_key_id))
+    return sql.SQL(" encrypted auto")
 
 
 def _describe(

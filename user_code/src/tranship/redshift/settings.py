@@ -1,6 +1,6 @@
 """What it takes to reach a Redshift and the bucket it loads from: one immutable value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tranship.errors import ConfigurationError
@@ -30,6 +30,11 @@ class RedshiftSettings:
         host: Address of the database; looked up from the cluster or workgroup where it is `None`.
         port: TCP port.
         s3_prefix: Key prefix under which files are staged.
+        s3_encryption: Header that uploads carry, where the bucket's policy asks for one: `AES256`, `aws:kms` or
+            `aws:kms:dsse`. Without it S3 encrypts as the bucket is set.
+        kms_key_id: Key of `aws:kms`, for uploads and for UNLOAD; without it the bucket's own.
+        auto_create: Whether `GetClusterCredentials` creates `user` where it is missing.
+        db_groups: Groups that `user` joins for a session of temporary credentials.
         s3_endpoint_url: Address of S3, where it is not Amazon's.
         aws_endpoint_url: Address of the Redshift and Redshift Serverless APIs, where it is not Amazon's.
         sslmode: libpq's sslmode. By default `verify-full` for hosts of Amazon's and `prefer` for others.
@@ -69,6 +74,10 @@ class RedshiftSettings:
     host: str | None = None
     port: int = 5439
     s3_prefix: str = "tranship"
+    s3_encryption: str | None = None
+    kms_key_id: str | None = None
+    auto_create: bool = False
+    db_groups: Sequence[str] = ()
     s3_endpoint_url: str | None = None
     aws_endpoint_url: str | None = None
     sslmode: str | None = None
@@ -110,9 +119,30 @@ class RedshiftSettings:
                 f"max_part_bytes is {self.max_part_bytes}.",
                 "Give at least 1,000,000: many small files load slowly.",
             )
+        if (self.auto_create or self.db_groups) and not (
+            self.cluster_identifier and self.user and self.password is None
+        ):
+            raise ConfigurationError(
+                "auto_create or db_groups is set, but no temporary credentials of a named user are fetched.",
+                "They are for a cluster_identifier and a user without a password; a serverless workgroup maps its "
+                "users by IAM roles.",
+            )
+        if self.s3_encryption is not None:
+            _one_of("s3_encryption", self.s3_encryption, ("AES256", "aws:kms", "aws:kms:dsse"))
+        if self.kms_key_id and not (self.s3_encryption or "").startswith("aws:kms"):
+            raise ConfigurationError(
+                f"kms_key_id is set, and s3_encryption is {self.s3_encryption!r}.",
+                "Set s3_encryption to aws:kms.",
+            )
         _one_of("write_lock", self.write_lock, ("journal", "table"))
         _one_of("read_via", self.read_via, ("auto", "cursor", "unload"))
         _one_of("compression", self.compression, ("snappy", "zstd", "gzip", "none"))
+
+    @property
+    def upload_headers(self) -> dict[str, str]:
+        """What every upload says of its encryption, as boto3 names it."""
+        headers = {"ServerSideEncryption": self.s3_encryption, "SSEKMSKeyId": self.kms_key_id}
+        return {name: value for name, value in headers.items() if value}
 
     @property
     def address(self) -> str:

@@ -146,7 +146,8 @@ class StagingArea:
         progress: Callable[[int, int], None] | None,
     ) -> tuple[StagedFile, ...]:
         files: list[StagedFile] = []
-        with Uploads(self.client, self.settings.bucket_name) as uploads:
+        headers = self.settings.upload_headers
+        with Uploads(self.client, self.settings.bucket_name, headers) as uploads:
             group = next(groups, None)
             while group is not None:
                 part = _Part(self, self._key(f"part-{len(files):05d}.parquet"), schema, uploads)
@@ -171,6 +172,7 @@ class StagingArea:
             Bucket=self.settings.bucket_name,
             Key=key,
             Body=json.dumps({"entries": entries}).encode(),
+            **self.settings.upload_headers,
         )
         return self.url(key)
 

@@ -130,9 +130,11 @@ class Transaction:
         cursor.execute(sql.SQL("lock table {}").format(qualified(queue)))
         if self.journal is None or self._attempts == 1:
             return False
+        # Composed, not bound: with values of its own the driver takes a percent sign in the name for a placeholder.
         cursor.execute(
-            sql.SQL("select count(*) from {} where write_id = %s").format(qualified(self.journal)),
-            (self.write_id,),
+            sql.SQL("select count(*) from {} where write_id = {}").format(
+                qualified(self.journal), sql.Literal(self.write_id)
+            )
         )
         return cursor.fetchone()[0] > 0
 
@@ -266,17 +268,17 @@ class Transaction:
     def _record(self, cursor: Any) -> None:
         if self.journal is None:
             return
+        values = (
+            self.write_id,
+            datetime.now(UTC).replace(tzinfo=None),
+            str(self.request.mode),
+            str(self.request.slice)[:250],
+            self.staged.rows,
+        )
         cursor.execute(
             sql.SQL(
-                "insert into {} (write_id, written_at, mode, part, row_count) values (%s, %s, %s, %s, %s)"
-            ).format(qualified(self.journal)),
-            (
-                self.write_id,
-                datetime.now(UTC).replace(tzinfo=None),
-                str(self.request.mode),
-                str(self.request.slice)[:250],
-                self.staged.rows,
-            ),
+                "insert into {} (write_id, written_at, mode, part, row_count) values ({})"
+            ).format(qualified(self.journal), sql.SQL(", ").join(map(sql.Literal, values)))
         )
 
     def _commit(self, connection: Any) -> None:
@@ -306,9 +308,12 @@ class Transaction:
         connection.rollback()
         connection.autocommit = True
         with connection.cursor() as cursor:
-            found = load_errors.find_load_error(cursor, self.prefix_url, error, self.log)
-        if found is None:
+            reason = load_errors.from_views(cursor, self.prefix_url, self.log)
+        if reason is None and type(explained) is WriteFailedError:
+            # Only where the words mean nothing more particular: no right to the bucket, no such table.
+            reason = load_errors.from_text(error)
+        if reason is None:
             return explained
         self.log.debug("Redshift said: %s", words(error, self.settings))
         sources = {column.name: column.source for column in self.plan.columns}
-        return load_errors.as_error(found, doing, sources)
+        return load_errors.as_error(reason, doing, sources)

@@ -90,6 +90,13 @@ class BookmarkTable:
     def _identifier(self) -> sql.Identifier:
         return sql.Identifier(self.name.schema, self.name.name)
 
+    @property
+    def _bound(self) -> sql.Identifier:
+        """The name in a statement with values, where the driver would take a percent sign for one of them."""
+        return sql.Identifier(
+            *(part.replace("%", "%%") for part in (self.name.schema, self.name.name))
+        )
+
     def create(self, cursor: Any) -> None:
         """Create the table where it is missing."""
         cursor.execute(sql.SQL(_CREATE).format(self._identifier))
@@ -104,7 +111,7 @@ class BookmarkTable:
         cursor.execute(
             sql.SQL(
                 "select {} from {} where table_name = coalesce(%s, table_name) order by 1"
-            ).format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)), self._identifier),
+            ).format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)), self._bound),
             (str(table) if table else None,),
         )
         return [_bookmark(row) for row in cursor.fetchall()]
@@ -131,7 +138,7 @@ class BookmarkTable:
         stamped = replace(new, updated_at=datetime.now(UTC))
         cursor.execute(
             sql.SQL("insert into {} ({}) values ({})").format(
-                self._identifier,
+                self._bound,
                 sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
                 sql.SQL(", ").join([sql.Placeholder()] * len(COLUMNS)),
             ),
@@ -157,7 +164,7 @@ class BookmarkTable:
             Whether there was one.
         """
         cursor.execute(
-            sql.SQL("delete from {} where table_name = %s").format(self._identifier), (str(table),)
+            sql.SQL("delete from {} where table_name = %s").format(self._bound), (str(table),)
         )
         return cursor.rowcount > 0
 
@@ -170,7 +177,7 @@ class BookmarkTable:
         cursor.execute(
             sql.SQL(
                 "update {} set cursor_value = %s, write_id = %s, updated_at = %s where table_name = %s"
-            ).format(self._identifier),
+            ).format(self._bound),
             (value, write_id, datetime.now(UTC), str(table)),
         )
         return cursor.rowcount > 0
