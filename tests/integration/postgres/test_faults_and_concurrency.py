@@ -271,6 +271,40 @@ def test_an_error_of_the_server_stops_the_source(
     assert sql_rows("select v::text from {}", table) == [("{}",)]
 
 
+def test_a_write_whose_server_died_does_not_wait_for_a_silent_source(
+    postgres_url: str,
+    settings: PostgresSettings,
+    table: TableName,
+    load: Load,
+    sql_rows: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load(table, generation(1))
+    monkeypatch.setattr("tranship.read_ahead.STOP_SECONDS", 0.5)
+    waiting, never = threading.Event(), threading.Event()
+
+    def frames() -> Iterator[pa.Table]:
+        yield generation(2, 20_000)
+        waiting.set()
+        never.wait()
+
+    def cut() -> None:
+        waiting.wait()
+        _terminate_writers(postgres_url)
+
+    threading.Thread(target=cut).start()
+    started = time.monotonic()
+    with pytest.raises(TransientError, match=r"an administrator ended the connection|was lost"):
+        write(
+            replace(settings, application_name="to be cut"),
+            WriteRequest(table),
+            one_shot(frames()),
+        )
+    never.set()
+    assert time.monotonic() - started < 10
+    assert sql_rows("select min(g), max(g) from {}", table) == [(1, 1)]
+
+
 def test_an_interruption_while_sending_gets_through(
     settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run
 ) -> None:

@@ -1,6 +1,8 @@
 """Batches of any size become row groups, and row groups become uploads."""
 
 import io
+import logging
+import os
 import threading
 import time
 
@@ -9,9 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tranship.read_ahead import on_cancel
 from tranship.redshift.multipart import CHUNK_BYTES, CHUNKS_IN_FLIGHT, Uploads
+from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.shape import first_failing
-from tranship.redshift.staging import ROW_GROUP_BYTES, ROW_GROUP_ROWS, row_groups
+from tranship.redshift.staging import (
+    ROW_GROUP_BYTES,
+    ROW_GROUP_ROWS,
+    StagingArea,
+    row_groups,
+)
+from tranship.tables import TableName
+
+SETTINGS = RedshiftSettings(
+    database="dev", bucket_name="b", s3_iam_role="default", host="dw", user="etl", password="p"
+)
 
 
 class Bucket:
@@ -51,6 +65,9 @@ class Bucket:
 
     def put_object(self, **request):
         self.objects[request["Key"]] = request["Body"]
+
+    def delete_objects(self, **_request):
+        return {}
 
     def abort_multipart_upload(self, **request):
         self.aborted.append(request["Key"])
@@ -121,6 +138,28 @@ def test_a_refused_chunk_ends_the_upload_and_frees_it():
         upload()
     assert bucket.objects == {}
     assert bucket.aborted == ["bad"]
+
+
+def test_a_refused_chunk_ends_the_wait_for_a_silent_source():
+    never = threading.Event()
+    schema = pa.schema({"id": pa.int64(), "noise": pa.binary()})
+    noise = [bytes([number % 251]) * 1000 + os.urandom(1000) for number in range(10_000)]
+    batch = pa.record_batch({"id": range(10_000), "noise": noise}, schema=schema)
+
+    def silent():
+        for _ in range(
+            2
+        ):  # 40 MB: one row group is cut off, and uploaded, while the next is awaited
+            yield batch
+        with on_cancel(never.set):
+            never.wait()
+
+    area = StagingArea(
+        Bucket(fail_part=1), SETTINGS, TableName("public", "t"), logging.getLogger(__name__)
+    )
+    with pytest.raises(OSError, match="part refused"):
+        area.stage(silent(), schema)
+    assert never.is_set()
 
 
 def test_a_file_like_object_of_the_standard_library():

@@ -4,8 +4,6 @@ An error on either side stops the other; the original one is raised, once.
 """
 
 import select
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,13 +17,12 @@ from tranship.errors import RowsOutsideSliceError, TransientError
 from tranship.frames import Batches
 from tranship.postgres.casting import ColumnPlan, fit_batch
 from tranship.postgres.encoding import Encoding
+from tranship.read_ahead import ReadAhead, items_of
 from tranship.slices import Slice
 from tranship.tables import TableName
 
 QUEUE_BYTES = 8 * 2**20
 """Encoded bytes that may wait to be sent."""
-SECONDS_BETWEEN_LOOKS = 1.0
-"""How often we look whether the server is still there while the rows are slow to come."""
 Progress = Callable[[int, int], None]
 
 
@@ -83,50 +80,48 @@ def copy_in(
     statement = sql.SQL("copy {} ({}) from stdin with ({})").format(
         target.relation, columns, options
     )
-    queue = _ChunkQueue(cursor.connection, progress)
-    producer = threading.Thread(
-        target=_produce,
-        args=(queue, target, batches, encoding),
+    with ReadAhead(
+        [items_of(lambda: _chunks(target, batches, encoding))],
+        max_bytes=QUEUE_BYTES,
+        size=lambda chunk: len(chunk.data),
         name="tranship-encode",
-        daemon=True,
-    )
-    producer.start()
-    try:
-        cursor.copy_expert(statement.as_string(cursor), queue)
-    except psycopg2.Error as error:
-        queue.close()
-        producer.join()
-        # When this side failed, the server's error only repeats that we broke off.
-        if queue.failure is not None:
-            raise queue.failure from None
-        if queue.interrupted and error.pgcode == "57014":
-            raise TransientError(
-                f"The server interrupted the COPY into {target.table} without an error."
-            ) from None
-        raise
-    finally:
-        queue.close()
-        producer.join()
-    if queue.failure is not None:
-        raise queue.failure
-    return queue.copied
+    ) as ahead:
+        rows = _CopyFile(cursor.connection, ahead, progress)
+        try:
+            cursor.copy_expert(statement.as_string(cursor), rows)
+        except psycopg2.Error as error:
+            # When this side failed, the server's error only repeats that we broke off.
+            if rows.failure is not None:
+                raise rows.failure from None
+            if rows.interrupted and error.pgcode == "57014":
+                raise TransientError(
+                    f"The server interrupted the COPY into {target.table} without an error."
+                ) from None
+            raise
+        if rows.failure is not None:
+            raise rows.failure
+    return rows.copied
 
 
-def _produce(
-    queue: "_ChunkQueue", target: CopyTarget, batches: Batches, encoding: Encoding
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Encoded rows, and how many rows and Arrow bytes there are up to its end."""
+
+    data: bytes
+    rows: int
+    bytes: int
+
+
+def _chunks(target: CopyTarget, batches: Batches, encoding: Encoding) -> Iterator[_Chunk]:
     """Runs in the thread: read, check, fit, encode."""
     counted = _Counter()
     opened = batches.open()
     try:
-        for chunk in encoding.chunks(_fitted(opened, target, counted)):
-            if chunk and not queue.put(chunk, counted.rows, counted.bytes):
-                break
-        queue.finish()
-    except BaseException as error:  # noqa: BLE001 - handed to the sending thread, which raises it
-        queue.fail(error)
+        for data in encoding.chunks(_fitted(opened, target, counted)):
+            if data:
+                yield _Chunk(data, counted.rows, counted.bytes)
     finally:
-        close = getattr(opened, "close", None)
+        close: Any = getattr(opened, "close", None)
         if close is not None:
             close()
 
@@ -166,50 +161,16 @@ def _check_slice(batch: pa.RecordBatch, target: CopyTarget, rows_before: int) ->
 
 
 @dataclass(slots=True)
-class _ChunkQueue:
-    """A bounded queue of bytes that `copy_expert` reads as a file."""
+class _CopyFile:
+    """The encoded chunks, as the file that `copy_expert` reads."""
 
     connection: psycopg2.extensions.connection
+    ahead: ReadAhead[_Chunk]
     progress: Progress | None
     copied: Copied = field(default_factory=Copied)
     failure: BaseException | None = None
     interrupted: bool = False
-    _chunks: deque[tuple[bytes, int, int]] = field(default_factory=deque)
-    _waiting_bytes: int = 0
-    _finished: bool = False
-    _closed: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
     _poll: Any = None
-
-    def put(self, chunk: bytes, rows: int, size: int) -> bool:
-        """Add a chunk, waiting for room; false when nobody reads any more."""
-        with self._changed:
-            while self._waiting_bytes and self._waiting_bytes + len(chunk) > QUEUE_BYTES:
-                if self._closed:
-                    return False
-                self._changed.wait()
-            if self._closed:
-                return False
-            self._chunks.append((chunk, rows, size))
-            self._waiting_bytes += len(chunk)
-            self._changed.notify_all()
-            return True
-
-    def finish(self) -> None:
-        with self._changed:
-            self._finished = True
-            self._changed.notify_all()
-
-    def fail(self, error: BaseException) -> None:
-        with self._changed:
-            self.failure = error
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._chunks.clear()
-            self._changed.notify_all()
 
     def read(self, _size: int = -1) -> bytes:
         """The next chunk, whatever its size: the driver takes any. Empty at the end.
@@ -217,37 +178,26 @@ class _ChunkQueue:
         What is raised in here the driver drops: it only tells the server to give up the COPY.
         """
         try:
-            chunk = self._next()
-            if chunk and self.progress is not None:
-                self.progress(self.copied.rows, self.copied.bytes)
+            chunk = self.ahead.get(self._stop_if_server_spoke)
+            self._stop_if_server_spoke()
+            if chunk is None:
+                return b""
+            self.copied.rows, self.copied.bytes = chunk.rows, chunk.bytes
+            self.copied.copy_bytes += len(chunk.data)
+            if self.progress is not None:
+                self.progress(chunk.rows, chunk.bytes)
         except BaseException as error:
             if self.failure is None and not self.interrupted:
                 self.failure = error
             raise
-        return chunk
-
-    def _next(self) -> bytes:
-        with self._changed:
-            while not self._chunks and not self._finished and self.failure is None:
-                self._changed.wait(SECONDS_BETWEEN_LOOKS)
-                self._stop_if_server_spoke()
-            if self.failure is not None:
-                raise ConnectionAbortedError("reading the rows failed")
-            self._stop_if_server_spoke()
-            if not self._chunks:
-                return b""
-            chunk, self.copied.rows, self.copied.bytes = self._chunks.popleft()
-            self._waiting_bytes -= len(chunk)
-            self.copied.copy_bytes += len(chunk)
-            self._changed.notify_all()
-            return chunk
+        return chunk.data
 
     def readline(self, _size: int = -1) -> bytes:
         """Part of what the driver's type asks of a file; COPY never calls it."""
         return self.read()
 
-    def _stop_if_server_spoke(self) -> None:
-        """Break off when the server has sent something: during a COPY that is an error.
+    def _stop_if_server_spoke(self, _waited: float = 0.0) -> None:
+        """Break off when the server has sent something, or is gone: during a COPY that is an error.
 
         The driver would send everything that is left before it looked. Notices are off.
         """

@@ -6,12 +6,10 @@ receives the next: memory holds a few blocks, however large the table is.
 
 import io
 import re
-import threading
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
-import psycopg2.extensions
 import pyarrow as pa
 from pyarrow import csv
 
@@ -23,6 +21,7 @@ from tranship.postgres.faults import translated
 from tranship.postgres.hexadecimal import bytes_from_hex
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import compiled, select_slice
+from tranship.read_ahead import ReadAhead, on_cancel
 from tranship.reads import ReadRequest
 from tranship.tables import TableSchema
 
@@ -83,45 +82,38 @@ def _stream(
     schema: TableSchema,
     arrow_schema: pa.Schema,
 ) -> Iterator[pa.RecordBatch]:
-    blocks = _BlockQueue()
-    thread = threading.Thread(
-        target=_receive,
-        args=(settings, request, statement, blocks),
-        name="tranship-copy-out",
-        daemon=True,
-    )
-    thread.start()
     rows = 0
-    try:
+    with ReadAhead(
+        [partial(_receive, settings, request, statement)],
+        max_bytes=BLOCKS_AHEAD * BLOCK_BYTES,
+        size=len,
+        name="tranship-copy-out",
+    ) as blocks:
         while (block := blocks.get()) is not None:
             for batch in _parse(block, schema, arrow_schema, request, rows):
                 rows += batch.num_rows
                 yield batch
-    finally:
-        blocks.abandon()
-        thread.join()
 
 
 def _receive(
-    settings: PostgresSettings, request: ReadRequest, statement: str, blocks: "_BlockQueue"
+    settings: PostgresSettings,
+    request: ReadRequest,
+    statement: str,
+    put: Callable[[bytes], None],
 ) -> None:
     """Runs in the thread: one COPY from the first row to the last."""
-    try:
-        with (
-            connect(settings) as connection,
-            translated(settings, f"read of {request}"),
-            connection.cursor() as cursor,
-        ):
-            # The texts that pyarrow parses; a role or database may have other defaults.
-            cursor.execute(
-                "set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex'"
-            )
-            cursor.execute("set extra_float_digits = 1; set intervalstyle = 'postgres'")
-            blocks.connection = connection
-            cursor.copy_expert(f"copy ({statement}) to stdout with (format csv)", blocks)
-        blocks.finish(None)
-    except BaseException as error:  # noqa: BLE001 - handed to the reading thread, which raises it
-        blocks.finish(error)
+    blocks = _Blocks(put)
+    with (
+        connect(settings) as connection,
+        translated(settings, f"read of {request}"),
+        connection.cursor() as cursor,
+        on_cancel(connection.cancel),
+    ):
+        # The texts that pyarrow parses; a role or database may have other defaults.
+        cursor.execute("set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex'")
+        cursor.execute("set extra_float_digits = 1; set intervalstyle = 'postgres'")
+        cursor.copy_expert(f"copy ({statement}) to stdout with (format csv)", blocks)
+    blocks.hand_over()
 
 
 def _parse(
@@ -178,70 +170,24 @@ def _unreadable(
 
 
 @dataclass(slots=True)
-class _BlockQueue:
-    """A bounded queue of blocks that `copy_expert` writes to as a file, one row a call."""
+class _Blocks:
+    """Rows gathered into blocks; a file that `copy_expert` writes to, one row a call."""
 
-    connection: psycopg2.extensions.connection | None = None
+    put: Callable[[bytes], None]
     _rows: list[bytes] = field(default_factory=list)
     _size: int = 0
-    _blocks: deque[bytes] = field(default_factory=deque)
-    _finished: bool = False
-    _failure: BaseException | None = None
-    _abandoned: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def write(self, row: bytes) -> int:
         self._rows.append(row)
         self._size += len(row)
         if self._size >= BLOCK_BYTES:
-            self._hand_over()
+            self.hand_over()
         return len(row)
 
-    def _hand_over(self) -> None:
-        block = b"".join(self._rows)
-        self._rows.clear()
-        self._size = 0
-        with self._changed:
-            while len(self._blocks) >= BLOCKS_AHEAD and not self._abandoned:
-                self._changed.wait()
-            if self._abandoned:
-                raise ConnectionAbortedError("nobody reads any more")
-            self._blocks.append(block)
-            self._changed.notify_all()
-
-    def finish(self, failure: BaseException | None) -> None:
-        if failure is None and self._rows:
-            try:
-                self._hand_over()
-            except ConnectionAbortedError as error:
-                failure = error
-        with self._changed:
-            self._failure = failure
-            self._finished = True
-            self._changed.notify_all()
-
-    def get(self) -> bytes | None:
-        """The next block; `None` after the last.
-
-        Raises:
-            Exception: Whatever ended the COPY early.
-        """
-        with self._changed:
-            while not self._blocks and not self._finished:
-                self._changed.wait()
-            if self._blocks:
-                block = self._blocks.popleft()
-                self._changed.notify_all()
-                return block
-            if self._failure is not None:
-                raise self._failure
-            return None
-
-    def abandon(self) -> None:
-        """Let the thread go: it is told at its next block, and the server at once."""
-        with self._changed:
-            self._abandoned = True
-            finished, connection = self._finished, self.connection
-            self._changed.notify_all()
-        if not finished and connection is not None and not connection.closed:
-            connection.cancel()
+    def hand_over(self) -> None:
+        """Give away what has been gathered, if anything."""
+        if self._rows:
+            block = b"".join(self._rows)
+            self._rows.clear()
+            self._size = 0
+            self.put(block)

@@ -40,6 +40,7 @@ class Uploads:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tranship-upload")
         self._room = threading.Semaphore(CHUNKS_IN_FLIGHT)
         self._closed: list[Future[None]] = []
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +67,9 @@ class Uploads:
         def put() -> dict[str, Any]:
             try:
                 return call()
+            except BaseException as error:
+                self._failure = self._failure or error
+                raise
             finally:
                 self._room.release()
 
@@ -77,7 +81,9 @@ class Uploads:
         self._closed.append(self._pool.submit(call))
 
     def raise_failures(self) -> None:
-        """Raise what went wrong with objects that were closed, as soon as it is known."""
+        """Raise what went wrong with any chunk or object, as soon as it is known."""
+        if self._failure is not None:
+            raise self._failure
         for finished in self._closed:
             if finished.done():
                 finished.result()

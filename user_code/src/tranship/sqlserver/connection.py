@@ -3,7 +3,7 @@
 import importlib
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tranship.errors import UnreachableError
@@ -163,17 +163,3 @@ def open_transactional(settings: SqlServerSettings) -> Any:
     connection = open_connection(settings)
     connection.autocommit = False
     return connection
-
-
-def cancel(cursor: Any) -> None:
-    """Ask the server to stop the statement of a cursor that another thread is waiting for.
-
-    SQLCancel is the one ODBC call that may come from another thread. The driver makes it only when
-    an Arrow reader is closed, which is too late for a statement that has not returned yet.
-    https://learn.microsoft.com/sql/odbc/reference/syntax/sqlcancel-function
-    """
-    stop = getattr(cursor.hstmt, "_cancel", None)
-    if stop is not None:
-        # It fails where the connection is lost, and then there is nothing left to stop.
-        with suppress(RuntimeError):
-            stop()

@@ -5,6 +5,7 @@ from typing import Any
 
 from tranship.sqlserver import catalogue_queries as queries
 from tranship.sqlserver.statements import rows
+from tranship.sqlserver.stopping import stoppable_cursor
 from tranship.tables import TableName
 
 _ON = 1
@@ -57,9 +58,6 @@ def begin_consistent_read(connection: Any) -> Consistency:
         return Consistency.COMMITTED_SNAPSHOT
     if allowed != _ON:
         return Consistency.COMMITTED
-    cursor = connection.cursor()
-    try:
+    with stoppable_cursor(connection) as cursor:
         cursor.execute("set transaction isolation level snapshot")
-    finally:
-        cursor.close()
     return Consistency.SNAPSHOT

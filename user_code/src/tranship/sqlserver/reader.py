@@ -5,9 +5,8 @@ stops early cancels the queries. Nothing here knows the target.
 """
 
 import logging
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,17 +14,18 @@ import pyarrow as pa
 
 from tranship.comparisons import Predicate
 from tranship.frames import Batches
+from tranship.read_ahead import read_ahead
 from tranship.reads import ReadRequest
 from tranship.sqlserver.catalogue import describe
 from tranship.sqlserver.conform import conformer
-from tranship.sqlserver.connection import cancel, connect
+from tranship.sqlserver.connection import connect
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
 from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import Query, build_query
-from tranship.sqlserver.read_ahead import read_ahead
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import run
+from tranship.sqlserver.stopping import stoppable_cursor
 from tranship.sqlserver.types import is_large
 from tranship.tables import TableSchema
 
@@ -113,11 +113,16 @@ def _open(
             predicates = part_predicates(connection, query, column, options.parts)
     parts = [_Part(settings, query, predicate, options, left) for predicate in predicates]
     said = False
-    for batch in read_ahead(parts, max_bytes=options.queue_bytes):
+    opened = [part.batches for part in parts]
+    for batch in read_ahead(opened, max_bytes=options.queue_bytes, size=_bytes):
         if not said:
             said = True
             _say_what_it_sees(parts, log)
         yield batch
+
+
+def _bytes(batch: pa.RecordBatch) -> int:
+    return batch.nbytes
 
 
 def _say_what_it_sees(parts: "Sequence[_Part]", log: logging.Logger) -> None:
@@ -137,10 +142,6 @@ class _Part:
     options: ReadOptions
     left: Handover
     consistency: Consistency | None = None
-    _cursor: Any = None
-    _cancelled: bool = False
-    # Freeing a statement in one thread while another cancels it would be a use after free.
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The part's batches, of the declared schema."""
@@ -148,24 +149,9 @@ class _Part:
             self.settings, doing=f"reading {self.query.table}", taking=self.left
         ) as connection:
             self.consistency = begin_consistent_read(connection)
-            cursor = connection.cursor()
-            with self._lock:
-                self._cursor = cursor
-            try:
-                if not self._cancelled:
-                    run(cursor, self.query.select(self.predicate))
-                    yield from self._fetch(cursor)
-            finally:
-                with self._lock:
-                    self._cursor = None
-                cursor.close()
-
-    def cancel(self) -> None:
-        """Stop the query, wherever it is."""
-        with self._lock:
-            self._cancelled = True
-            if self._cursor is not None:
-                cancel(self._cursor)
+            with stoppable_cursor(connection) as cursor:
+                run(cursor, self.query.select(self.predicate))
+                yield from self._fetch(cursor)
 
     def _fetch(self, cursor: Any) -> Iterator[pa.RecordBatch]:
         """Batches of about the size that was asked for, however wide their rows turn out to be.
@@ -178,10 +164,7 @@ class _Part:
         )
         rows = min(self.options.batch_rows, self._first_rows())
         fetched = 0
-        while not self._cancelled:
-            batch = cursor.arrow_batch(rows)
-            if not batch.num_rows:
-                return
+        while (batch := cursor.arrow_batch(rows)).num_rows:
             rows = self._next_rows(batch)
             yield fit.conform(batch, first_row=fetched + 1)
             fetched += batch.num_rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tranship.errors import ConfigurationError
+from tranship.sqlserver.stopping import stoppable_cursor
 from tranship.tables import TableName
 
 if TYPE_CHECKING:
@@ -70,11 +71,8 @@ def run(cursor: Any, statement: Statement | CompiledStatement) -> Any:
 
 def rows(connection: Any, statement: Statement | CompiledStatement) -> list[tuple[Any, ...]]:
     """All rows of a small result, such as a catalogue query."""
-    cursor = connection.cursor()
-    try:
+    with stoppable_cursor(connection) as cursor:
         return [tuple(row) for row in run(cursor, statement).fetchall()]
-    finally:
-        cursor.close()
 
 
 def several(
@@ -88,15 +86,12 @@ def several(
         ";\n".join(statement.sql for statement in statements),
         tuple(value for statement in statements for value in statement.values),
     )
-    cursor = connection.cursor()
-    try:
+    with stoppable_cursor(connection) as cursor:
         run(cursor, together)
         found = [[tuple(row) for row in cursor.fetchall()]]
         while cursor.nextset():
             found.append([tuple(row) for row in cursor.fetchall()])
         return found
-    finally:
-        cursor.close()
 
 
 def quoted(name: str) -> str:
