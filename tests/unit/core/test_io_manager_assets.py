@@ -172,7 +172,7 @@ def test_the_mode_is_the_managers_unless_the_asset_names_one(
         (
             {"on_schema_change": "ignore"},
             "The asset sales has on_schema_change 'ignore' in its metadata. "
-            "It is one of error, evolve.",
+            "It is one of error, evolve, rebuild.",
         ),
         (
             {"mode": "merge"},

@@ -91,6 +91,10 @@ class WriteFailedError(TranshipError):
     """The target refused the write. The old rows are untouched."""
 
 
+class DuplicateRowsError(WriteFailedError):
+    """Rows have the same key. Reading them while they move doubles rows, so it may be the read's fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
     """One difference between incoming rows and the table that is there.
@@ -99,13 +103,17 @@ class ColumnDrift:
         column: The column's name.
         incoming: Its type in the incoming rows; `None` where the rows lack it.
         existing: Its type in the table; `None` where the table lacks it.
+        sentence: What differs, where it is not the type.
     """
 
     column: str
     incoming: str | None
     existing: str | None
+    sentence: str | None = None
 
     def __str__(self) -> str:
+        if self.sentence is not None:
+            return self.sentence
         if self.existing is None:
             return f'"{self.column}" ({self.incoming}) is new: the table has no such column'
         if self.incoming is None:

@@ -64,10 +64,10 @@ class TableIOManager(dg.ConfigurableIOManager):
         description="What a write does with the rows that are there: replace, append or merge. "
         "Overridden by an asset's `mode` metadata.",
     )
-    on_schema_change: Literal["error", "evolve"] = Field(
+    on_schema_change: Literal["error", "evolve", "rebuild"] = Field(
         default="error",
-        description="What happens when columns differ from the table's: error, or evolve (add "
-        "columns and widen types). Overridden by an asset's `on_schema_change` metadata.",
+        description="What happens when columns differ from the table's: error, evolve (add columns and "
+        "widen types), or rebuild (make a table anew that is replaced as a whole). Overridden by an asset's `on_schema_change` metadata.",
     )
 
     @property

@@ -33,7 +33,25 @@ class OnSchemaChange(StrEnum):
     ERROR = "error"
     """Nothing is written; the error names each column."""
     EVOLVE = "evolve"
-    """New columns are added and types are widened; anything else is an error."""
+    """New columns are added and types are widened; anything else is an error. Where the columns are a
+    source's declaration, constraints follow it: a column may be null, or is no more, and the key changes."""
+    REBUILD = "rebuild"
+    """Where the whole table is replaced, it is made anew from the incoming columns, and keeps its grants,
+    comments, views, and the indexes whose columns are still there. Elsewhere the same as `evolve`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """That a write's schema is what a source declares, whose nullability and key the table follows.
+
+    The schema of a frame says nothing of either: every column of it may be null.
+
+    Args:
+        key: The key that the source declared when the table was written before, in the names of the data;
+            `None` where nobody wrote it down.
+    """
+
+    key: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,7 @@ class WriteRequest:
         key: The columns that identify a row, for `merge`.
         on_schema_change: What happens when the columns differ from those of the table.
         column_types: Target types to use instead of the derived ones, by column: `{"note": "jsonb"}`.
+        declared: What is known of the source's declaration; `None` where the schema is a frame's.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -62,6 +81,7 @@ class WriteRequest:
     key: tuple[str, ...] = ()
     on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
     column_types: Mapping[str, str] = field(default_factory=dict)
+    declared: Declared | None = None
 
     def __post_init__(self) -> None:
         # Texts are as good as the enums; they come from metadata and configuration.

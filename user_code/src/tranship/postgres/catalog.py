@@ -39,6 +39,23 @@ class ExistingColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class UniqueIndex:
+    """A unique index over whole columns and all rows.
+
+    Args:
+        name: Its name, and its constraint's.
+        columns: Its columns in order.
+        is_primary: Whether it is the primary key's.
+        is_constraint: Whether a constraint stands behind it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    is_primary: bool
+    is_constraint: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ExistingTable:
     """A table that is there.
 
@@ -49,6 +66,7 @@ class ExistingTable:
         columns: Its columns in order.
         primary_key: The columns of its primary key in order.
         comment: Its comment.
+        unique_indexes: What keeps its rows apart.
     """
 
     oid: int
@@ -57,6 +75,7 @@ class ExistingTable:
     columns: tuple[ExistingColumn, ...]
     primary_key: tuple[str, ...]
     comment: str | None
+    unique_indexes: tuple[UniqueIndex, ...] = ()
 
     @property
     def writable(self) -> tuple[ExistingColumn, ...]:
@@ -87,10 +106,16 @@ def find_table(cursor: psycopg2.extensions.cursor, table: TableName) -> Existing
     cursor.execute(
         """
         select c.oid, c.relkind::text, obj_description(c.oid, 'pg_class'),
-               coalesce((select array_agg(a.attname::text order by position)
-                         from pg_index i, unnest(i.indkey::int2[]) with ordinality as k(attnum, position), pg_attribute a
-                         where i.indrelid = c.oid and i.indisprimary
-                           and a.attrelid = c.oid and a.attnum = k.attnum and k.position <= i.indnkeyatts), '{}')
+               coalesce((select json_agg(json_build_array(
+                             k.relname, i.indisprimary,
+                             exists (select from pg_constraint where conindid = k.oid and contype in ('p', 'u')),
+                             (select json_agg(a.attname order by position)
+                              from unnest(i.indkey::int2[]) with ordinality as p(attnum, position), pg_attribute a
+                              where a.attrelid = i.indrelid and a.attnum = p.attnum and p.position <= i.indnkeyatts))
+                         order by not i.indisprimary, k.relname)
+                         from pg_index i join pg_class k on k.oid = i.indexrelid
+                         where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indpred is null
+                           and i.indexprs is null), '[]')
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = %s and c.relname = %s
         """,
@@ -99,8 +124,13 @@ def find_table(cursor: psycopg2.extensions.cursor, table: TableName) -> Existing
     found = cursor.fetchone()
     if found is None:
         return None
-    oid, kind, comment, key = found
-    return ExistingTable(oid, table, kind, columns_of(cursor, oid), tuple(key), comment)
+    oid, kind, comment, indexes = found
+    unique = tuple(
+        UniqueIndex(name, tuple(columns), primary, constraint)
+        for name, primary, constraint, columns in indexes
+    )
+    key = next((index.columns for index in unique if index.is_primary), ())
+    return ExistingTable(oid, table, kind, columns_of(cursor, oid), key, comment, unique)
 
 
 def columns_of(cursor: psycopg2.extensions.cursor, oid: int) -> tuple[ExistingColumn, ...]:

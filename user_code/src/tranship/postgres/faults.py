@@ -8,6 +8,7 @@ import psycopg2
 
 from tranship.errors import (
     ConnectionFailedError,
+    DuplicateRowsError,
     TableNotFoundError,
     TranshipError,
     TransientError,
@@ -17,6 +18,7 @@ from tranship.errors import (
     redact,
 )
 from tranship.postgres.settings import PostgresSettings
+from tranship.tables import TableName
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 TRANSIENT_STATES = {
@@ -96,7 +98,11 @@ def refused(error: psycopg2.Error, settings: PostgresSettings) -> TranshipError:
 
 
 def translate(
-    error: psycopg2.Error, settings: PostgresSettings, *, doing: str = ""
+    error: psycopg2.Error,
+    settings: PostgresSettings,
+    *,
+    doing: str = "",
+    table: TableName | None = None,
 ) -> TranshipError:
     """The error for a statement that failed on a connection.
 
@@ -104,6 +110,7 @@ def translate(
         error: What the driver raised.
         settings: Of the connection; its password is struck from every text.
         doing: What was under way, such as "replace of public.stg_a".
+        table: The table that was written, for statements in remedies.
     """
     state = error.pgcode
     said = _said(error, settings)
@@ -146,16 +153,12 @@ def translate(
         column = error.diag.column_name
         return ValueDoesNotFitError(
             f'{what}: column "{column}" is not null in the table, but a row has null there{_row(error)}.',
-            "Fill the nulls, or drop the constraint.",
+            f"Fill the nulls, or drop the constraint: {_drop_not_null(error, table)} A replicated table "
+            "follows its source with on_schema_change: evolve.",
             details=details | {"column": column},
         )
     if state == "23505":
-        return WriteFailedError(
-            f"{what}: rows break the unique constraint {error.diag.constraint_name!r}: "
-            f"{error.diag.message_detail or said}",
-            "Remove the duplicates from the rows, or use mode merge with the key columns.",
-            details=details,
-        )
+        return _duplicate(error, what, said, details)
     if state.startswith("23"):
         return WriteFailedError(
             f"{what}: rows break a constraint of the table: {said} {error.diag.message_detail or ''}",
@@ -166,13 +169,15 @@ def translate(
 
 
 @contextmanager
-def translated(settings: PostgresSettings, doing: str = "") -> Iterator[None]:
+def translated(
+    settings: PostgresSettings, doing: str = "", table: TableName | None = None
+) -> Iterator[None]:
     """Turn driver errors of a block into this library's."""
     try:
         yield
     except psycopg2.Error as error:
         # The driver's traceback is cut: it may repeat statements with their values.
-        raise translate(error, settings, doing=doing) from None
+        raise translate(error, settings, doing=doing, table=table) from None
 
 
 def _denied(
@@ -215,6 +220,36 @@ def _does_not_fit(
         "Mend the value at its source, or choose a wider type with column_types.",
         details=details,
     )
+
+
+_OF_A_WRITE = re.compile(r"tranship_(?:new|index|key|staging)")
+"""Names that a table and its indexes have while they are loaded; nobody else knows them."""
+
+
+def _duplicate(
+    error: psycopg2.Error, what: str, said: str, details: dict[str, object]
+) -> DuplicateRowsError:
+    """Which rows have the same key, and of which index where its name means something to the reader."""
+    name = error.diag.constraint_name or ""
+    of_index = "" if not name or _OF_A_WRITE.search(name) else f' of the unique index "{name}"'
+    return DuplicateRowsError(
+        f"{what}: rows have the same key{of_index}: {error.diag.message_detail or said}",
+        "Remove the duplicates from the rows, or use mode merge with the key columns. If the key of the source "
+        "has changed, on_schema_change: evolve follows it.",
+        details=details,
+    )
+
+
+def _drop_not_null(error: psycopg2.Error, table: TableName | None) -> str:
+    """The statement, as it runs; the rows may have been on their way into a table of a passing name."""
+    schema, name = error.diag.schema_name, error.diag.table_name
+    if table is not None:
+        schema, name = table.schema, table.name
+    schema, name, column = (
+        '"' + (part or "").replace('"', '""') + '"'
+        for part in (schema, name, error.diag.column_name)
+    )
+    return f"alter table {schema}.{name} alter column {column} drop not null;"
 
 
 def _row(error: psycopg2.Error) -> str:

@@ -1,7 +1,7 @@
 """What hangs on a table, read from the catalogue, and the statements that hang it on another one."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg2.extensions
@@ -24,6 +24,16 @@ select c.relname, i.indisunique, pg_get_indexdef(i.indexrelid), i.indisclustered
 from pg_index i join pg_class c on c.oid = i.indexrelid
 left join pg_constraint k on k.conindid = i.indexrelid and k.conrelid = i.indrelid and k.contype in ('p', 'u', 'x')
 where i.indrelid = {} and i.indisvalid order by i.indexrelid
+"""
+_ON_COLUMNS = """
+select 'i', c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
+join pg_attribute a on a.attrelid = i.indrelid
+where i.indrelid = {} and a.attname = any(%(columns)s) and (a.attnum = any(i.indkey::int2[]) or exists (
+    select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = i.indexrelid
+      and d.refclassid = 'pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid = a.attnum))
+union all
+select 'f', k.conname::text from pg_constraint k join pg_attribute a on a.attrelid = k.conrelid and a.attnum = any(k.conkey)
+where k.conrelid = {} and k.contype = 'f' and a.attname = any(%(columns)s)
 """
 _FOREIGN_KEYS = """
 select conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint')
@@ -238,8 +248,21 @@ class Attachments:
         return tail
 
 
-def attachments_of(cursor: psycopg2.extensions.cursor, existing: ExistingTable) -> Attachments:
-    """Read what hangs on a table. All names in it are qualified."""
+def attachments_of(
+    cursor: psycopg2.extensions.cursor,
+    existing: ExistingTable,
+    *,
+    without_indexes: Collection[str] = (),
+    without_columns: Collection[str] = (),
+) -> Attachments:
+    """Read what hangs on a table. All names in it are qualified.
+
+    Args:
+        cursor: Of the transaction that will hang it elsewhere.
+        existing: The table.
+        without_indexes: Indexes that shall not go on.
+        without_columns: Columns that shall not, with all that stands on them.
+    """
     cursor.execute("select current_setting('search_path'), set_config('search_path', '', true)")
     (search_path, _) = cursor.fetchone() or ("", "")
     oid = sql.Literal(existing.oid)
@@ -265,8 +288,19 @@ def attachments_of(cursor: psycopg2.extensions.cursor, existing: ExistingTable) 
         sequences=rows(_SEQUENCES),
         column_settings=rows(_COLUMN_SETTINGS),
     )
+    gone = {("i", name) for name in without_indexes}
+    if without_columns:
+        cursor.execute(sql.SQL(_ON_COLUMNS).format(oid, oid), {"columns": list(without_columns)})
+        gone.update(cursor.fetchall())
     cursor.execute("select set_config('search_path', %s, true)", (search_path,))
-    return attached
+    return replace(
+        attached,
+        indexes=[row for row in attached.indexes if ("i", row[0]) not in gone],
+        foreign_keys=[row for row in attached.foreign_keys if ("f", row[0]) not in gone],
+        grants=[row for row in attached.grants if row[0] not in without_columns],
+        sequences=[row for row in attached.sequences if row[-1] not in without_columns],
+        column_settings=[row for row in attached.column_settings if row[0] not in without_columns],
+    )
 
 
 def fingerprint(cursor: psycopg2.extensions.cursor, oid: int) -> str:

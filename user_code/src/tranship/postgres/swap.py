@@ -16,6 +16,7 @@ from psycopg2 import sql
 
 from tranship.errors import TransientError
 from tranship.postgres.catalog import ExistingTable, quoted
+from tranship.postgres.evolution import Evolution, evolve_table
 from tranship.postgres.locking import lock_exclusively
 from tranship.postgres.snapshot import Attachments, attachments_of, fingerprint
 from tranship.tables import TableName
@@ -75,6 +76,7 @@ class Replacement:
 
     cursor: psycopg2.extensions.cursor
     existing: ExistingTable
+    evolution: Evolution = field(default_factory=Evolution)
     table: TableName = field(init=False)
     _before: str = field(init=False)
 
@@ -83,8 +85,8 @@ class Replacement:
         self._before = fingerprint(self.cursor, self.existing.oid)
 
     def create(self) -> None:
-        """Make an empty table with the columns, checks, defaults and options of the old one."""
-        attached = attachments_of(self.cursor, self.existing)
+        """Make an empty table with the columns, checks, defaults and options of the old one, as they shall be."""
+        attached = self._attached()
         self.cursor.execute(
             sql.SQL("create {}table {} (like {} including all excluding indexes){}").format(
                 sql.SQL("unlogged " if attached.unlogged else ""),
@@ -97,12 +99,15 @@ class Replacement:
         )
         for statement in attached.storage_statements(self.table):
             self.cursor.execute(statement)
+        evolve_table(self.cursor, self.table, self.evolution)
 
     def finish(self) -> None:
         """Build indexes and keys on the loaded rows, and gather statistics; readers are not disturbed."""
-        attached = attachments_of(self.cursor, self.existing)
-        for statement in attached.index_statements(self.table):
+        for statement in self._attached().index_statements(self.table):
             self.cursor.execute(statement)
+        if (key := self.evolution.key.added) is not None:
+            for statement in key.statements(self.table, sql.Identifier(self._passing_key)):
+                self.cursor.execute(statement)
         self.cursor.execute(sql.SQL("analyze {}").format(quoted(self.table)))
 
     def swap(self, wait_seconds: float) -> str | None:
@@ -115,7 +120,7 @@ class Replacement:
             TransientError: Readers did not let go in time, or somebody altered the table meanwhile.
         """
         name = self.existing.name
-        attached = attachments_of(self.cursor, self.existing)
+        attached = self._attached()
         # Going back to this point also lets go of the locks.
         self.cursor.execute("savepoint tranship_swap")
         try:
@@ -139,7 +144,7 @@ class Replacement:
 
     def _exchange(self) -> None:
         # Read again under the lock: grants, comments and views may be newer than the indexes' plan.
-        attached: Attachments = attachments_of(self.cursor, self.existing)
+        attached = self._attached()
         name, old = (
             self.existing.name,
             TableName(self.existing.name.schema, f"tranship_old_{self.existing.oid}"),
@@ -155,6 +160,36 @@ class Replacement:
         self.cursor.execute(sql.SQL("drop table {}").format(quoted(old)))
         for statement in attached.naming_statements():
             self.cursor.execute(statement)
+        if self.evolution.key.added is not None:
+            self._name_key(name)
+
+    def _attached(self) -> Attachments:
+        """What hangs on the table now and shall hang on its replacement."""
+        return attachments_of(
+            self.cursor,
+            self.existing,
+            without_indexes=[index.name for index in self.evolution.key.dropped],
+            without_columns=self.evolution.dropped,
+        )
+
+    @property
+    def _passing_key(self) -> str:
+        return f"tranship_key_{self.existing.oid}"
+
+    def _name_key(self, table: TableName) -> None:
+        """The name of the key that was there, or one as Postgres gives it, where that is free."""
+        wanted = self.evolution.key.name or f"{table.name}_pkey".encode()[:63].decode(
+            errors="ignore"
+        )
+        index = sql.Identifier(table.schema, wanted)
+        self.cursor.execute("select to_regclass(%s) is null", (index.as_string(self.cursor),))
+        (is_free,) = self.cursor.fetchone() or (False,)
+        if is_free:
+            self.cursor.execute(
+                sql.SQL("alter index {} rename to {}").format(
+                    sql.Identifier(table.schema, self._passing_key), sql.Identifier(wanted)
+                )
+            )
 
     def _rename(self, table: TableName, to: TableName) -> None:
         self.cursor.execute(

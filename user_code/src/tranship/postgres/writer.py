@@ -15,18 +15,11 @@ from tranship.postgres.catalog import ExistingTable, find_table, quoted
 from tranship.postgres.commit import commit
 from tranship.postgres.connection import connect
 from tranship.postgres.copying import Copied, CopyTarget, Progress, copy_in
-from tranship.postgres.ddl import (
-    Evolution,
-    check_names,
-    create_keys,
-    create_table,
-    ensure_schema,
-    evolve_table,
-    new_columns,
-    reconcile,
-)
+from tranship.postgres.ddl import check_names, create_table, ensure_schema, new_columns
 from tranship.postgres.encoding import Encoder, encode
+from tranship.postgres.evolution import Evolution, evolve_table, reconcile
 from tranship.postgres.faults import translated
+from tranship.postgres.keys import create_keys
 from tranship.postgres.locking import lock_exclusively, lock_table_name
 from tranship.postgres.merge import STAGING, create_staging, insert_staged, merge_staged
 from tranship.postgres.settings import PostgresSettings
@@ -105,7 +98,10 @@ class _Write:
 
     def run(self) -> WriteResult:
         started = time.perf_counter()
-        with connect(self.settings) as connection, translated(self.settings, str(self.request)):
+        with (
+            connect(self.settings) as connection,
+            translated(self.settings, str(self.request), self.request.table),
+        ):
             ensure_schema(connection, self.request.table.schema)
             with connection.cursor() as cursor:
                 lock_table_name(cursor, self.request.table, self.settings.lock_wait_seconds)
@@ -166,9 +162,8 @@ class _Write:
         evolution: Evolution,
     ) -> Copied:
         """Load beside the table and take its place."""
-        replacement = Replacement(cursor, existing)
+        replacement = Replacement(cursor, existing, evolution)
         replacement.create()
-        evolve_table(cursor, replacement.table, evolution)
         copied = self._copy(cursor, quoted(replacement.table), plans, freeze=True)
         with self._phase("index"):
             replacement.finish()
@@ -179,11 +174,7 @@ class _Write:
             return copied
         self.details["in_place_because"] = reason
         with self._phase("move"):
-            existing = self._evolve(cursor, existing, evolution)
-            self._delete(cursor, existing)
-            insert_staged(
-                cursor, self.request.table, [plan.name for plan in plans], quoted(replacement.table)
-            )
+            self._move(cursor, existing, plans, evolution, quoted(replacement.table))
             replacement.drop()
         return copied
 
@@ -198,10 +189,32 @@ class _Write:
         create_staging(cursor, plans)
         copied = self._copy(cursor, STAGING, plans)
         with self._phase("move"):
-            existing = self._evolve(cursor, existing, evolution)
-            self._delete(cursor, existing)
-            insert_staged(cursor, self.request.table, [plan.name for plan in plans])
+            self._move(cursor, existing, plans, evolution, STAGING)
         return copied
+
+    def _move(
+        self,
+        cursor: psycopg2.extensions.cursor,
+        existing: ExistingTable,
+        plans: list[ColumnPlan],
+        evolution: Evolution,
+        waiting: sql.Composable,
+    ) -> None:
+        """Replace the rows by those that wait elsewhere, in a table that is altered for them."""
+        # Types are narrowed in an empty table only; a slice may be found by a column that is new.
+        is_whole = isinstance(self.request.slice, WholeTable)
+        if is_whole:
+            self._delete(cursor, existing)
+        existing = self._evolve(cursor, existing, evolution)
+        if not is_whole:
+            self._delete(cursor, existing)
+        insert_staged(cursor, self.request.table, [plan.name for plan in plans], waiting)
+        if evolution.key.added is not None:
+            name = evolution.key.name
+            for statement in evolution.key.added.statements(
+                self.request.table, sql.Identifier(name) if name else None
+            ):
+                cursor.execute(statement)
 
     def _merge(
         self,
@@ -239,6 +252,8 @@ class _Write:
                 quoted(self.request.table)
             )
             lock_exclusively(cursor, [lock], self.request.table, self.settings.lock_wait_seconds)
+            for statement in evolution.key.drop_statements(self.request.table):
+                cursor.execute(statement)
             evolve_table(cursor, self.request.table, evolution)
         return find_table(cursor, self.request.table) or existing
 

@@ -135,7 +135,7 @@ def plan_load(
         ConfigurationError: Names collide when folded, or a setting names no column.
     """
     folded = fold_columns(schema.names, table)
-    evolve = request.on_schema_change is OnSchemaChange.EVOLVE
+    evolve = request.on_schema_change is not OnSchemaChange.ERROR
     declared = _declared(request, varchar_lengths, folded, table)
     columns: list[PlannedColumn] = []
     drifts: list[ColumnDrift] = []

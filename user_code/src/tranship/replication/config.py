@@ -141,10 +141,11 @@ class Tuning(_Settings):
         description="Column to cut chunks by, which never changes; by default the first key column, "
         "where it is a number or a time.",
     )
-    on_schema_change: Literal["error", "evolve"] | None = Field(
+    on_schema_change: Literal["error", "evolve", "rebuild"] | None = Field(
         default=None,
-        description="When columns differ from the target's: error (default), or evolve (add columns, "
-        "widen types).",
+        description="When columns differ from the target's: error (default); evolve (add columns and fill "
+        "them, widen types, let columns be null, follow the key; what the source has no more stays); or "
+        "rebuild (where evolve does not do, load all of it into a table made anew, with its grants).",
     )
     delete: Literal["ignore", "mark", "remove"] | None = Field(
         default=None,
@@ -219,4 +220,6 @@ def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
     for name, modes in _ONLY_FOR.items():
         if mode not in modes:
             general.pop(name, None)
+    if mode == "partition" and general.get("on_schema_change") == "rebuild":
+        general["on_schema_change"] = "evolve"  # what a table of parts can do of it
     return TableSettings(**{**general, **own})

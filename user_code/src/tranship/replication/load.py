@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from psycopg2 import sql
 
-from tranship.errors import ConfigurationError, TranshipError
+from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
 from tranship.replication.columns import ColumnChanges, column_changes
@@ -27,7 +27,7 @@ from tranship.replication.writing import (
 )
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableSchema
-from tranship.writes import WriteMode, WriteResult
+from tranship.writes import OnSchemaChange, WriteMode, WriteResult
 
 Result = TypeVar("Result")
 
@@ -213,7 +213,14 @@ class _Load:
         if why is None and bookmark is not None:
             if bookmark.loading is not None:
                 return self._go_on(bookmark, bookmark.loading)
-            return self._onwards(bookmark, reached)
+            try:
+                return self._onwards(bookmark, reached)
+            except SchemaDriftError as error:
+                if self.plan.on_schema_change is not OnSchemaChange.REBUILD:
+                    raise
+                self.log.info("%s is rebuilt: %s", self.plan.target, error.what)
+            self.writes.replace_all(bookmark, up_to=self._text(reached.value))
+            return "the whole table, because its columns cannot be changed in place"
         if self.request.start_from is not None:
             raise ConfigurationError(
                 f"{self.plan.target} cannot be loaded from {self.request.start_from} on: {why}.",

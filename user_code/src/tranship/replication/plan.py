@@ -117,6 +117,12 @@ class TablePlan:
                 f"mode {self.mode} keeps no rows that are gone from the source, so delete does nothing",
                 "Leave delete out.",
             )
+        if self.on_schema_change is OnSchemaChange.REBUILD and self.mode is Mode.PARTITION:
+            refuse.unless(
+                None,
+                "on_schema_change rebuild makes the whole table anew, and mode partition replaces parts of it",
+                "Set on_schema_change to evolve.",
+            )
         if self.lookback is not None and not self.cursor:
             refuse.unless(
                 None, "lookback needs a cursor", "Name the cursor, or leave lookback out."

@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg2 import sql
 from typing_extensions import override
 
 from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.postgres.catalog import find_table
 from tranship.postgres.connection import connect
-from tranship.postgres.ddl import ensure_schema, reconcile
+from tranship.postgres.ddl import ensure_schema
+from tranship.postgres.evolution import constraint_drifts, reconcile
 from tranship.postgres.faults import translated
 from tranship.postgres.locking import lock_table_name
 from tranship.postgres.settings import PostgresSettings
@@ -21,7 +21,7 @@ from tranship.postgres.writer import write
 from tranship.replication.bookmarks import BookmarkTable
 from tranship.replication.targets import Extra, Target
 from tranship.tables import TableName, TableSchema
-from tranship.writes import WriteRequest, WriteResult
+from tranship.writes import Declared, WriteRequest, WriteResult
 
 BOOKMARKS = "tranship_bookmarks"
 
@@ -74,27 +74,19 @@ class PostgresTarget(Target):
             return None if found is None else found.schema()
 
     @override
-    def _allow_null(self, table: TableName, column: str) -> None:
-        with self.transaction(f"changing {table}") as cursor:
-            self.lock(cursor, table)
-            cursor.execute(
-                sql.SQL("alter table {} alter column {} drop not null").format(
-                    self.identifier(table), sql.Identifier(column)
-                )
-            )
-
-    @override
     def lock(self, cursor: Any, table: TableName) -> None:
         lock_table_name(cursor, table, self.settings.lock_wait_seconds)
 
     @override
-    def drift(self, table: TableName, incoming: TableSchema) -> list[str]:
+    def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
         with self.transaction(f"looking at {table}") as cursor:
             existing = find_table(cursor, table)
         if existing is None:
             return []
+        request = WriteRequest(table, declared=declared)
+        drifts = constraint_drifts(request, incoming, existing)
         try:
-            reconcile(WriteRequest(table), incoming, existing)
+            reconcile(request, incoming, existing)
         except SchemaDriftError as error:
-            return [str(drift) for drift in error.drifts]
-        return []
+            drifts = [*error.drifts, *drifts]
+        return [str(drift) for drift in drifts]

@@ -25,7 +25,7 @@ from tranship.replication.bookmarks import BookmarkTable
 from tranship.replication.targets import Extra, Target
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
-from tranship.writes import WriteRequest, WriteResult
+from tranship.writes import Declared, WriteRequest, WriteResult
 
 BOOKMARK_SUFFIX = "__bookmark"
 
@@ -105,13 +105,17 @@ class RedshiftTarget(Target):
         return fold_slice(part)
 
     @override
-    def drift(self, table: TableName, incoming: TableSchema) -> list[str]:
+    def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
         folded = fold_table(table)
         with self.transaction(f"looking at {table}") as cursor:
             existing = describe_table(cursor, folded)
         try:
             plan_load(
-                WriteRequest(table), incoming, existing, folded, self.settings.varchar_lengths
+                WriteRequest(table, declared=declared),
+                incoming,
+                existing,
+                folded,
+                self.settings.varchar_lengths,
             )
         except SchemaDriftError as error:
             return [str(drift) for drift in error.drifts]

@@ -15,7 +15,7 @@ from tranship.postgres.statements import compiled
 from tranship.replication.bookmarks import Bookmark, BookmarkTable
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
-from tranship.writes import WriteRequest, WriteResult
+from tranship.writes import Declared, WriteRequest, WriteResult
 
 Extra = Callable[[Any], None]
 
@@ -55,8 +55,8 @@ class Target:
         """Take one's turn among the writers of a table, until the end of the transaction."""
 
     @abstractmethod
-    def drift(self, table: TableName, incoming: TableSchema) -> list[str]:
-        """How columns differ from those of the table, in words; nothing where it can take them as they are."""
+    def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
+        """How columns and key differ from the table's, in words; nothing where it can take them as they are."""
 
     def name(self, column: str) -> str:
         """What the target makes of a column's name."""
@@ -108,14 +108,6 @@ class Target:
         # Both targets speak Postgres's dialect, through one driver.
         cursor.execute(*compiled(statement))
         return cursor.fetchone()
-
-    def allow_nulls(self, table: TableName, columns: Sequence[str]) -> None:
-        """Let columns be null that the next write leaves out, where the target can change that."""
-        for column in columns:
-            self._allow_null(table, column)
-
-    def _allow_null(self, table: TableName, column: str) -> None:
-        """Nothing, where it cannot: Redshift keeps a column's NOT NULL until the column is dropped."""
 
     def identifier(self, table: TableName) -> sql.Identifier:
         """A table's name, quoted."""

@@ -21,8 +21,10 @@ from tranship.replication.facts import differences, expressions, facts_of
 from tranship.replication.plan import Mode, OnDelete
 from tranship.replication.source import Source
 from tranship.replication.targets import Target
+from tranship.replication.writing import declared_key
 from tranship.slices import Interval, Slice, WholeTable
 from tranship.tables import TableSchema
+from tranship.writes import Declared
 
 _UNCOUNTABLE = frozenset({"text", "ntext", "image"})
 """COUNT takes every type but these
@@ -243,7 +245,12 @@ class Verification:
     def schema_drift(self) -> Finding:
         """The copy's columns are those that the source has now."""
         written = self.changes.written(self.source.schema.select(self.changes.read))
-        drifts = self.target.drift(self.source.plan.target, written)
+        if self.source.plan.is_incremental:
+            key = self.changes.target_names(self.source.key, "part of the key")
+            written = replace(written, primary_key=key)
+        drifts = self.target.drift(
+            self.source.plan.target, written, Declared(declared_key(self.bookmark))
+        )
         if drifts:
             return Finding(
                 False,

@@ -22,7 +22,7 @@ from tranship.replication.source import Source
 from tranship.replication.targets import Target
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableSchema
-from tranship.writes import OnSchemaChange, WriteMode, WriteRequest, WriteResult
+from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
 
 @dataclass(slots=True)
@@ -63,7 +63,6 @@ class BookmarkedWrites:
                 raise
             left = tuple(drift.column for drift in error.drifts if drift.incoming is None)
             self.log.info("The settings of %s were changed: %s", self.plan.source, error.what)
-            self.target.allow_nulls(self.plan.target, left)
             request = replace(request, on_schema_change=OnSchemaChange.EVOLVE)
             self.write(bookmark, WholeTable(), request, up_to=up_to, leaves_out=left)
 
@@ -100,6 +99,8 @@ class BookmarkedWrites:
             loading=loading,
             run_id=self.run_id,
         )
+        key = request.key or TableSchema.from_arrow(tap.source.schema).primary_key
+        request = replace(request, declared=Declared(declared_key(bookmark)))
         places = self.target.bookmarks(self.plan.target)
         expected = bookmark.write_id if bookmark else None
 
@@ -110,7 +111,12 @@ class BookmarkedWrites:
                         self.target.identifier(request.table), sql.Identifier(column)
                     )
                 )
-            facts = {"rows": tap.rows, "slice": str(request.slice), "columns": tap.columns_facts()}
+            facts = {
+                "rows": tap.rows,
+                "slice": str(request.slice),
+                "columns": tap.columns_facts(),
+                "key": key,
+            }
             places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
 
         try:
@@ -145,6 +151,12 @@ class BookmarkedWrites:
 
     def _rows(self, part: Slice) -> Batches:
         return self.changes.applied(self.source.read(self.changes.read, part, log=self.log))
+
+
+def declared_key(bookmark: Bookmark | None) -> tuple[str, ...] | None:
+    """The key that the source had at the last load; `None` where nobody wrote it down."""
+    key = bookmark.facts.get("key") if bookmark is not None else None
+    return None if key is None else tuple(key)
 
 
 def signature_of(
