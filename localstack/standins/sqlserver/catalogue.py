@@ -29,6 +29,14 @@ create table if not exists standin.keys (
 create table if not exists standin.key_columns (object_id integer, parent_id integer, "position" integer, column_id integer);
 create table if not exists standin.properties (
     class integer, major_id integer, minor_id integer, name varchar collate nocase, "value" varchar);
+create table if not exists standin.identity (
+    created timestamp, service_broker_guid uuid, group_database_id uuid, database_guid uuid, family_guid uuid,
+    recovery_fork_guid uuid, first_recovery_fork_guid uuid, is_visible boolean);
+"""
+_NEW_IDENTITY = """
+insert into standin.identity
+select date_trunc('millisecond', cast(now() at time zone 'UTC' as timestamp)), uuid(), null, uuid(), uuid(), fork, fork, true
+from (select uuid() as fork) where not exists (from standin.identity)
 """
 _SCHEMAS = {"dbo": 1, "guest": 2, "INFORMATION_SCHEMA": 3, "sys": 4}
 
@@ -103,6 +111,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         _TABLES.format(first_object=FIRST_OBJECT_ID, first_rowversion=FIRST_ROWVERSION)
     )
+    connection.execute(_NEW_IDENTITY)
     for name, schema_id in _SCHEMAS.items():
         connection.execute(
             "insert into standin.schemas select $id, $name where not exists (from standin.schemas where name = $name)",

@@ -293,6 +293,6 @@ class Changes(Queries):
         return table, alias, False
 
     def truncate(self, node: exp.TruncateTable) -> Change:
-        """TRUNCATE TABLE; it starts the identity again, which the session does."""
+        """TRUNCATE TABLE; that it starts the identity again is done where it is run."""
         table = self.target(node.expressions[0])
         return Change(f"delete from {table.sql}", table)

@@ -36,6 +36,7 @@ class Database:
 
     def __init__(self, name: str, path: Path | None = None) -> None:
         self.name = name
+        self.server_name = "TRANSHIP-STANDIN"
         self.faults = Faults()
         self._root = duckdb.connect(str(path) if path else ":memory:")
         # datetimeoffset and uniqueidentifier are read as they are stored
@@ -82,6 +83,18 @@ class Database:
         """The lowest rowversion that an open transaction may have written, else the next one."""
         with self._lock:
             return min(self._active_versions.values(), default=self._last_rowversion() + 1)
+
+    def become(self, **marks: object) -> None:
+        """Set what `sys.databases` and `sys.database_recovery_status` tell of this database, as a restore or failover does.
+
+        Args:
+            marks: By column: `recovery_fork_guid`, `database_guid`, `service_broker_guid`, `group_database_id`, `created`; `is_visible`
+                is whether the login may see the recovery status; `server_name` is what the server calls itself.
+        """
+        self.server_name = str(marks.pop("server_name", self.server_name))
+        with self._lock:
+            for column, value in marks.items():
+                self._root.execute(f'update standin.identity set "{column}" = ?', [value])
 
     def close(self) -> None:
         """Closes DuckDB."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import duckdb
 
+from standins.sqlserver import numbering
 from standins.sqlserver.batch import Statement
 from standins.sqlserver.catalogue import RESERVED_SCHEMAS, ColumnDefinition, TableDefinition
 from standins.sqlserver.changes import Changes, source_of
@@ -157,16 +158,7 @@ class Definitions:
             f"insert into standin.tables values (?, ?, ?, {now}, {now})",
             [object_id, schema_id, name],
         )
-        if table.identity and table.identity.identity:
-            seed, step = table.identity.identity
-            low = (
-                f"minvalue {min(seed, 1)}"
-                if step > 0
-                else f"maxvalue {max(seed, -1)} minvalue -9223372036854775807"
-            )
-            self._connection.execute(
-                f"create sequence {table.sequence} start {seed} increment {step} {low}"
-            )
+        numbering.begin(self._connection, table)
         self._connection.execute(self._table_sql(table, table.sql))
         self._record(table)
 

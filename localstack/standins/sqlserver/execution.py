@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import duckdb
 from sqlglot import exp
 
-from standins.sqlserver import failures
+from standins.sqlserver import failures, numbering
 from standins.sqlserver.alterations import Alterations
 from standins.sqlserver.batch import Statement
 from standins.sqlserver.catalogue import TableDefinition
@@ -68,7 +68,13 @@ class Execution:
             change, command = compiler.truncate(tree), 0xC4
         else:
             raise unsupported(type(tree).__name__)
-        rows, data = self._change(change, environment, "UPDATE" if command == 0xC5 else "INSERT")
+        verb = "UPDATE" if command == 0xC5 else "INSERT"
+        rows, data = self._change(change, environment, verb)
+        if isinstance(tree, exp.TruncateTable) and change.table.identity:
+            with self.guard(change.table, writing=True):
+                self._transactions.enter(writes=True)
+                numbering.begin(self._connection, change.table)
+                self._transactions.wrote("", {}, 0, repeatable=False)
         if change.output:
             yield column_metadata(
                 [
@@ -137,6 +143,9 @@ class Execution:
                     (self._state.last_identity,) = self._connection.execute(
                         f"select currval('{change.table.sequence}')"
                     ).fetchall()[0]
+                table = change.table
+                if verb == "INSERT" and rows and self._state.identity_insert == table.object_id:
+                    numbering.take_inserted(self._connection, table)
                 repeatable = (
                     environment.deterministic and not change.makes_identity and not change.output
                 )

@@ -112,6 +112,10 @@ class SqlServerProcess:
         """Sets fields of `Faults`; those not given go back to normal."""
         self._ask("faults", fields=fields)
 
+    def become(self, **marks: object) -> None:
+        """Lets it be another server or database, or a restored one; see `Database.become`."""
+        self._ask("become", marks=marks)
+
     def drop_connections(self) -> None:
         """Breaks all connections now."""
         self._ask("drop")
@@ -152,6 +156,8 @@ def _perform(server: SqlServerStandin, request: dict[str, Any]) -> object:
             fresh = dataclasses.replace(type(server.faults)(), **request["fields"])
             for field in dataclasses.fields(fresh):
                 setattr(server.faults, field.name, getattr(fresh, field.name))
+        case "become":
+            server.become(**request["marks"])
         case "drop":
             server.drop_connections()
         case "connections":

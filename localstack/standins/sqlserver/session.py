@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
-from standins.sqlserver import failures, settings, tokens
+from standins.sqlserver import failures, numbering, settings, tokens
 from standins.sqlserver.batch import If, Statement, split
 from standins.sqlserver.catalogue import Catalogue
 from standins.sqlserver.changes import Changes
@@ -164,6 +164,12 @@ class Session:
                 yield from self._execution.data(parse(statement.text), environment, done)
             case "CREATE" | "ALTER" | "DROP":
                 self._execution.define(statement, environment)
+                yield Done(done)
+            case "DBCC":
+                with self._execution.guard(None, writing=True):
+                    self.transactions.enter(writes=True)
+                    numbering.check_identity(self, statement)
+                    self.transactions.wrote("", {}, 0, repeatable=False)
                 yield Done(done)
             case "DECLARE":
                 settings.declare(self, statement, variables)

@@ -159,6 +159,10 @@ class SqlServerStandin:
         """What goes wrong from now on; set its fields."""
         return self._store.faults
 
+    def become(self, **marks: object) -> None:
+        """Let it be another server or database, or a restored one; see `Database.become`."""
+        self._store.become(**marks)
+
     @property
     def connections(self) -> int:
         """How many clients are connected now."""

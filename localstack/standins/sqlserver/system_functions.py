@@ -26,7 +26,6 @@ _PROPERTIES: dict[str, str | int | None] = {
     "productlevel": "RTM",
     "edition": "Tranship stand-in",
     "engineedition": 3,
-    "servername": "TRANSHIP-STANDIN",
     "machinename": "TRANSHIP-STANDIN",
     "instancename": None,
     "collation": COLLATION_NAME,
@@ -90,9 +89,16 @@ def _constant(call: Call, index: int) -> str:
     return value.text
 
 
+def _server_name(call: Call) -> str:
+    return call.compiler.environment.session.store.server_name
+
+
 def _server_property(call: Call) -> Typed:
     call.arity(1)
-    value = _PROPERTIES.get(_constant(call, 0).lower())
+    wanted = _constant(call, 0).lower()
+    if wanted == "servername":
+        return text_constant(_server_name(call), nvarchar(128))
+    value = _PROPERTIES.get(wanted)
     return (
         integer_constant(value) if isinstance(value, int) else text_constant(value, nvarchar(128))
     )
@@ -213,7 +219,7 @@ def _ident_current(call: Call) -> Typed:
 SYSTEM_FUNCTIONS: dict[str, Callable[[Call], Typed]] = {
     **dict.fromkeys(_COUNTERS, _counter),
     "@@version": _text(lambda _call: VERSION, nvarchar(300)),
-    "@@servername": _text(lambda _call: "TRANSHIP-STANDIN"),
+    "@@servername": _text(_server_name),
     "@@language": _text(lambda _call: "us_english"),
     "@@identity": _identity,
     "scope_identity": _identity,

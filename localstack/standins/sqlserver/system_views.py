@@ -15,6 +15,7 @@ from standins.sqlserver.types import (
     NVARCHAR_MAX,
     SYSNAME,
     SYSTEM_TYPES,
+    UNIQUEIDENTIFIER,
     SqlType,
     nvarchar,
 )
@@ -48,6 +49,8 @@ _TYPES = {
     "varchar": SqlType("varchar", 30),
     "max": NVARCHAR_MAX,
     "variant": nvarchar(4000),
+    "guid": UNIQUEIDENTIFIER,
+    "decimal25": SqlType("numeric", precision=25),
 }
 _OBJECT = (
     "name sysname, object_id int, principal_id int, schema_id int, parent_object_id int, type char2, type_desc text60, "
@@ -160,7 +163,9 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
     ),
     "sys.identity_columns": (
         "object_id int, name sysname, column_id int, seed_value bigint, increment_value bigint, last_value bigint, is_identity bit, is_computed bit",
-        "select object_id, name, column_id, identity_seed, identity_step, null, true, false from standin.columns where identity_seed is not null",
+        """select c.object_id, c.name, c.column_id, c.identity_seed, c.identity_step, q.last_value, true, false
+        from standin.columns c left join duckdb_sequences() q
+        on q.schema_name = 'standin' and q.sequence_name = 'identity_' || c.object_id where c.identity_seed is not null""",
     ),
     "sys.computed_columns": (
         "object_id int, name sysname, column_id int, definition max, is_persisted bit, is_computed bit",
@@ -173,9 +178,20 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
     "sys.databases": (
         "name sysname, database_id int, source_database_id int, create_date datetime, compatibility_level tinyint, collation_name sysname, "
         "user_access_desc text60, is_read_only bit, state tinyint, state_desc text60, snapshot_isolation_state tinyint, "
-        "snapshot_isolation_state_desc text60, is_read_committed_snapshot_on bit, recovery_model_desc text60, is_cdc_enabled bit",
-        f"""select name, id, null, timestamp '2026-01-01', 150, '{COLLATION_NAME}', 'MULTI_USER', false, 0, 'ONLINE', 1, 'ON', true, 'SIMPLE', false
-        from (values ('master', 1), ('tempdb', 2), ({_CATALOG}, {DATABASE_ID})) d(name, id)""",
+        "snapshot_isolation_state_desc text60, is_read_committed_snapshot_on bit, recovery_model_desc text60, is_cdc_enabled bit, "
+        "service_broker_guid guid, group_database_id guid",
+        f"""select name, id, null, created, 150, '{COLLATION_NAME}', 'MULTI_USER', false, 0, 'ONLINE', 1, 'ON', true, 'SIMPLE', false, broker, member
+        from (values ('master', 1, timestamp '2003-04-08 09:13:36.390', uuid '00000000-0000-0000-0000-000000000000', null),
+            ('tempdb', 2, timestamp '2026-01-01', uuid '00000000-0000-0000-0000-000000000000', null)) d(name, id, created, broker, member)
+        union all select {_CATALOG}, {DATABASE_ID}, null, created, 150, '{COLLATION_NAME}', 'MULTI_USER', false, 0, 'ONLINE', 1, 'ON', true, 'SIMPLE',
+            false, service_broker_guid, group_database_id from standin.identity""",
+    ),
+    # A login without VIEW ANY DATABASE sees no row of it, and sees its own database in sys.databases all the same.
+    "sys.database_recovery_status": (
+        "database_id int, database_guid guid, family_guid guid, last_log_backup_lsn decimal25, recovery_fork_guid guid, "
+        "first_recovery_fork_guid guid, fork_point_lsn decimal25",
+        f"""select {DATABASE_ID}, database_guid, family_guid, null, recovery_fork_guid, first_recovery_fork_guid, null
+        from standin.identity where is_visible""",
     ),
     "sys.partitions": (
         "partition_id bigint, object_id int, index_id int, partition_number int, hobt_id bigint, rows bigint, data_compression tinyint, data_compression_desc text60",

@@ -13,6 +13,7 @@ from click.testing import Result
 
 from tranship.cli.bookmark_moves import move_to
 from tranship.cli.kept_bookmarks import KeptBookmarks
+from tranship.identity import SourceIdentity
 from tranship.postgres.settings import PostgresSettings
 from tranship.redshift.settings import RedshiftSettings
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
@@ -308,3 +309,22 @@ def redshift_schema(redshift_url: str):
     yield name
     with RedshiftTarget(redshift_settings(redshift_url)).transaction("dropping") as cursor:
         cursor.execute(f"drop schema if exists {name} cascade")
+
+
+def test_a_bookmark_is_kept_for_a_source_that_was_moved(bookmarks, postgres, orders: Bookmark):
+    moved = replace(
+        orders,
+        table=TableName(orders.table.schema, "Moved"),
+        identity=SourceIdentity.of({"server": "OLD", "database": "Sales"}),
+    )
+    keep(postgres, moved)
+    assert "where that is server OLD, database Sales" in " ".join(
+        bookmarks("show", str(moved.table)).output.split()
+    )
+    answer = bookmarks("adopt", str(moved.table), "--yes")
+    assert answer.exit_code == 0, answer.output
+    assert "was loaded from server OLD, database Sales" in answer.output
+    kept = postgres.bookmark(moved.table)
+    assert kept is not None
+    assert (kept.identity, kept.cursor_value, dict(kept.facts)) == (None, "100", dict(moved.facts))
+    assert "names no source" in bookmarks("adopt", str(moved.table), "--yes").output

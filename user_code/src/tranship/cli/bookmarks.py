@@ -114,6 +114,30 @@ def set_(
 @_table
 @_of_a_target
 @_yes
+def adopt(table: str, target_url: str | None, target: str, schema: str | None, yes: bool) -> None:
+    """Keep TABLE's bookmark for a source that was moved: the next load takes the one it finds for the same."""
+    kept = _kept(target_url, target, schema)
+    bookmark = kept.find(table)
+    if bookmark.identity is None:
+        click.echo(
+            f"The bookmark of {bookmark.table} names no source: the next load takes the one it finds."
+        )
+        return
+    click.echo(f"{bookmark.table} was loaded from {bookmark.identity}.")
+    click.echo(
+        "- The next load goes on from the bookmark in whatever source it finds. Only where that has the same rows is the copy right."
+    )
+    _ask("Keep the bookmark?", yes=yes)
+    kept.adopt(bookmark)
+    click.echo(
+        f"The next load of {bookmark.table} takes the source that it finds for that of its rows."
+    )
+
+
+@bookmarks.command()
+@_table
+@_of_a_target
+@_yes
 def reset(table: str, target_url: str | None, target: str, schema: str | None, yes: bool) -> None:
     """Forget TABLE's bookmark: the next load is a full one."""
     from tranship.cli.bookmark_moves import consequences_of_reset

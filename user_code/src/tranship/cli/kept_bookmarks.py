@@ -109,6 +109,15 @@ class KeptBookmarks:
             table = self._unmoved(cursor, bookmark)
             table.set_cursor(cursor, bookmark.table, value, uuid.uuid4().hex)
 
+    def adopt(self, bookmark: Bookmark) -> None:
+        """Let a bookmark hold for the source that the next load finds.
+
+        Raises:
+            BookmarkMovedError: A load moved it meanwhile.
+        """
+        with self.target.transaction(f"changing the bookmark of {bookmark.table}") as cursor:
+            self._unmoved(cursor, bookmark).forget_source(cursor, bookmark, uuid.uuid4().hex)
+
     def forget(self, bookmark: Bookmark) -> None:
         """Remove a bookmark.
 

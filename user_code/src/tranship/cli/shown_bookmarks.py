@@ -44,6 +44,7 @@ def details(bookmark: Bookmark) -> Table:
     for name, value in (
         ("table", str(bookmark.table)),
         ("source", bookmark.source),
+        ("where that is", str(bookmark.identity or "not known yet")),
         ("mode", bookmark.mode),
         ("cursor", bookmark.cursor_column or "-"),
         ("value", bookmark.cursor_value or "-"),
@@ -63,6 +64,7 @@ def as_json(bookmark: Bookmark) -> dict[str, Any]:
     return {
         "table": str(bookmark.table),
         "source": bookmark.source,
+        "source_identity": bookmark.identity.as_json() if bookmark.identity else None,
         "mode": bookmark.mode,
         "cursor": bookmark.cursor_column,
         "value": bookmark.cursor_value,

@@ -262,7 +262,8 @@ class _Step:
         return slices_of(plan.partitions, definition, list(keys), plan.source)
 
     def _checked(self, report: "LoadReport | None") -> Iterator[dg.AssetCheckResult]:
-        from tranship.replication.verification import Verification
+        from tranship.replication.guard import another_source
+        from tranship.replication.verification import Verification, not_of_this_source
 
         selected = {key.name for key in self.context.selected_asset_check_keys}
         if not selected:
@@ -290,6 +291,8 @@ class _Step:
             if UNIQUE_KEY in selected
             else ()
         )
+        # A load has just seen to it; checks that run by themselves must.
+        another = None if report else another_source(self.source, bookmark)
         checks: Mapping[str, Callable[[], Finding]] = {
             ROW_COUNT: verification.row_count,
             COLUMNS: lambda: verification.columns(self.table.measured),
@@ -297,8 +300,10 @@ class _Step:
             SCHEMA_DRIFT: verification.schema_drift,
         }
         for name, check in checks.items():
-            if name in selected:
-                yield self._result(name, check())
+            if name not in selected:
+                continue
+            elsewhere = another is not None and name != UNIQUE_KEY
+            yield self._result(name, not_of_this_source(another) if elsewhere else check())
 
     def _materialized(self) -> set[str]:
         if self.table.partitions is None:

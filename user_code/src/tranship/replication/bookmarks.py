@@ -13,12 +13,17 @@ from typing import Any
 from psycopg2 import sql
 
 from tranship.errors import TranshipError
+from tranship.identity import SourceIdentity
 from tranship.tables import TableName
 
 COLUMNS = (
     "table_name", "source", "mode", "cursor_column", "cursor_value", "loading", "signature", "facts",
     "write_id", "run_id", "updated_at",
 )  # fmt: skip
+
+_IDENTITY = "source_identity"
+"""Where the identity is kept among the facts: tables that are there need no new column, which whoever may write
+rows into them need not be allowed to add."""
 
 # The same words for Postgres and Redshift; Redshift enforces no key, the writer's queue does.
 _CREATE = """
@@ -54,6 +59,7 @@ class Bookmark:
         write_id: The write that set it.
         run_id: The run that set it.
         updated_at: When it was set.
+        identity: The source that the rows came from, beyond its name; `None` in bookmarks of old.
     """
 
     table: TableName
@@ -67,6 +73,7 @@ class Bookmark:
     facts: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
     updated_at: datetime | None = None
+    identity: SourceIdentity | None = None
 
 
 class BookmarkMovedError(TranshipError):
@@ -150,7 +157,7 @@ class BookmarkTable:
                 stamped.cursor_value,
                 None if stamped.loading is None else json.dumps(stamped.loading),
                 stamped.signature,
-                json.dumps(stamped.facts),
+                json.dumps(_kept_facts(stamped)),
                 stamped.write_id,
                 stamped.run_id,
                 stamped.updated_at,
@@ -168,6 +175,15 @@ class BookmarkTable:
         )
         return cursor.rowcount > 0
 
+    def forget_source(self, cursor: Any, bookmark: Bookmark, write_id: str) -> None:
+        """Let a bookmark name no source: the next load takes the one it finds for that of the rows."""
+        cursor.execute(
+            sql.SQL(
+                "update {} set facts = %s, write_id = %s, updated_at = %s where table_name = %s"
+            ).format(self._identifier),
+            (json.dumps(dict(bookmark.facts)), write_id, datetime.now(UTC), str(bookmark.table)),
+        )
+
     def set_cursor(self, cursor: Any, table: TableName, value: str, write_id: str) -> bool:
         """Move a bookmark's value by hand; the next load starts from there.
 
@@ -183,13 +199,21 @@ class BookmarkTable:
         return cursor.rowcount > 0
 
 
+def _kept_facts(bookmark: Bookmark) -> dict[str, Any]:
+    if bookmark.identity is None:
+        return dict(bookmark.facts)
+    return {**bookmark.facts, _IDENTITY: bookmark.identity.as_json()}
+
+
 def _bookmark(row: tuple[Any, ...]) -> Bookmark:
     fields = dict(zip(COLUMNS, row, strict=True))
     schema, _, name = fields.pop("table_name").partition(".")
-    loading, facts = fields.pop("loading"), fields.pop("facts")
+    loading, facts = fields.pop("loading"), json.loads(fields.pop("facts"))
+    identity = facts.pop(_IDENTITY, None)
     return Bookmark(
         table=TableName(schema, name),
         loading=None if loading is None else json.loads(loading),
-        facts=json.loads(facts),
+        facts=facts,
+        identity=None if identity is None else SourceIdentity.of(identity),
         **fields,
     )

@@ -147,6 +147,12 @@ class Tuning(_Settings):
         "them, widen types, let columns be null, follow the key; what the source has no more stays); or "
         "rebuild (where evolve does not do, load all of it into a table made anew, with its grants).",
     )
+    on_new_source: Literal["reload", "fail"] | None = Field(
+        default=None,
+        description="When the source is another one than that of the last load (another server or database behind the "
+        "same name, a restored backup, a table that was created anew): reload (default: the whole table, said in "
+        "words), or fail.",
+    )
     delete: Literal["ignore", "mark", "remove"] | None = Field(
         default=None,
         description="Rows that are gone from the source: ignore (default), mark (set _deleted_at), or "

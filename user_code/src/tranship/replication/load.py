@@ -17,6 +17,7 @@ from tranship.replication.chunks import ChunkColumn, chunk_column
 from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import Cursor, Value, cursor_of
 from tranship.replication.deletions import Gone, apply_deletions
+from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.replication.source import Reached, Source
 from tranship.replication.targets import Target
@@ -105,6 +106,7 @@ def load(
     Raises:
         ConfigurationError: The settings do not fit the source's columns.
         SchemaDriftError: The source's columns are not those of the target.
+        NewSourceError: The source is another one than that of the last load, and `on_new_source` is `fail`.
         TransientError: The last passing fault; the next load continues from where this one came to.
         TranshipError: Anything else; the rows and the bookmark are as they were.
 
@@ -164,12 +166,14 @@ class _Load:
                 signature=signature_of(plan, source.key, cursor, changes.mask_key),
                 run_id=request.run_id,
                 measured=measured_columns(request.measured, changes),
+                guard=SourceGuard(plan, source, log, accepts_new=request.full_reload),
             ),
         )
 
     def run(self) -> LoadReport:
         self.target.prepare(self.plan.target)
-        what = self._until_bookmark_holds(self._bring_up_to_date, "loaded")
+        again = (BookmarkMovedError, SourceChangedError)
+        what = self._until_bookmark_holds(self._bring_up_to_date, "loaded", again)
         gone = None
         if self.plan.delete is not OnDelete.IGNORE:
             gone = self._until_bookmark_holds(self._compare_keys, "compared")
@@ -177,15 +181,21 @@ class _Load:
         schema = self.changes.written(self.source.schema.select(self.changes.read))
         return LoadReport(self.plan, what, tuple(self.writes.done), bookmark, schema, gone)
 
-    def _until_bookmark_holds(self, call: Callable[[], Result], done: str) -> Result:
-        """Start again from the new bookmark where another run was faster."""
+    def _until_bookmark_holds(
+        self,
+        call: Callable[[], Result],
+        done: str,
+        again: tuple[type[TranshipError], ...] = (BookmarkMovedError,),
+    ) -> Result:
+        """Start again where another run was faster, or the source became another one meanwhile."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return call()
-            except BookmarkMovedError as error:
+            except again as error:
                 if attempt == _ATTEMPTS:
                     raise
-                self.log.warning("%s It is %s again from there.", error.what, done)
+                since = " from there" if isinstance(error, BookmarkMovedError) else ""
+                self.log.warning("%s It is %s again%s.", error.what, done, since)
         raise AssertionError("unreachable: the last round returns or raises")
 
     def _bookmark(self) -> Bookmark:
@@ -202,13 +212,16 @@ class _Load:
 
     def _bring_up_to_date(self) -> str:
         bookmark = self.target.bookmark(self.plan.target)
+        another = self.writes.guard.begin(bookmark)
         if self.plan.mode is Mode.PARTITION:
-            return self._partitions(bookmark)
+            return self._partitions(bookmark, another)
         if self.plan.mode is Mode.REPLACE:
             self.writes.replace_all(bookmark)
-            return "the whole table"
+            return "the whole table" + (f"; {another}" if another else "")
         exists = self.target.schema_of(self.plan.target) is not None
-        why = self._why_from_the_start(bookmark, exists=exists)
+        why = self._why_from_the_start(bookmark, exists=exists) or another
+        if why is None and bookmark is not None:
+            why = self.writes.guard.renumbered(self.cursor, bookmark)
         reached = self.source.highest(self.cursor) if self.cursor else Reached(None)
         if why is None and bookmark is not None:
             if bookmark.loading is not None:
@@ -234,7 +247,7 @@ class _Load:
         self.writes.replace_all(bookmark, up_to=self._text(reached.value))
         return f"the whole table, because {why}"
 
-    def _partitions(self, bookmark: Bookmark | None) -> str:
+    def _partitions(self, bookmark: Bookmark | None, another: str | None) -> str:
         settings, slice_of = self.plan.partitions, self.request.partitions
         if settings is None or slice_of is None:
             raise ConfigurationError(
@@ -244,7 +257,9 @@ class _Load:
         name = self.changes.own_name(settings.column, "what the table is partitioned by")
         part = slice_of(settings.column)
         self.writes.write(bookmark, part, self.writes.request(WriteMode.REPLACE, slice_of(name)))
-        return f"the rows of {part}"
+        if another is None:
+            return f"the rows of {part}"
+        return f"the rows of {part}; all other partitions are still of the source of before, for now {another}"
 
     def _why_from_the_start(self, bookmark: Bookmark | None, *, exists: bool) -> str | None:
         """Why what was loaded before is no ground to build on; `None` where it is."""
@@ -360,7 +375,9 @@ class _Load:
     def _compare_keys(self) -> Gone:
         loaded = self._bookmark().write_id
         keys = replace(self.changes, read=self.source.key, marks_deleted=False)
-        batches = keys.applied(self.source.read(self.source.key, log=self.log))
+        batches = self.writes.guard.confirmed(
+            keys.applied(self.source.read(self.source.key, log=self.log))
+        )
         gone = apply_deletions(
             self.target,
             self.plan.target,

@@ -44,6 +44,13 @@ class OnDelete(StrEnum):
     REMOVE = "remove"
 
 
+class OnNewSource(StrEnum):
+    """What happens where the source is another one than that of the last load."""
+
+    RELOAD = "reload"
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """How one table is moved; see `tranship.replication.config.Tuning` for what each setting means.
@@ -64,6 +71,7 @@ class TablePlan:
         on_schema_change: What happens when columns differ from the target's.
         delete: What happens to rows that are gone from the source.
         on_nul: What happens to texts that hold U+0000.
+        on_new_source: What happens where the source is another one than that of the last load.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -88,6 +96,7 @@ class TablePlan:
     on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
     delete: OnDelete = OnDelete.IGNORE
     on_nul: OnNul = OnNul.ERROR
+    on_new_source: OnNewSource = OnNewSource.RELOAD
 
     def __post_init__(self) -> None:
         refuse = _Refusals(self.source)
@@ -169,6 +178,7 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
         on_schema_change=OnSchemaChange(settings.on_schema_change or OnSchemaChange.ERROR),
         delete=OnDelete(settings.delete or OnDelete.IGNORE),
         on_nul=OnNul(settings.on_nul or OnNul.ERROR),
+        on_new_source=OnNewSource(settings.on_new_source or OnNewSource.RELOAD),
     )
 
 

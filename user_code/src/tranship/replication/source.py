@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from tranship.comparisons import sql_column
 from tranship.errors import TranshipError
 from tranship.frames import Batches
+from tranship.identity import SourceIdentity
 from tranship.reads import ReadRequest
 from tranship.replication.cursors import Cursor, Kind, Value
 from tranship.replication.plan import TablePlan
@@ -21,6 +23,7 @@ from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.handover import Handover
+from tranship.sqlserver.identity import identity_counter, identity_of
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
@@ -89,6 +92,16 @@ class Source:
             log=log,
             handover=self.handover,
         )
+
+    def identity(self) -> SourceIdentity:
+        """What the server tells now of itself, its database and the table."""
+        with self._connection(leaving=self.handover) as connection:
+            return identity_of(connection, self.settings, self.plan.source)
+
+    def identity_counter(self, column: str) -> Decimal | None:
+        """The last number that the server gave to a column which it numbers upwards itself."""
+        with self._connection(leaving=self.handover) as connection:
+            return identity_counter(connection, self.settings, self.plan.source, column)
 
     def estimated_rows(self) -> int | None:
         """Rows by the server's own books; `None` for a view, or where it keeps none."""

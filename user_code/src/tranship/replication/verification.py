@@ -48,6 +48,14 @@ class Finding:
     is_warning: bool = False
 
 
+def not_of_this_source(another: str | None) -> Finding:
+    """What a check says that would hold the copy against a source which it is not a copy of."""
+    return Finding(
+        False,
+        f"Unknown: the copy is of another source than the one that is there now: {another}. The next load takes its rows.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of a table, in the source's name of its column and in the target's.

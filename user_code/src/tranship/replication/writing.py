@@ -17,6 +17,7 @@ from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import ColumnChanges
 from tranship.replication.cursors import Cursor
 from tranship.replication.facts import Tap
+from tranship.replication.guard import SourceGuard
 from tranship.replication.plan import OnDelete, TablePlan
 from tranship.replication.source import Source
 from tranship.replication.targets import Target
@@ -39,6 +40,7 @@ class BookmarkedWrites:
         signature: What the rows depend on.
         run_id: The run, for the bookmark.
         measured: Columns to measure, for the checks.
+        guard: Holds the load to one source.
         done: What was written so far.
     """
 
@@ -51,6 +53,7 @@ class BookmarkedWrites:
     signature: str
     run_id: str | None
     measured: tuple[str, ...]
+    guard: SourceGuard
     done: list[WriteResult] = field(default_factory=list)
 
     def replace_all(self, bookmark: Bookmark | None, up_to: str | None = None) -> None:
@@ -98,6 +101,7 @@ class BookmarkedWrites:
             cursor_value=up_to,
             loading=loading,
             run_id=self.run_id,
+            identity=self.guard.identity,
         )
         key = request.key or TableSchema.from_arrow(tap.source.schema).primary_key
         request = replace(request, declared=Declared(declared_key(bookmark)))
@@ -150,7 +154,8 @@ class BookmarkedWrites:
         return there if there is not None and there.write_id == write_id else None
 
     def _rows(self, part: Slice) -> Batches:
-        return self.changes.applied(self.source.read(self.changes.read, part, log=self.log))
+        batches = self.source.read(self.changes.read, part, log=self.log)
+        return self.guard.confirmed(self.changes.applied(batches))
 
 
 def declared_key(bookmark: Bookmark | None) -> tuple[str, ...] | None:

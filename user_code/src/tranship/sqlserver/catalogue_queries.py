@@ -21,6 +21,43 @@ SNAPSHOT_STATE = CompiledStatement("""
     where name = db_name()
 """)
 
+SERVER_AND_DATABASE = CompiledStatement("""
+    select cast(serverproperty('ServerName') as nvarchar(128)), db_name()
+""")
+
+# By name: db_id() is not the database_id of this view on Azure SQL Database.
+DATABASE_IDENTITY = CompiledStatement("""
+    select create_date, service_broker_guid, group_database_id
+    from sys.databases
+    where name = db_name()
+""")
+
+# No row without VIEW ANY DATABASE, which everybody has unless it was revoked; no such view on Azure SQL Database.
+RECOVERY_STATUS = CompiledStatement("""
+    select r.database_guid, r.recovery_fork_guid,
+           (select count(*) from sys.database_recovery_status as t where t.database_guid = r.database_guid)
+    from sys.database_recovery_status as r
+    join sys.databases as d on d.database_id = r.database_id
+    where d.name = db_name()
+""")
+
+TABLE_IDENTITY = """
+    select s.name, o.name, o.object_id, o.create_date
+    from sys.objects as o
+    join sys.schemas as s on s.schema_id = o.schema_id
+    where o.type in ('U', 'V') and s.name in (:schemas) and o.name in (:tables)
+"""
+
+# The last value that the server gave out; none after TRUNCATE, which begins anew.
+# https://learn.microsoft.com/sql/relational-databases/system-catalog-views/sys-identity-columns-transact-sql
+IDENTITY_COUNTER = """
+    select s.name, o.name, c.name, cast(c.last_value as decimal(38, 0)), cast(c.increment_value as decimal(38, 0))
+    from sys.identity_columns as c
+    join sys.objects as o on o.object_id = c.object_id
+    join sys.schemas as s on s.schema_id = o.schema_id
+    where s.name in (:schemas) and o.name in (:tables)
+"""
+
 COLUMNS = """
     select TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, IS_NULLABLE, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH,
            NUMERIC_PRECISION, NUMERIC_SCALE, DATETIME_PRECISION
