@@ -341,6 +341,34 @@ def _terminate_writers(postgres_url: str) -> None:
     connection.close()
 
 
+def test_a_host_that_is_down_is_passed_over_for_one_that_takes_writes(
+    settings: PostgresSettings, table: TableName, sql_rows: Run
+) -> None:
+    with socket.socket() as closed:  # bound, and not listening
+        closed.bind(("127.0.0.1", 0))
+        hosts = f"127.0.0.1:{closed.getsockname()[1]},{settings.host}"
+        both = replace(settings, host=hosts)
+        write(both, WriteRequest(table), Batches.of(generation(1)))
+    assert sql_rows("select min(g), max(g) from {}", table) == [(1, 1)]
+
+
+def test_a_server_that_takes_no_writes_for_a_moment_repeats_the_write(
+    settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run
+) -> None:
+    load(table, generation(1))
+    attempts: list[int] = []
+
+    def demoted_once(cursor: Any) -> None:
+        attempts.append(1)
+        if len(attempts) == 1:
+            cursor.execute("set transaction read only")
+            cursor.execute("create table demoted (id int)")
+
+    write(settings, WriteRequest(table), Batches.of(generation(2)), extra=demoted_once)
+    assert len(attempts) == 2
+    assert sql_rows("select min(g), max(g) from {}", table) == [(2, 2)]
+
+
 def test_a_connection_lost_in_mid_copy_repeats_the_write(
     postgres_url: str,
     settings: PostgresSettings,

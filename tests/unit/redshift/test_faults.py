@@ -13,6 +13,7 @@ from tranship.errors import (
     WriteFailedError,
 )
 from tranship.redshift.faults import is_already_there, translate
+from tranship.redshift.known_faults import PASSING
 from tranship.redshift.load_errors import as_error, from_text
 from tranship.redshift.settings import RedshiftSettings
 
@@ -80,6 +81,25 @@ def test_an_error_that_is_not_of_a_load_is_left_alone():
         ("deadlock detected", "", "40P01"),
         ("S3ServiceException:SlowDown,Status 503,Error SlowDown", "", "XX000"),
         ("connection limit '500' exceeded", "", "53300"),
+        ("could not open relation with OID 6134794", "", "XX000"),
+        ("cannot open relation with oid 123", "", "XX000"),
+        ("Relation with OID 15170212 does not exist", "", "XX000"),
+        ("table 3380474 dropped by concurrent transaction", "", "XX000"),
+        ("1018", "Relation does not exist.", "XX000"),
+        ("1018 DETAIL: Relation does not exist.", "", "XX000"),
+        ("1023 DETAIL: Serializable isolation violation on table in Redshift", "", "XX000"),
+        ("could not be serialized", "", "40001"),
+        ("canceling statement due to lock timeout", "", "55P03"),
+        ("terminating connection due to administrator command", "", "57P01"),
+        ("terminating connection because of crash of another server process", "", "57P02"),
+        ("the database system is starting up", "", "57P03"),
+        ("Rate exceeded", "", "XX000"),
+        ("The cluster is currently being resized", "", "XX000"),
+        (
+            "S3ServiceException:We encountered an internal error.,Status 500,Error InternalError,Rid 1",
+            "",
+            "XX000",
+        ),
     ],
 )
 def test_what_passes_may_be_repeated(message, detail, state):
@@ -214,3 +234,20 @@ def test_passwords_never_get_into_messages():
 )
 def test_a_lost_race_to_create_is_no_error(message, state, expected):
     assert is_already_there(said(message, state=state)) is expected
+
+
+def test_every_entry_is_tried_again_and_says_where_it_is_documented():
+    assert all(fault.kind is TransientError for fault in PASSING)
+    assert all(fault.source.startswith("https://") for fault in PASSING)
+
+
+@pytest.mark.parametrize(
+    ("message", "state"),
+    [
+        ('relation "public.t" does not exist', "42P01"),
+        ("Value 1018 is out of range", "22003"),
+        ("Invalid digit, Value '1023', Pos 0", "XX000"),
+    ],
+)
+def test_a_number_or_word_within_another_error_is_no_passing_fault(message, state):
+    assert not translate(said(message, state=state), SETTINGS, "write").transient

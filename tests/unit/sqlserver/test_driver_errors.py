@@ -44,7 +44,7 @@ def raised(state: str, text: str) -> Exception:
             "42000",
             'Cannot open database "dw" requested by the login. The login failed.',
             ConnectionFailedError,
-            'The login "etl" cannot open the database "dw" on db:1433 (4060).',
+            'The login "etl" cannot open the database "dw" on db:1433 (4060): ',
         ),
         (
             "08001",

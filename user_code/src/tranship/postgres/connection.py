@@ -25,8 +25,7 @@ def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connectio
     verified = settings.sslmode.startswith("verify")
     try:
         connection = psycopg2.connect(
-            host=settings.host,
-            port=settings.port,
+            **settings.libpq_hosts(),
             dbname=settings.database,
             user=settings.user,
             password=settings.password,

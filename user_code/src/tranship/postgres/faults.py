@@ -12,27 +12,15 @@ from tranship.errors import (
     TableNotFoundError,
     TranshipError,
     TransientError,
-    UnreachableError,
     ValueDoesNotFitError,
     WriteFailedError,
     redact,
 )
+from tranship.known_faults import known_fault
+from tranship.postgres.known_faults import PASSING, REFUSALS
 from tranship.postgres.settings import PostgresSettings
 from tranship.tables import TableName
 
-# https://www.postgresql.org/docs/current/errcodes-appendix.html
-TRANSIENT_STATES = {
-    "40001": "The transaction could not be serialized with others",
-    "40P01": "A deadlock was broken by ending this transaction",
-    "53300": "The server has no connection left",
-    "55P03": "A lock could not be had in time",
-    "57P01": "The server is shutting down or an administrator ended the connection",
-    "57P02": "The server crashed and is recovering",
-    "57P03": "The server is starting up",
-    "57P05": "The server ended an idle session",
-    "25P03": "The server ended a session that was idle in a transaction",
-    "25P04": "The transaction ran into the server's transaction_timeout",
-}
 DOES_NOT_FIT_CLASS = "22"
 """SQLSTATE class of data exceptions: a value the column's type refuses."""
 
@@ -48,53 +36,20 @@ def refused(error: psycopg2.Error, settings: PostgresSettings) -> TranshipError:
     The driver gives no error code at this point, so the server's (English) words decide.
     """
     said = _said(error, settings)
-    where = f"{settings.host}:{settings.port}"
-    if "password authentication failed" in said or "no password supplied" in said:
-        return ConnectionFailedError(
-            f"Postgres at {where} refused the password of user {settings.user!r}.",
-            "Check user and password.",
-        )
-    if re.search(r'role "[^"]*" does not exist', said):
-        return ConnectionFailedError(
-            f"Postgres at {where} has no role {settings.user!r}.", "Check the user name."
-        )
-    if re.search(r'database "[^"]*" does not exist', said):
-        return ConnectionFailedError(
-            f"Postgres at {where} has no database {settings.database!r}.",
-            "Check the database name, or create it.",
-        )
-    if "no pg_hba.conf entry" in said:
-        return ConnectionFailedError(
-            f"Postgres at {where} lets no one in as {settings.user!r} from here to "
-            f"{settings.database!r}: {said}",
-            "Ask its administrator for an entry in pg_hba.conf, or change sslmode.",
-        )
-    if "does not support SSL" in said:
-        return ConnectionFailedError(
-            f"Postgres at {where} does not encrypt, but sslmode is {settings.sslmode!r}.",
-            "Turn SSL on at the server, or set sslmode to prefer or disable.",
-        )
-    if "certificate" in said or "SSL error" in said:
-        return ConnectionFailedError(
-            f"The certificate of Postgres at {where} could not be verified: {said}",
-            "Set sslrootcert to the file of the authority that signed it, and host to the name in it.",
-        )
-    if "too many clients" in said or "connection slots" in said or "too many connections" in said:
-        return TransientError(
-            f"Postgres at {where} has no connection left.",
-            "Close some, raise max_connections, or run fewer steps at once.",
-        )
-    unanswered = (
-        "refused", "timeout expired", "timed out", "could not translate", "No route to host",
-        "Network is unreachable", "No such file or directory", "starting up", "shutting down",
-        "server closed the connection", "recovery mode", "reset by peer",
-    )  # fmt: skip
-    if any(phrase in said for phrase in unanswered):
-        return UnreachableError(
-            f"Postgres did not answer at {where}: {said}",
-            "Check host and port, and that the server is running.",
-        )
-    return ConnectionFailedError(f"Postgres at {where} refused the connection: {said}")
+    where = ", ".join(settings.addresses)
+    found = known_fault(REFUSALS, said)
+    if found is None:
+        return ConnectionFailedError(f"Postgres at {where} refused the connection: {said}")
+    fault, _ = found
+    values: dict[str, object] = {
+        "where": where,
+        "user": settings.user,
+        "database": settings.database,
+        "sslmode": settings.sslmode,
+        "quoted_user": _quoted(settings.user),
+        "quoted_database": _quoted(settings.database),
+    }
+    return fault.error(values, said)
 
 
 def translate(
@@ -116,8 +71,9 @@ def translate(
     said = _said(error, settings)
     what = f"The {doing} failed" if doing else "A statement failed"
     details: dict[str, object] = {"sqlstate": state or "none"}
-    if state in TRANSIENT_STATES:
-        return TransientError(f"{what}. {TRANSIENT_STATES[state]}: {said}", details=details)
+    passing = known_fault(PASSING, said, state)
+    if passing is not None:
+        return passing[0].error({}, said, before=f"{what}. ", details=details)
     if state is None or state.startswith("08"):
         if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
             return TransientError(
@@ -255,6 +211,10 @@ def _drop_not_null(error: psycopg2.Error, table: TableName | None) -> str:
 def _row(error: psycopg2.Error) -> str:
     match = _CONTEXT.search(error.diag.context or "")
     return f" (near row {match['row']})" if match else ""
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _said(error: psycopg2.Error, settings: PostgresSettings) -> str:

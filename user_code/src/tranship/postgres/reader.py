@@ -61,7 +61,7 @@ def read(settings: PostgresSettings, request: ReadRequest) -> Batches:
         existing = find_table(cursor, request.table)
         if existing is None:
             raise TableNotFoundError(
-                f"Postgres at {settings.host}:{settings.port} has no table {request.table} in database "
+                f"Postgres at {', '.join(settings.addresses)} has no table {request.table} in database "
                 f"{settings.database!r}, or {settings.user!r} may not see its schema.",
                 "Check schema and name, upper and lower case included; materialize the asset first.",
             )

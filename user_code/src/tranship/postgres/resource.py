@@ -39,7 +39,9 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         ... )  # doctest: +SKIP
     """
 
-    host: str = Field(description="Host name or address; a path is the folder of a unix socket.")
+    host: str = Field(
+        description="Host name or address; a path is the folder of a unix socket. Several with commas: db1,db2:5433."
+    )
     port: int = Field(default=5432, description="TCP port.")
     database: str = Field(description="The database; a write never leaves it.")
     user: str = Field(
@@ -67,6 +69,10 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         description="How long a write waits for another writer of the same table, and for readers "
         "that stand in the way of a swap.",
     )
+    target_session_attrs: str | None = Field(
+        default=None,
+        description="Which of several hosts to take, in libpq's words; by default the one that takes writes.",
+    )
 
     def settings(self) -> PostgresSettings:
         """The same as a value that the functions of `tranship.postgres` take.
@@ -85,6 +91,7 @@ class PostgresResource(dg.ConfigurableResource[Any]):
             connect_timeout_seconds=self.connect_timeout_seconds,
             statement_timeout_seconds=self.statement_timeout_seconds,
             lock_wait_seconds=self.lock_wait_seconds,
+            target_session_attrs=self.target_session_attrs,
         )
 
     @contextmanager

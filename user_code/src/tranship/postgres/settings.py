@@ -1,11 +1,13 @@
 """Where a Postgres server is and how to log in to it: one immutable value that never shows its password."""
 
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from tranship.errors import ConfigurationError
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
+"""https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS"""
 SYSTEM_CERTIFICATES = "system"
 
 
@@ -14,7 +16,8 @@ class PostgresSettings:
     """Where the server is, who we are there, and how long we wait for it.
 
     Args:
-        host: Host name or address; a path is the folder of a unix socket.
+        host: Host name or address; a path is the folder of a unix socket. Several are named with commas, each
+            with a port of its own where it has one: `db1,db2:5433`.
         port: TCP port.
         database: The database; a write never leaves it.
         user: The role to connect as.
@@ -28,10 +31,12 @@ class PostgresSettings:
         statement_timeout_seconds: The server ends a statement that runs longer; 0 waits for ever.
         lock_wait_seconds: How long a write waits for another writer of the same table, and for
             readers that stand in the way of a swap, before it gives up.
+        target_session_attrs: Which of the hosts to take, in libpq's words; by default the one that takes
+            writes where several are named, and any where there is one.
 
     Example:
         >>> PostgresSettings(host="127.0.0.1", database="warehouse", user="etl", password="secret")
-        PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode='prefer', sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0)
+        PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode='prefer', sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0, target_session_attrs=None)
     """
 
     host: str
@@ -45,8 +50,14 @@ class PostgresSettings:
     application_name: str = "tranship"
     statement_timeout_seconds: float = 0
     lock_wait_seconds: float = 600.0
+    target_session_attrs: str | None = None
 
     def __post_init__(self) -> None:
+        if self.target_session_attrs not in {None, *SESSION_ATTRIBUTES}:
+            raise ConfigurationError(
+                f"target_session_attrs is {self.target_session_attrs!r}.",
+                f"Use one of {', '.join(SESSION_ATTRIBUTES)}.",
+            )
         if self.sslmode not in SSL_MODES:
             raise ConfigurationError(
                 f"sslmode is {self.sslmode!r}.", f"Use one of {', '.join(SSL_MODES)}."
@@ -58,7 +69,8 @@ class PostgresSettings:
 
         Args:
             url: The address; `sslmode`, `sslrootcert`, `connect_timeout` and `application_name` are
-                understood in its query, and `host` for the folder of a unix socket.
+                understood in its query, `target_session_attrs`, and `host` for the folder of a unix socket or for
+                several hosts (`?host=db1:5432&host=db2:5432`).
             settings: Any other field of this class, by name.
 
         Raises:
@@ -84,9 +96,13 @@ class PostgresSettings:
                 f"{parsed.drivername!r} is not Postgres.",
                 "Write postgresql://user:password@host:5432/database.",
             )
-        query = {key: str(value) for key, value in parsed.query.items()}
+        query = {
+            key: value if isinstance(value, str) else ",".join(value)
+            for key, value in parsed.query.items()
+        }
         names = {"connect_timeout": "connect_timeout_seconds"}
         known = {"host", "sslmode", "sslrootcert", "application_name", "connect_timeout"}
+        known |= {"target_session_attrs"}
         if unknown := sorted(set(query) - known):
             raise ConfigurationError(
                 f"The Postgres address has unknown settings: {', '.join(unknown)}.",
@@ -106,5 +122,37 @@ class PostgresSettings:
         }
         return cls(**{**defaults, **fields, **settings})  # pyright: ignore[reportArgumentType]
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Each host with its port.
+
+        Example:
+            >>> PostgresSettings(host="db1,db2:5433", database="w", user="etl").addresses
+            ('db1:5432', 'db2:5433')
+        """
+        return tuple(f"{host}:{port}" for host, port in self._hosts())
+
+    def libpq_hosts(self) -> dict[str, Any]:
+        """Hosts, ports, and which of them to take, as libpq wants them."""
+        hosts = self._hosts()
+        wanted = self.target_session_attrs or ("read-write" if len(hosts) > 1 else "any")
+        return {
+            "host": ",".join(host for host, _ in hosts),
+            "port": ",".join(port for _, port in hosts),
+            "target_session_attrs": wanted,
+        }
+
+    def _hosts(self) -> list[tuple[str, str]]:
+        parts = [part.strip() for part in self.host.split(",") if part.strip()]
+        return [_with_port(part, self.port) for part in parts] or [(self.host, str(self.port))]
+
     def __str__(self) -> str:
-        return f"{self.user}@{self.host}:{self.port}/{self.database}"
+        return f"{self.user}@{','.join(self.addresses)}/{self.database}"
+
+
+def _with_port(part: str, usual: int) -> tuple[str, str]:
+    """A host and its port; the colons of an IPv6 address or a path are no port's."""
+    host, colon, port = part.rpartition(":")
+    if colon and port.isdecimal() and "/" not in part and (":" not in host or host.endswith("]")):
+        return host.strip("[]"), port
+    return part.strip("[]"), str(usual)

@@ -13,29 +13,11 @@ from tranship.errors import (
     WriteFailedError,
     redact,
 )
+from tranship.known_faults import known_fault
 from tranship.redshift import s3_refusals
+from tranship.redshift.known_faults import PASSING
 from tranship.redshift.settings import RedshiftSettings
 
-TRANSIENT_STATES = {
-    "40001": "The transaction could not be serialized with others",
-    "40P01": "A deadlock was broken by ending this transaction",
-    "53300": "The cluster has no connection left",
-    "55P03": "A lock could not be had in time",
-    "57P01": "An administrator ended the session, or the cluster is restarting",
-    "57P02": "The cluster crashed and is recovering",
-    "57P03": "The cluster is starting up",
-}
-# Redshift sends most of its own faults as XX000, so the words decide.
-# https://docs.aws.amazon.com/redshift/latest/dg/c_serial_isolation-serializable-isolation-troubleshooting.html
-TRANSIENT_WORDS = {
-    r"^1023\b|serializable isolation violation": "Another transaction wrote to the same table",
-    r"conflict with concurrent transaction": "Another transaction changed the same table",
-    r"deadlock detected": "A deadlock was broken by ending this transaction",
-    r"slow ?down|reduce your request rate|status 503|serviceunavailable|internalerror,": "S3 is throttling",
-    r"throttl|rate exceeded|too many requests": "AWS is throttling",
-    r"connection limit|too many connections": "The cluster has no connection left",
-    r"cluster is (in maintenance|being resized|restarting)": "The cluster is in maintenance",
-}
 _BLOCK = re.compile(
     r"error:.*?code:\s*(\d+)\s*context:[ \t]*(.*?)\s*(?:query:|location:)", re.DOTALL
 )
@@ -63,11 +45,9 @@ def translate(
         return TransientError(
             f"{what}: the connection to {settings.address} was lost: {said}", details=details
         )
-    if error.pgcode in TRANSIENT_STATES:
-        return TransientError(f"{what}. {TRANSIENT_STATES[error.pgcode]}: {said}", details=details)
-    for pattern, meaning in TRANSIENT_WORDS.items():
-        if re.search(pattern, said, re.IGNORECASE):
-            return TransientError(f"{what}. {meaning}: {said}", details=details)
+    passing = known_fault(PASSING, said, error.pgcode)
+    if passing is not None:
+        return passing[0].error({}, said, before=f"{what}. ", details=details)
     return _lasting(error, settings, said, what, details)
 
 

@@ -1,11 +1,12 @@
 """What mssql-python raises, as the errors a user meets.
 
 The driver gives SQLSTATE as a sentence and the server's message as text, without the server's error
-number, so the mapping goes by both texts. Every text is redacted before it is shown.
+number, so the mapping goes by both texts: `tranship.sqlserver.known_faults` lists them. Every text is redacted
+before it is shown.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,41 +16,21 @@ from tranship.errors import (
     ConnectionFailedError,
     TableNotFoundError,
     TranshipError,
-    TransientError,
-    UnreachableError,
     redact,
 )
+from tranship.known_faults import KnownFault, known_fault
+from tranship.sqlserver.known_faults import ANSWERED, BROKEN, GONE, TIMED_OUT, UNREACHABLE
 from tranship.sqlserver.settings import SqlServerSettings
+from tranship.sqlserver.statements import quoted
 
 SYSTEM_PACKAGES = ("libltdl7", "libkrb5-3", "libgssapi-krb5-2")
 """Debian packages that Microsoft's ODBC driver links against and its wheel does not bring."""
 
 _ORIGIN = re.compile(r"^(\[[^\]]*\]\s*)+")
 
-_LOST = (
-    "communication link failure",
-    "connection not open",
-    "connection failure during transaction",
-    "sqlstate code: 08s02",
-    "sqlstate code: 10054",
-    "tcp provider: error code 0x68",  # ECONNRESET
-    "tcp provider: error code 0x20",  # EPIPE
-    "the connection is broken",
-    "connection is closed",
-)
-
-# Error numbers: https://learn.microsoft.com/azure/azure-sql/database/troubleshoot-common-errors-issues
-_PASSING = (
-    ("was deadlocked on", "Deadlock (1205): the server chose this query as the victim."),
-    ("serialization failure", "Deadlock (1205): the server chose this query as the victim."),
-    ("update conflict", "Update conflict (3960): a row changed under snapshot isolation."),
-    ("lock request time out", "A lock was not granted in time (1222)."),
-    ("is not currently available", "The database is not available at the moment (40613)."),
-    ("is in the middle of a restore", "The database is being restored (927)."),
-    ("the service is currently busy", "The server is busy (40501)."),
-    ("shutdown is in progress", "The server is shutting down (6005)."),
-    ("timeout expired", "The query did not finish within the query timeout."),
-)
+_NO_REASON = "unknown ddbc error"
+"""What the driver says where it could not ask the ODBC driver for the reason."""
+_STATE = re.compile(r"SQLSTATE code: (?P<state>\w{5})")
 
 
 def translate(error: Exception, settings: SqlServerSettings, doing: str) -> TranshipError:
@@ -70,36 +51,53 @@ def translate(error: Exception, settings: SqlServerSettings, doing: str) -> Tran
         'TransientError'
     """
     said = redact(str(error), (settings.password,))
-    state = str(getattr(error, "driver_error", "")).lower()
     server = _ORIGIN.sub("", redact(str(getattr(error, "ddbc_error", "")), (settings.password,)))
-    text = said.lower()
-    details = {"server": settings.address, "driver": said}
-
-    if "failed to load the driver" in text:
+    details: dict[str, object] = {"server": settings.address, "driver": said}
+    if "failed to load the driver" in said.lower():
         return missing_libraries(said)
-    refusal = _refusal(text, settings, details)
+    answered = _known(ANSWERED, said, settings, doing)
+    if answered is not None:
+        fault, values = answered
+        details["error_number"] = fault.codes[0]
+        told = f"{_sentence(server or said)} It happened while {doing} on {settings.address}."
+        return fault.error(values, told, details=details)
+    refusal = _untrusted(said.lower(), settings, details)
     if refusal is not None:
         return refusal
-    for mark, meaning in _PASSING:
-        if mark in text:
-            return TransientError(
-                f"{meaning} It happened while {doing} on {settings.address}.",
-                "It may be tried again.",
-                details=details,
-            )
-    if any(mark in text for mark in _LOST):
-        return TransientError(
-            f"The connection to {settings.address} was lost while {doing}.",
-            "It may be tried again; if it keeps failing, look at the server's log.",
-            details=details,
-        )
-    if "client unable to establish connection" in state or "connection timeout" in state:
-        return UnreachableError(
-            f"No SQL Server answered at {settings.address}: {server}.",
-            "Check host, port and firewall, and that the server is up.",
-            details=details,
-        )
-    if "invalid object name" in text:
+    missing = _missing(said.lower(), server, doing, details)
+    if missing is not None:
+        return missing
+    unanswered = _known((UNREACHABLE, TIMED_OUT, *BROKEN, GONE), said, settings, doing)
+    if unanswered is not None:
+        fault, values = unanswered
+        return fault.error(values, _sentence(server) if server else "", details=details)
+    if not server or server.lower().startswith(_NO_REASON):
+        return _without_reason(error, said, settings, doing, details)
+    return TranshipError(
+        f"{settings.address} refused a request while {doing}: {_sentence(server)}",
+        details=details,
+    )
+
+
+def _known(
+    faults: Sequence[KnownFault], said: str, settings: SqlServerSettings, doing: str
+) -> tuple[KnownFault, dict[str, object]] | None:
+    """The entry that fits, and what its sentences may name."""
+    found = known_fault(faults, said)
+    if found is None:
+        return None
+    fault, match = found
+    names = {"user": settings.user, "database": settings.database}
+    names |= {key: value or "" for key, value in (match.groupdict() if match else {}).items()}
+    values: dict[str, object] = {"address": settings.address, "doing": doing, **names}
+    return fault, values | {f"quoted_{key}": quoted(value) for key, value in names.items()}
+
+
+def _missing(
+    text: str, server: str, doing: str, details: Mapping[str, object]
+) -> TranshipError | None:
+    """The error for a name that the server does not know, or does not show to this login."""
+    if "invalid object name" in text or "base table or view not found" in text:
         return TableNotFoundError(
             f"{_sentence(server)} It happened while {doing}.",
             "Check the spelling, the database, and what this login may see.",
@@ -108,11 +106,32 @@ def translate(error: Exception, settings: SqlServerSettings, doing: str) -> Tran
     if "invalid column name" in text:
         return ColumnNotFoundError(
             f"{_sentence(server)} It happened while {doing}.",
-            "Check the spelling.",
+            "Check the spelling, and what this login may see.",
             details=details,
         )
+    return None
+
+
+def _without_reason(
+    error: Exception,
+    said: str,
+    settings: SqlServerSettings,
+    doing: str,
+    details: Mapping[str, object],
+) -> TranshipError:
+    """The error where the driver knows no reason: all that we know ourselves."""
+    state = _STATE.search(said)
+    told = [redact(str(one), (settings.password,)) for one in getattr(error, "__notes__", ())]
+    last = (
+        f'the last message of the server was: "{told[-1]}"'
+        if told
+        else "the server had said nothing"
+    )
     return TranshipError(
-        f"{settings.address} refused a request while {doing}: {_sentence(server or said)}",
+        f"The driver gave no reason for a failure while {doing} on {settings.address} (SQLSTATE "
+        f"{state['state'] if state else 'unknown'}: {said}); {last}.",
+        "Look at the server's log at this moment, and run it again. If it stays, read the table without the "
+        "column that was added last (exclude), or with a cast of it.",
         details=details,
     )
 
@@ -129,23 +148,10 @@ def missing_libraries(said: str) -> ConfigurationError:
     )
 
 
-def _refusal(
-    text: str, settings: SqlServerSettings, details: dict[str, str]
+def _untrusted(
+    text: str, settings: SqlServerSettings, details: Mapping[str, object]
 ) -> ConnectionFailedError | None:
-    """The error for a server that answered and said no."""
-    if "cannot open database" in text:  # 4060; the server adds "the login failed", so it goes first
-        return ConnectionFailedError(
-            f'The login "{settings.user}" cannot open the database "{settings.database}" on '
-            f"{settings.address} (4060).",
-            "Check the database's name, and that the login has a user in it.",
-            details=details,
-        )
-    if "login failed" in text:  # 18456
-        return ConnectionFailedError(
-            f'{settings.address} refused the login "{settings.user}" (18456).',
-            "Check user and password, and that the server allows SQL Server authentication.",
-            details=details,
-        )
+    """The error for a connection that was not encrypted, or not with whom we meant."""
     if "does not match host name" in text:
         return ConnectionFailedError(
             f'The certificate of {settings.address} is made out for another name than "{settings.host}".',

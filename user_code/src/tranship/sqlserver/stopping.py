@@ -40,6 +40,11 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
     try:
         with on_cancel(stop):
             yield cursor
+    except Exception as error:
+        # Where the driver knows no reason, the server's messages before it are all there is.
+        for _, message in getattr(cursor, "messages", ()):
+            error.add_note(str(message))
+        raise
     finally:
         # The turn is not given back: the statement is gone, and a late cancel finds it taken.
         if turn.acquire(timeout=FREE_SECONDS):
