@@ -7,10 +7,10 @@ from tranship.tables import TableName
 
 ORDERS = TableName("dbo", "Orders")
 COLUMNS = [
-    ("dbo", "Orders", "Id", "NO", "int", None, 10, 0, None),
-    ("dbo", "Orders", "Line No", "NO", "smallint", None, 5, 0, None),
-    ("dbo", "Orders", "Total", "YES", "money", None, 19, 4, None),
-    ("sales", "Orders", "Other", "YES", "nvarchar", 9, None, None, None),
+    ("dbo", "Orders", "Id", "NO", "int", None, 10, 0, None, None),
+    ("dbo", "Orders", "Line No", "NO", "smallint", None, 5, 0, None, None),
+    ("dbo", "Orders", "Total", "YES", "money", None, 19, 4, None, None),
+    ("sales", "Orders", "Other", "YES", "nvarchar", 9, None, None, None, "Latin1_General_CS_AS"),
 ]
 
 

@@ -83,6 +83,10 @@ class BatchDoesNotFitError(TranshipError):
     """A later batch of a stream has another schema than the first one."""
 
 
+class KeyNotComparableError(TranshipError):
+    """Whether two keys are one and the same for the source cannot be told, or they are one in the copy alone."""
+
+
 class RowsOutsideSliceError(TranshipError):
     """Rows do not belong to the partition or key range that is being replaced."""
 

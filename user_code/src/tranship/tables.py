@@ -12,10 +12,12 @@ from typing import Self
 
 import pyarrow as pa
 
+from tranship.equality import TextEquality
 from tranship.errors import ColumnNotFoundError, ConfigurationError
 
 SOURCE_TYPE_KEY = b"tranship.source_type"
 COMMENT_KEY = b"tranship.comment"
+EQUALITY_KEY = b"tranship.text_equality"
 PRIMARY_KEY_KEY = b"tranship.primary_key"
 
 _NAME_PART = re.compile(r'\[((?:[^\]]|\]\])+)\]|"((?:[^"]|"")+)"|([^.\[\]"]+)')
@@ -137,6 +139,14 @@ class SourceType:
 class Column:
     """One column: its name, Arrow type, and what its source says about it.
 
+    Args:
+        name: Its name.
+        type: Its Arrow type.
+        nullable: Whether it may be null.
+        source_type: Its declared type in its source.
+        comment: Its comment.
+        equality: Which of its texts its source takes for one and the same; `None` where bytes tell.
+
     Example:
         >>> column = Column("Size", pa.large_string(), source_type=SourceType.parse("nvarchar(50)"))
         >>> Column.from_field(column.to_field()) == column
@@ -148,6 +158,7 @@ class Column:
     nullable: bool = True
     source_type: SourceType | None = None
     comment: str | None = None
+    equality: TextEquality | None = None
 
     @classmethod
     def from_field(cls, arrow_field: pa.Field) -> Self:
@@ -155,12 +166,14 @@ class Column:
         metadata = arrow_field.metadata or {}
         source_type = metadata.get(SOURCE_TYPE_KEY)
         comment = metadata.get(COMMENT_KEY)
+        equality = metadata.get(EQUALITY_KEY)
         return cls(
             name=arrow_field.name,
             type=arrow_field.type,
             nullable=arrow_field.nullable,
             source_type=SourceType.parse(source_type.decode()) if source_type else None,
             comment=comment.decode() if comment else None,
+            equality=TextEquality.from_text(equality.decode()) if equality else None,
         )
 
     def to_field(self) -> pa.Field:
@@ -170,6 +183,8 @@ class Column:
             metadata[SOURCE_TYPE_KEY] = str(self.source_type).encode()
         if self.comment:
             metadata[COMMENT_KEY] = self.comment.encode()
+        if self.equality is not None:
+            metadata[EQUALITY_KEY] = self.equality.to_text().encode()
         return pa.field(self.name, self.type, self.nullable, metadata or None)
 
 
@@ -223,6 +238,15 @@ class TableSchema:
             if column.name == name:
                 return column
         raise column_not_found([name], self.names)
+
+    def equalities(self, names: Iterable[str]) -> dict[str, TextEquality]:
+        """How texts of these columns are compared, for those that bytes do not tell."""
+        wanted = set(names)
+        return {
+            column.name: column.equality
+            for column in self.columns
+            if column.name in wanted and column.equality is not None
+        }
 
     def select(self, names: Sequence[str]) -> Self:
         """The same schema with only these columns, in this order.

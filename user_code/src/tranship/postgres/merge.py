@@ -6,9 +6,11 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.errors import WriteFailedError
+from tranship.pgsql import keys
 from tranship.postgres.casting import ColumnPlan
 from tranship.postgres.catalog import quoted
-from tranship.tables import TableName
+from tranship.postgres.key_index import LOWER, ensure_key_index, rules_for
+from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteRequest
 
 STAGING = sql.Identifier("pg_temp", "tranship_staging")
@@ -48,12 +50,16 @@ def insert_staged(
 
 
 def merge_staged(
-    cursor: psycopg2.extensions.cursor, request: WriteRequest, plans: Sequence[ColumnPlan]
+    cursor: psycopg2.extensions.cursor,
+    request: WriteRequest,
+    plans: Sequence[ColumnPlan],
+    schema: TableSchema,
 ) -> tuple[int, int]:
     """Update the rows whose key was staged and differ, and insert the others.
 
     Where a unique index on exactly the key exists, rows that others insert meanwhile are updated;
     elsewhere the table is closed to other writers until the commit, so that no key comes twice.
+    A row whose key is staged in another spelling, which its source takes for the same key, makes way for it.
 
     Returns:
         How many rows were updated and how many inserted.
@@ -61,12 +67,16 @@ def merge_staged(
     Raises:
         WriteFailedError: A key is null, or occurs twice in the incoming rows.
     """
-    _check_keys(cursor, request)
+    rules = rules_for(request, plans, schema)
+    _check_keys(cursor, request, rules)
     table, key = quoted(request.table), request.key
     values = [plan for plan in plans if plan.name not in key]
     unique = _has_unique_index(cursor, request)
-    if not unique:
+    if not unique or rules:
+        # An index of bytes cannot see that another writer inserts the same key in another spelling.
         cursor.execute(sql.SQL("lock table {} in share row exclusive mode").format(table))
+    if rules:
+        _remove_other_spellings(cursor, request, rules)
     same_key = sql.SQL(" and ").join(
         sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key
     )
@@ -103,7 +113,24 @@ def merge_staged(
     return updated, cursor.rowcount
 
 
-def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest) -> None:
+def _remove_other_spellings(
+    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: keys.Rules
+) -> None:
+    ensure_key_index(cursor, request, rules)
+    t, s = sql.Identifier("t"), sql.Identifier("s")
+    cursor.execute(
+        sql.SQL("delete from {} as t using {} as s where {} and ({})").format(
+            quoted(request.table),
+            STAGING,
+            keys.same_key(t, s, request.key, rules, LOWER),
+            keys.other_spelling(t, s, request.key, rules),
+        )
+    )
+
+
+def _check_keys(
+    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: keys.Rules
+) -> None:
     named = ", ".join(f'"{name}"' for name in request.key)
     any_null = sql.SQL(" or ").join(
         sql.SQL("{} is null").format(sql.Identifier(name)) for name in request.key
@@ -117,10 +144,18 @@ def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest) -> No
             "Fill the key, or choose key columns without nulls.",
             details={"rows_with_null_key": nulls},
         )
-    columns = _listed(request.key)
+    columns = [sql.Identifier(name) for name in request.key]
+    groups = [
+        keys.fold(column, rules.get(name), LOWER)
+        for name, column in zip(request.key, columns, strict=True)
+    ]
+    shown_columns = [
+        sql.SQL('min({} collate "C")').format(column) if name in rules else column
+        for name, column in zip(request.key, columns, strict=True)
+    ]
     cursor.execute(
-        sql.SQL("select {0}, count(*) from {1} group by {0} having count(*) > 1 limit 1").format(
-            columns, STAGING
+        sql.SQL("select {}, count(*) from {} group by {} having count(*) > 1 limit 1").format(
+            sql.SQL(", ").join(shown_columns), STAGING, sql.SQL(", ").join(groups)
         )
     )
     if (found := cursor.fetchone()) is not None:
@@ -128,9 +163,11 @@ def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest) -> No
         shown = ", ".join(
             f'"{name}" = {value!r}' for name, value in zip(request.key, values, strict=True)
         )
+        compared = ", ".join(sorted({rule.rule for rule in rules.values()}))
+        as_compared = f", as {compared} compares texts" if compared else ""
         raise WriteFailedError(
             f"The incoming rows for {request.table} have the same key more than once: {shown} comes "
-            f"{count} times.",
+            f"{count} times{as_compared}.",
             "Remove the duplicates, or name more key columns.",
             details={"key": shown, "times": count},
         )

@@ -10,6 +10,7 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.frames import Batches
+from tranship.keys import comparable
 from tranship.postgres.casting import ColumnPlan
 from tranship.postgres.catalog import ExistingTable, find_table, quoted
 from tranship.postgres.commit import commit
@@ -62,6 +63,7 @@ def write(
         What was written, and how: see `WriteResult.details`.
 
     Raises:
+        KeyNotComparableError: Rows are merged by a text of which it is not known what its source takes for the same.
         SchemaDriftError: The columns differ from those of the table.
         ValueDoesNotFitError: A value is outside what its column can hold.
         RowsOutsideSliceError: A row does not belong to the slice.
@@ -74,6 +76,7 @@ def write(
     logger = log or logging.getLogger(__name__)
     schema = TableSchema.from_arrow(batches.schema)
     check_names(request, schema)
+    batches = comparable(request, batches, schema)
 
     def once() -> WriteResult:
         return _Write(settings, request, batches, schema, logger, progress, extra, encoder).run()
@@ -228,7 +231,7 @@ class _Write:
         with self._phase("merge"):
             if existing is not None:
                 self._evolve(cursor, existing, evolution)
-            updated, inserted = merge_staged(cursor, self.request, plans)
+            updated, inserted = merge_staged(cursor, self.request, plans, self.schema)
         self.details |= {"rows_updated": updated, "rows_inserted": inserted}
         self.details.setdefault("method", "merged")
         return copied

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from tranship.equality import TextEquality
 from tranship.errors import (
     ColumnDrift,
     ConfigurationError,
@@ -103,6 +104,14 @@ class LoadPlan:
             tuple(Column(column.name, _comparable(column)) for column in self.columns),
             comment=schema.comment,
         )
+
+    def equalities(self, rules: Mapping[str, TextEquality]) -> dict[str, TextEquality]:
+        """How texts of some columns are compared, by the columns' names here, of those that are texts here."""
+        return {
+            column.name: rules[column.source]
+            for column in self.columns
+            if column.source in rules and column.type.holds_text
+        }
 
     def measured(self, longest: Mapping[str, int]) -> "LoadPlan":
         """The same plan, with widths for the columns whose values were measured.

@@ -13,12 +13,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import psycopg2
 from psycopg2 import sql
 
 from tranship.errors import TranshipError, WriteFailedError
+from tranship.pgsql import keys
 from tranship.redshift import load_errors
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
@@ -38,6 +40,8 @@ Extra = Callable[[Any], None]
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+# Redshift's lower() knows letters that the rule of a key may tell apart.
+LOWER = f"translate({{}}, '{ascii_uppercase}', '{ascii_lowercase}')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +210,19 @@ class Transaction:
 
     def _merge(self, cursor: Any, temporary: sql.Identifier) -> None:
         key = [fold(name) for name in self.request.key]
-        self._check_unique(cursor, temporary, key)
+        rules = self.plan.equalities(self.schema.equalities(self.request.key))
+        self._check_unique(cursor, temporary, key, rules)
         target = sql.Identifier(self.plan.table.name)
+        if rules:
+            # A key that came in another spelling makes way: its columns are no part of what MERGE updates.
+            cursor.execute(
+                sql.SQL("delete from {} using {} where {} and ({})").format(
+                    qualified(self.plan.table),
+                    temporary,
+                    keys.same_key(target, temporary, key, rules, LOWER),
+                    keys.other_spelling(target, temporary, key, rules),
+                )
+            )
         matches = [
             sql.SQL("{0}.{2} = {1}.{2}").format(target, temporary, sql.Identifier(name))
             for name in key
@@ -237,11 +252,18 @@ class Transaction:
             )
         )
 
-    def _check_unique(self, cursor: Any, temporary: sql.Identifier, key: list[str]) -> None:
-        names = column_list(key)
+    def _check_unique(
+        self, cursor: Any, temporary: sql.Identifier, key: list[str], rules: keys.Rules
+    ) -> None:
+        columns = {name: sql.Identifier(name) for name in key}
+        shown_columns = [
+            sql.SQL("min({})").format(column) if name in rules else column
+            for name, column in columns.items()
+        ]
+        groups = [keys.fold(column, rules.get(name), LOWER) for name, column in columns.items()]
         cursor.execute(
             sql.SQL("select {}, count(*) from {} group by {} having count(*) > 1 limit 1").format(
-                names, temporary, names
+                sql.SQL(", ").join(shown_columns), temporary, sql.SQL(", ").join(groups)
             )
         )
         found = cursor.fetchone()

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tranship.errors import TableNotFoundError, TransientError, ValueDoesNotFitError
 from tranship.frames import Batches
+from tranship.keys import comparable
 from tranship.redshift.aws import s3_client
 from tranship.redshift.catalogue import ExistingTable, describe_table
 from tranship.redshift.connection import connected
@@ -79,6 +80,7 @@ def write(
         What was written, and how: see `WriteResult.details`.
 
     Raises:
+        KeyNotComparableError: Rows are merged by a text of which it is not known what its source takes for the same.
         SchemaDriftError: The columns differ from those of the table.
         ValueDoesNotFitError: A value is outside of what its column can hold.
         RowsOutsideSliceError: A row does not belong to the slice.
@@ -88,16 +90,17 @@ def write(
     Example:
         >>> write(settings, WriteRequest(TableName("public", "fact_sales")), Batches.of(frame))  # doctest: +SKIP
     """
+    schema = TableSchema.from_arrow(batches.schema)
     return _Write(
         settings=settings,
         request=request,
-        schema=TableSchema.from_arrow(batches.schema),
+        schema=schema,
         table=fold_table(request.table),
         log=log or logging.getLogger(__name__),
         progress=progress,
         extra=extra,
         source=credentials or CredentialsSource(settings),
-    ).run(batches)
+    ).run(comparable(request, batches, schema))
 
 
 @dataclass(frozen=True, slots=True)

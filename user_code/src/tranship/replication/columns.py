@@ -10,7 +10,7 @@ from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.replication import masking
 from tranship.replication.config import ColumnSettings
-from tranship.replication.plan import OnDelete, TablePlan
+from tranship.replication.plan import KeyComparison, OnDelete, TablePlan
 from tranship.tables import Column, TableName, TableSchema, column_not_found
 
 DELETED_AT_TYPE = pa.timestamp("us", tz="UTC")
@@ -28,6 +28,7 @@ class ColumnChanges:
         settings: What the user asked for.
         marks_deleted: Whether the target has the column `_deleted_at`.
         mask_key: The secret that values are hashed under; needed where a column is hashed.
+        compares_bytes: Whether texts are told apart by their bytes, whatever the source takes for the same.
     """
 
     table: TableName
@@ -35,6 +36,7 @@ class ColumnChanges:
     settings: ColumnSettings
     marks_deleted: bool = False
     mask_key: bytes = b""
+    compares_bytes: bool = False
 
     def target_name(self, column: str) -> str | None:
         """What a source's column is called in the target; `None` where it does not get there."""
@@ -89,27 +91,34 @@ class ColumnChanges:
         return TableSchema(columns, key, schema.comment)
 
     def _written(self, column: Column) -> Column:
-        renamed = replace(column, name=self.settings.rename.get(column.name, column.name))
+        renamed = replace(
+            column,
+            name=self.settings.rename.get(column.name, column.name),
+            equality=None if self.compares_bytes else column.equality,
+        )
         match self.settings.mask.get(column.name):
             case "hash":
-                return replace(renamed, type=masking.DIGEST, source_type=None)
+                return replace(renamed, type=masking.DIGEST, source_type=None, equality=None)
             case "redact":
-                return replace(renamed, source_type=None, nullable=True)
+                return replace(renamed, source_type=None, nullable=True, equality=None)
             case _:
                 return renamed
 
     def applied(self, batches: Batches) -> Batches:
         """The same rows as the target gets them."""
-        schema = self.written(TableSchema.from_arrow(batches.schema)).to_arrow()
+        read = TableSchema.from_arrow(batches.schema)
+        schema = self.written(read).to_arrow()
         if schema.equals(batches.schema, check_metadata=True):
             return batches
-        return Batches(schema, partial(self._changed, batches, schema), batches.replayable)
+        return Batches(schema, partial(self._changed, batches, read, schema), batches.replayable)
 
-    def _changed(self, batches: Batches, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    def _changed(
+        self, batches: Batches, read: TableSchema, schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
         for batch in batches.open():
             arrays = [
-                self._masked(name, array)
-                for name, array in zip(batch.schema.names, batch.columns, strict=True)
+                self._masked(column, array)
+                for column, array in zip(read.columns, batch.columns, strict=True)
             ]
             if self.marks_deleted:
                 arrays.append(pa.array([None] * batch.num_rows, DELETED_AT_TYPE))
@@ -121,10 +130,11 @@ class ColumnChanges:
                 schema=schema,
             )
 
-    def _masked(self, name: str, array: pa.Array) -> pa.Array:
-        match self.settings.mask.get(name):
+    def _masked(self, column: Column, array: pa.Array) -> pa.Array:
+        match self.settings.mask.get(column.name):
             case "hash":
-                return masking.hashed(array, self.mask_key)
+                equality = None if self.compares_bytes else column.equality
+                return masking.hashed(array, self.mask_key, equality)
             case "redact":
                 return masking.redacted(array)
             case _:
@@ -163,6 +173,7 @@ def column_changes(plan: TablePlan, source: TableSchema, mask_key: str | None) -
         settings,
         marks_deleted=plan.delete is OnDelete.MARK,
         mask_key=masking.mask_key(mask_key) if "hash" in settings.mask.values() else b"",
+        compares_bytes=plan.key_comparison is KeyComparison.BYTES,
     )
     arriving = [settings.rename.get(name, name) for name in read]
     if changes.marks_deleted:

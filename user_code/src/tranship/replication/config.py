@@ -162,6 +162,11 @@ class Tuning(_Settings):
         default=None,
         description="Texts that hold U+0000, which no target takes: error (default), or strip.",
     )
+    key_comparison: Literal["source", "bytes"] | None = Field(
+        default=None,
+        description="By what rows of mode merge or append are told apart: by what the source takes for the same "
+        "key (default), which is its collation's affair, or by bytes, for keys that are never spelled in another way.",
+    )
     schedule: str | None = Field(
         default=None, description="Cron expression, or @hourly, @daily, @weekly, @monthly."
     )
@@ -207,6 +212,7 @@ _ONLY_FOR = {
     "cursor": _INCREMENTAL,
     "lookback": _INCREMENTAL,
     "delete": _INCREMENTAL,
+    "key_comparison": _INCREMENTAL,
     "partitions": ("partition",),
 }
 

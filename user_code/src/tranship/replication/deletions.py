@@ -13,11 +13,12 @@ from typing import Any
 from psycopg2 import sql
 
 from tranship.frames import Batches
+from tranship.pgsql.keys import Rules, other_spelling, same_key
 from tranship.replication.bookmarks import BookmarkMovedError
 from tranship.replication.columns import DELETED_AT
 from tranship.replication.plan import OnDelete
 from tranship.replication.targets import Target
-from tranship.tables import TableName
+from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteRequest
 
 KEYS_SUFFIX = "__keys"
@@ -66,6 +67,7 @@ def apply_deletions(
         TranshipError: The keys cannot be read or written; the table is as it was.
     """
     beside = keys_beside(table)
+    rules = TableSchema.from_arrow(keys.schema).equalities(key)
     found = {"rows": 0, "returned": 0}
 
     def compare(cursor: Any) -> None:
@@ -77,7 +79,8 @@ def apply_deletions(
                 f"{table} was loaded while its keys were read; no row was removed.",
                 "Run the load again; a pool with one slot keeps loads of one table apart.",
             )
-        gone = _not_among(target, table, beside, key)
+        _respell(target, cursor, table, beside, key, rules)
+        gone = _not_among(target, table, beside, key, rules)
         names = {
             "table": target.identifier(table),
             "deleted_at": _identifier(target, DELETED_AT.name),
@@ -117,12 +120,54 @@ def keys_beside(table: TableName) -> TableName:
     return TableName(table.schema, name)
 
 
+def _respell(
+    target: Target,
+    cursor: Any,
+    table: TableName,
+    beside: TableName,
+    key: Sequence[str],
+    rules: Rules,
+) -> None:
+    """Give rows the spelling that their key has in the source now, where that takes both for the same."""
+    if not rules:
+        return
+    names = [target.name(name) for name in key]
+    folded = {target.name(name): rule for name, rule in rules.items()}
+    t, k = target.identifier(table), sql.Identifier("k")
+    respelled = sql.SQL("{} and ({})").format(
+        same_key(t, k, names, folded, target.lower), other_spelling(t, k, names, folded)
+    )
+    source = sql.SQL("{} as k").format(target.identifier(beside))
+    # A copy that compared bytes once may have both spellings; the source's own is the one that is kept up to date.
+    cursor.execute(
+        sql.SQL(
+            "delete from {} using {} where {} and exists (select 1 from {} as own where {} and not ({}))"
+        ).format(
+            t,
+            source,
+            respelled,
+            t,
+            same_key(sql.Identifier("own"), k, names, folded, target.lower),
+            other_spelling(sql.Identifier("own"), k, names, folded),
+        )
+    )
+    spelling = sql.SQL(", ").join(
+        sql.SQL("{0} = k.{0}").format(sql.Identifier(name)) for name in names if name in folded
+    )
+    cursor.execute(
+        sql.SQL("update {} set {} from {} where {}").format(t, spelling, source, respelled)
+    )
+
+
 def _not_among(
-    target: Target, table: TableName, beside: TableName, key: Sequence[str]
+    target: Target, table: TableName, beside: TableName, key: Sequence[str], rules: Rules
 ) -> sql.Composable:
-    same = sql.SQL(" and ").join(
-        sql.SQL("k.{0} = {1}.{0}").format(_identifier(target, name), target.identifier(table))
-        for name in key
+    same = same_key(
+        target.identifier(table),
+        sql.Identifier("k"),
+        [target.name(name) for name in key],
+        {target.name(name): rule for name, rule in rules.items()},
+        target.lower,
     )
     # A null equals nothing, so whether its row is gone cannot be told.
     whole = sql.SQL(" and ").join(

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 from psycopg2 import sql
 
 from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
+from tranship.replication import key_rules
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
 from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import Cursor, Value, cursor_of
 from tranship.replication.deletions import Gone, apply_deletions
 from tranship.replication.guard import SourceChangedError, SourceGuard
+from tranship.replication.key_rules import digest_rules, rules_of
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.replication.source import Reached, Source
 from tranship.replication.targets import Target
@@ -144,6 +146,7 @@ class _Load:
                 f"{plan.source} has no primary key, and its settings name no key to tell rows apart by.",
                 "Name the key: key: [id].",
             )
+        rules = rules_of(plan, source.schema, source.key if key else ())
         cursor = cursor_of(plan, source.schema, has_key=bool(key))
         if cursor is not None and not key:
             changes.own_name(cursor.column, _KEYLESS_CURSOR)
@@ -163,7 +166,14 @@ class _Load:
                 log=log,
                 changes=changes,
                 key=key,
-                signature=signature_of(plan, source.key, cursor, changes.mask_key),
+                rules=rules,
+                signature=signature_of(
+                    plan,
+                    source.key,
+                    cursor,
+                    changes.mask_key,
+                    {**rules, **digest_rules(plan, source.schema)},
+                ),
                 run_id=request.run_id,
                 measured=measured_columns(request.measured, changes),
                 guard=SourceGuard(plan, source, log, accepts_new=request.full_reload),
@@ -272,6 +282,9 @@ class _Load:
         if bookmark.mode not in {Mode.APPEND, Mode.MERGE}:
             return f"it was kept up to date by {bookmark.mode} until now"
         if bookmark.signature != self.writes.signature:
+            changed = key_rules.change(bookmark.facts.get("key_rules"), self.writes.rules)
+            if changed is not None:
+                return changed
             return "its columns, key, cursor or condition were changed in the settings"
         return None
 
@@ -375,8 +388,9 @@ class _Load:
     def _compare_keys(self) -> Gone:
         loaded = self._bookmark().write_id
         keys = replace(self.changes, read=self.source.key, marks_deleted=False)
+        read = self.source.read(self.source.key, log=self.log)
         batches = self.writes.guard.confirmed(
-            keys.applied(self.source.read(self.source.key, log=self.log))
+            keys.applied(key_rules.comparable(read, self.writes.rules, self.plan))
         )
         gone = apply_deletions(
             self.target,

@@ -10,6 +10,7 @@ import hmac
 
 import pyarrow as pa
 
+from tranship.equality import TextEquality
 from tranship.errors import ConfigurationError
 from tranship.tables import is_binary, is_text
 
@@ -18,14 +19,16 @@ KEY_VARIABLE = "TRANSHIP_MASK_KEY"
 DIGEST = pa.large_string()
 
 
-def hashed(array: pa.Array, key: bytes) -> pa.Array:
+def hashed(array: pa.Array, key: bytes, equality: TextEquality | None = None) -> pa.Array:
     """HMAC-SHA-256 of each value as hexadecimal text; null stays null.
 
-    Texts are hashed as UTF-8, bytes as they are, other values as Arrow writes them.
+    Texts are hashed as UTF-8, bytes as they are, other values as Arrow writes them. Texts that the source takes
+    for the same get the same digest, that of their fold, so far as it is known which those are.
 
     Args:
         array: The values.
         key: The deployment's secret.
+        equality: Which texts are the same; `None` where bytes tell.
 
     Example:
         >>> hashed(pa.array(["a", None, "a"]), b"key")[0].as_py()[:8]
@@ -35,9 +38,16 @@ def hashed(array: pa.Array, key: bytes) -> pa.Array:
     # A column of a million rows has far fewer different values, and hashing is all the cost there is.
     encoded = plain.dictionary_encode()
     digests = [
-        None if value is None else _digest(value, key) for value in encoded.dictionary.to_pylist()
+        None if value is None else _digest(_same(value, equality), key)
+        for value in encoded.dictionary.to_pylist()
     ]
     return pa.array(digests, DIGEST).take(encoded.indices)
+
+
+def _same(value: str | bytes, equality: TextEquality | None) -> str | bytes:
+    if equality is None or isinstance(value, bytes) or not equality.knows(value):
+        return value
+    return equality.fold(value)
 
 
 def _digest(value: str | bytes, key: bytes) -> str:

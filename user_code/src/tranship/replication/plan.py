@@ -51,6 +51,15 @@ class OnNewSource(StrEnum):
     FAIL = "fail"
 
 
+class KeyComparison(StrEnum):
+    """By what rows are told apart."""
+
+    SOURCE = "source"
+    """By what the source takes for one key: its collation's case, accents, width, kana and trailing blanks."""
+    BYTES = "bytes"
+    """By the key's bytes: right only where no key is ever spelled in another way."""
+
+
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """How one table is moved; see `tranship.replication.config.Tuning` for what each setting means.
@@ -72,6 +81,7 @@ class TablePlan:
         delete: What happens to rows that are gone from the source.
         on_nul: What happens to texts that hold U+0000.
         on_new_source: What happens where the source is another one than that of the last load.
+        key_comparison: By what rows are told apart.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -97,6 +107,7 @@ class TablePlan:
     delete: OnDelete = OnDelete.IGNORE
     on_nul: OnNul = OnNul.ERROR
     on_new_source: OnNewSource = OnNewSource.RELOAD
+    key_comparison: KeyComparison = KeyComparison.SOURCE
 
     def __post_init__(self) -> None:
         refuse = _Refusals(self.source)
@@ -179,6 +190,7 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
         delete=OnDelete(settings.delete or OnDelete.IGNORE),
         on_nul=OnNul(settings.on_nul or OnNul.ERROR),
         on_new_source=OnNewSource(settings.on_new_source or OnNewSource.RELOAD),
+        key_comparison=KeyComparison(settings.key_comparison or KeyComparison.SOURCE),
     )
 
 

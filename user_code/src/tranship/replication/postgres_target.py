@@ -15,6 +15,7 @@ from tranship.postgres.connection import connect
 from tranship.postgres.ddl import ensure_schema
 from tranship.postgres.evolution import constraint_drifts, reconcile
 from tranship.postgres.faults import translated
+from tranship.postgres.key_index import LOWER
 from tranship.postgres.locking import lock_table_name
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
@@ -36,6 +37,7 @@ class PostgresTarget(Target):
 
     settings: PostgresSettings
     kind = "postgres"
+    lower = LOWER
 
     @override
     def write(

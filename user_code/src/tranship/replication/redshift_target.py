@@ -20,6 +20,7 @@ from tranship.redshift.faults import translated
 from tranship.redshift.identifiers import derived_name, fold, fold_slice, fold_table
 from tranship.redshift.plan import plan_load
 from tranship.redshift.settings import RedshiftSettings
+from tranship.redshift.transaction import LOWER
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
 from tranship.replication.bookmarks import BookmarkTable
 from tranship.replication.targets import Extra, Target
@@ -42,6 +43,7 @@ class RedshiftTarget(Target):
     settings: RedshiftSettings
     credentials: CredentialsSource | None = None
     kind = "redshift"
+    lower = LOWER
 
     @cached_property
     def _source(self) -> CredentialsSource:

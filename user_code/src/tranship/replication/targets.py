@@ -27,6 +27,8 @@ class Target:
     """
 
     kind: str
+    lower: str
+    """What lowers A to Z in a statement, with `{}` for the text."""
 
     @abstractmethod
     def write(

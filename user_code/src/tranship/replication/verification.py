@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from psycopg2 import sql
 
 from tranship.comparisons import sql_column
+from tranship.pgsql.keys import fold
 from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import DELETED_AT, ColumnChanges
 from tranship.replication.cursors import Cursor, cursor_of
@@ -230,10 +231,15 @@ class Verification:
         """No key twice in the copy."""
         shown = ", ".join(key)
         wanted = {self.target.name(name) for name in key}
+        read = self.source.schema.select(self.changes.read)
+        rules = self.changes.written(read).equalities(key)
         # Postgres would not have taken a second one; reading the whole table again proves nothing.
-        if self.target.kind == "postgres" and set(self._schema.primary_key) == wanted:
+        if self.target.kind == "postgres" and set(self._schema.primary_key) == wanted and not rules:
             return Finding(True, f"The primary key ({shown}) holds.", {"key": shown})
-        columns = sql.SQL(", ").join(sql.Identifier(self.target.name(name)) for name in key)
+        columns = sql.SQL(", ").join(
+            fold(sql.Identifier(self.target.name(name)), rules.get(name), self.target.lower)
+            for name in key
+        )
         table = self.source.plan.target
         with self.target.transaction(f"looking for keys that come twice in {table}") as cursor:
             cursor.execute(

@@ -13,6 +13,7 @@ from psycopg2 import sql
 
 from tranship.errors import SchemaDriftError, TranshipError
 from tranship.frames import Batches
+from tranship.replication import key_rules
 from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import ColumnChanges
 from tranship.replication.cursors import Cursor
@@ -37,6 +38,7 @@ class BookmarkedWrites:
         log: Where it is told what was done.
         changes: What happens to the columns on the way.
         key: The columns that identify a row, as the target's data calls them.
+        rules: How the source compares the key's texts, by the source's names.
         signature: What the rows depend on.
         run_id: The run, for the bookmark.
         measured: Columns to measure, for the checks.
@@ -50,6 +52,7 @@ class BookmarkedWrites:
     log: logging.Logger
     changes: ColumnChanges
     key: tuple[str, ...]
+    rules: key_rules.Rules
     signature: str
     run_id: str | None
     measured: tuple[str, ...]
@@ -115,12 +118,14 @@ class BookmarkedWrites:
                         self.target.identifier(request.table), sql.Identifier(column)
                     )
                 )
-            facts = {
+            facts: dict[str, Any] = {
                 "rows": tap.rows,
                 "slice": str(request.slice),
                 "columns": tap.columns_facts(),
                 "key": key,
             }
+            if self.rules:
+                facts["key_rules"] = key_rules.names_of(self.rules)
             places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
 
         try:
@@ -154,8 +159,10 @@ class BookmarkedWrites:
         return there if there is not None and there.write_id == write_id else None
 
     def _rows(self, part: Slice) -> Batches:
-        batches = self.source.read(self.changes.read, part, log=self.log)
-        return self.guard.confirmed(self.changes.applied(batches))
+        rows = self.source.read(self.changes.read, part, log=self.log)
+        return self.guard.confirmed(
+            self.changes.applied(key_rules.comparable(rows, self.rules, self.plan))
+        )
 
 
 def declared_key(bookmark: Bookmark | None) -> tuple[str, ...] | None:
@@ -165,7 +172,11 @@ def declared_key(bookmark: Bookmark | None) -> tuple[str, ...] | None:
 
 
 def signature_of(
-    plan: TablePlan, key: tuple[str, ...], cursor: Cursor | None = None, mask_key: bytes = b""
+    plan: TablePlan,
+    key: tuple[str, ...],
+    cursor: Cursor | None = None,
+    mask_key: bytes = b"",
+    rules: key_rules.Rules | None = None,
 ) -> str:
     """What a table's rows depend on; where it changes, those that are there are of no use.
 
@@ -189,6 +200,8 @@ def signature_of(
         if mask_key
         else None,
     }
+    if rules:  # Keys that bytes tell apart keep the signature that they had.
+        depends["rules"] = {name: rule.to_text() for name, rule in rules.items()}
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tranship.errors import TranshipError
 from tranship.sqlserver import catalogue_queries as queries
+from tranship.sqlserver.collations import equality_of
 from tranship.sqlserver.connection import driver
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.settings import SqlServerSettings
@@ -60,12 +61,19 @@ class Answers:
             precision,
             scale,
             fraction,
+            collation,
         ) in columns:
             source = source_type(
                 data_type, length=length, precision=precision, scale=scale, fraction=fraction
             )
             self._columns[TableName(schema, name)].append(
-                Column(column, arrow_type(source) or pa.null(), nullable == "YES", source)
+                Column(
+                    column,
+                    arrow_type(source) or pa.null(),
+                    nullable == "YES",
+                    source,
+                    equality=equality_of(collation, source),
+                )
             )
         self._keys: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for schema, name, column in keys:

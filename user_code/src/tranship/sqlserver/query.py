@@ -13,7 +13,7 @@ from tranship.reads import ReadRequest
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.statements import CompiledStatement, quoted
 from tranship.sqlserver.types import cast_type, require_arrow_type
-from tranship.tables import Column, SourceType, TableName, TableSchema, column_not_found
+from tranship.tables import Column, SourceType, TableName, TableSchema, column_not_found, is_text
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -90,7 +90,9 @@ def build_query(request: ReadRequest, source: TableSchema, options: ReadOptions)
         column = source.column(name)
         if name in casts:
             type_ = require_arrow_type(casts[name], request.table, name)
-            column = replace(column, source_type=casts[name], type=type_)
+            # A text that is cast to a text keeps its collation; of other types bytes tell.
+            equality = column.equality if is_text(type_) else None
+            column = replace(column, source_type=casts[name], type=type_, equality=equality)
         elif column.source_type is not None:
             require_arrow_type(column.source_type, request.table, name)
         columns.append(column)
