@@ -3,14 +3,15 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo ui test lint bench up down clean
+.PHONY: help demo ui test lint docs bench up down clean
 help:
 	@echo 'make demo   move the sample warehouse from SQL Server (a stand-in) to Postgres, without Docker'
 	@echo 'make ui     the same systems, with the Dagster UI on http://127.0.0.1:3000'
 	@echo 'make up     the whole stack in Docker; STANDIN=1 without Microsoft'"'"'s image'
 	@echo 'make down   stop it; volumes stay'
 	@echo 'make test   every test this machine can run; FAST=1 those that need no server'
-	@echo 'make lint   ruff, basedpyright, shellcheck, hadolint, dg check'
+	@echo 'make lint   ruff, basedpyright, import rules, shellcheck, hadolint, dg check'
+	@echo 'make docs   the documentation as a site, in build/site'
 	@echo 'make bench  measurements against peers; BENCH_OPTIONS=--help lists what it takes'
 	@echo 'make clean  remove .venv, .demo and .bench'
 
@@ -30,7 +31,8 @@ ifdef PYTEST_OPTIONS
 else ifdef FAST
 	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) tests/unit
 else
-	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --ignore=tests/stack
+	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --ignore=tests/stack --ignore=tests/installed
+	.venv/bin/python -m pytest tests/installed
 	.venv/bin/python -m pytest tests/stack
 endif
 
@@ -38,9 +40,11 @@ lint: .venv/.complete
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright
+	.venv/bin/lint-imports
 	.venv/bin/shellcheck scripts/*.sh docker/*.sh docker/*/*.sh .ci/run
 	.venv/bin/hadolint docker/*/Dockerfile docker/airgap/*.Dockerfile localstack/Dockerfile tests/stack/probes/Dockerfile
 	cd user_code && ../.venv/bin/dg check defs
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 # STANDIN=1: our stand-in instead of Microsoft's SQL Server.
 COMPOSE = docker compose -f docker-compose.yml $(if $(STANDIN),-f docker-compose.standin.yml)
@@ -53,6 +57,10 @@ up:
 
 down:
 	$(COMPOSE) down --remove-orphans
+
+docs: .venv/.complete
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
+	@echo 'The site is in build/site.'
 
 bench: .venv/.complete
 	@.venv/bin/python -m bench $(BENCH_OPTIONS)

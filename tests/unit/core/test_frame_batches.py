@@ -1,6 +1,7 @@
 """A later batch either holds exactly what the first one's types can hold, or is refused by name."""
 
 import contextlib
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -94,11 +95,11 @@ def test_another_kind_of_value_is_refused_never_turned_into_the_first(first, lat
     ("first", "later", "why"),
     [
         (column([1], pa.int8()), column([300]), "Integer value 300 not in range: -128 to 127"),
-        (column([1]), column([1.5]), "Float value 1.500000 was truncated converting to int64"),
+        (column([1]), column([1.5]), r"Float value 1\.50* was truncated converting to int64"),
         (
             column([Decimal("22.2")]),
             column([Decimal("2.22")]),
-            "Rescaling Decimal value would cause data loss",
+            r"Rescaling Decimal(128)? value would cause data loss",
         ),
         (
             column([0.5]),
@@ -110,10 +111,13 @@ def test_another_kind_of_value_is_refused_never_turned_into_the_first(first, lat
 def test_a_value_that_the_first_batchs_type_cannot_hold_is_refused(first, later, why: str):
     (first_type,), (later_type,) = first.schema.types, later.schema.types
 
-    assert refusal(first, later) == (
+    before = (
         f'"x" is {first_type} in the first batch and {later_type} in batch 2, '
-        f"and its values do not fit: {why}. Give every batch the same types."
+        "and its values do not fit: "
     )
+    # The reason is in the words of several versions of Arrow.
+    expected = re.escape(before) + why + re.escape(". Give every batch the same types.")
+    assert re.fullmatch(expected, refusal(first, later))
 
 
 @pytest.mark.parametrize(

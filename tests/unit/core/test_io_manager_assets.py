@@ -150,7 +150,7 @@ def test_the_mode_is_the_managers_unless_the_asset_names_one(
     def merged():
         return TABLE
 
-    manager = memory_io_manager(mode=WriteMode.APPEND)
+    manager = memory_io_manager(mode="append")
     for _ in range(2):
         materialize([added, merged], resources={"io_manager": manager})
 

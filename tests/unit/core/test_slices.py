@@ -32,7 +32,8 @@ def rows_by_sql(slice_: Slice, batch: pa.RecordBatch) -> list[int]:
     if predicate is None:
         return list(range(batch.num_rows))
     compiled = predicate.compile(dialect=_RENDERING, compile_kwargs={"render_postcompile": True})
-    values = [compiled.params[name] for name in compiled.positiontup or ()]
+    parameters = compiled.construct_params(escape_names=False)
+    values = [parameters[name] for name in compiled.positiontup or ()]
     rows = pa.Table.from_batches([batch]).append_column(
         "row number", pa.array(range(batch.num_rows), pa.int64())
     )

@@ -54,8 +54,8 @@ def build_alert_sensors(
     Example:
         >>> from tranship.alerts.webhooks import SlackChannel
         >>> definitions = build_alert_sensors(lambda: [SlackChannel("https://hooks.slack.com/services/...")])
-        >>> [sensor.name for sensor in definitions.sensors or []]
-        ['alerts_on_runs_and_checks', 'alerts_on_stale_tables']
+        >>> print(*(sensor.name for sensor in definitions.sensors or []))
+        alerts_on_runs_and_checks alerts_on_stale_tables
     """
     status = dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
     if not running:

@@ -20,6 +20,7 @@ from tranship.replication.addresses import source_settings
 from tranship.replication.assets import ReplicatedTable, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.plan import check_targets, expand, is_pattern, table_plan
+from tranship.replication.scaffolding import ReplicationScaffolder
 from tranship.replication.scheduling import changes_sensor, schedules
 from tranship.sqlserver.catalogue import list_tables
 from tranship.tables import TableName
@@ -27,6 +28,7 @@ from tranship.tables import TableName
 _log = logging.getLogger(__name__)
 
 
+@dg.scaffold_with(ReplicationScaffolder)
 class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     """Copies tables of a SQL Server to Postgres or Redshift and keeps them up to date.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tranship.errors import UnreachableError
+from tranship.errors import ConfigurationError, UnreachableError
 from tranship.sqlserver.driver_errors import driver_errors, missing_libraries
 from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.settings import SqlServerSettings
@@ -143,19 +143,32 @@ def _quoted(value: str) -> str:
 def engine(settings: SqlServerSettings) -> "sa.Engine":
     """A SQLAlchemy engine without a pool, for reflection and for statements of your own.
 
+    Nothing else of the library needs the dialect `mssql+mssqlpython`, which SQLAlchemy has since 2.1
+    (https://docs.sqlalchemy.org/en/21/dialects/mssql.html#module-sqlalchemy.dialects.mssql.mssqlpython).
+
+    Raises:
+        ConfigurationError: The SQLAlchemy that is installed has no such dialect.
+
     Example:
         >>> import sqlalchemy as sa
         >>> sa.inspect(engine(settings)).get_table_names(schema="dbo")  # doctest: +SKIP
     """
     import sqlalchemy as sa
+    from sqlalchemy.exc import NoSuchModuleError
 
     driver()
-    return sa.create_engine(
-        settings.url(),
-        poolclass=sa.NullPool,
-        creator=lambda: open_transactional(settings),
-        hide_parameters=True,
-    )
+    try:
+        return sa.create_engine(
+            settings.url(),
+            poolclass=sa.NullPool,
+            creator=lambda: open_transactional(settings),
+            hide_parameters=True,
+        )
+    except NoSuchModuleError as error:
+        raise ConfigurationError(
+            f"SQLAlchemy {sa.__version__} cannot make an engine for SQL Server over mssql-python.",
+            "Install SQLAlchemy 2.1 or newer, or use connect(), which works with this one too.",
+        ) from error
 
 
 def open_transactional(settings: SqlServerSettings) -> Any:

@@ -42,11 +42,12 @@ def compile_statement(statement: Statement) -> CompiledStatement:
         >>> compile_statement(sa.select(sa.column("a b")).where(sa.column("c") > 1)).sql
         'SELECT [a b] \nWHERE c > ?'
     """
-    from sqlalchemy.dialects.mssql.mssqlpython import MSDialect_mssqlpython
+    # The base dialect: the one of the driver, which compiles alike, arrived in SQLAlchemy 2.1.
+    from sqlalchemy.dialects.mssql.base import MSDialect
 
-    dialect = MSDialect_mssqlpython(paramstyle="qmark")
+    dialect = MSDialect(paramstyle="qmark")
     compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
-    parameters = compiled.construct_params()
+    parameters = compiled.construct_params(escape_names=False)
     values = tuple(parameters[name] for name in compiled.positiontup or ())
     if len(values) > MAX_BOUND_VALUES:
         raise ConfigurationError(
