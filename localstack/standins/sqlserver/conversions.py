@@ -139,6 +139,9 @@ def _to_text(sql: str, source: SqlType, style: int | None) -> str:
     if source.name == "uniqueidentifier":
         return f"upper(cast({sql} as varchar))"
     if source.name in {"float", "real"}:
+        if style == 3:  # always 17 digits, and three of the exponent
+            shown = f"printf('%.16e', cast({sql} as double))"
+            return f"regexp_replace({shown}, 'e([+-])(\\d\\d)$', 'e\\10\\2')"
         if style not in {None, 0}:
             raise unsupported(f"CONVERT of float with style {style}")
         return f"t_float_text({sql})"
@@ -155,7 +158,7 @@ def _moment_text(sql: str, source: SqlType, style: int | None) -> str:
     if source.name == "time":
         if style not in {None, 0, 108, 114, 120, 121, 126}:
             raise unsupported(f"CONVERT of time with style {style}")
-        moment = f"(timestamp '2000-01-01' + ({sql}))"
+        moment = f"(date '2000-01-01' + ({sql}))"
         return f"strftime({moment}, '%H:%M:%S') || {_fraction(moment, scale)}"
     if source.name == "datetimeoffset":
         if style not in {None, 0, 20, 21, 120, 121, 126}:
@@ -202,6 +205,8 @@ def _to_binary(sql: str, source: SqlType, target: SqlType, style: int | None) ->
         data = f"unhex(right(printf('%016x', cast({sql} as bigint)), {width * 2}))"
     elif source.is_string and style in {1, 2}:
         data = f"unhex(replace(lower({sql}), '0x', ''))" if style == 1 else f"unhex({sql})"
+    elif source.name in {"hierarchyid", "geography", "geometry"}:
+        data = f"encode({sql})"  # kept as text
     else:
         raise unsupported(f"converting {source.name} to {target.name}")
     if target.length <= 0:

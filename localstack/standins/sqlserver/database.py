@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+from duckdb.sqltypes import BLOB, VARCHAR
 
 from standins.sqlserver.catalogue import FIRST_ROWVERSION, prepare
 
@@ -26,6 +29,12 @@ class Faults:
     drop_after_rows: int | None = None
 
 
+def _utf16(texts: pa.Array) -> pa.Array:
+    """Texts as the bytes that an nvarchar has."""
+    encoded = [None if text is None else text.encode("utf-16-le") for text in texts.to_pylist()]
+    return pa.array(encoded, pa.binary())
+
+
 class Database:
     """Owns DuckDB; each session gets a cursor of its own, which is a connection with its own transaction.
 
@@ -42,6 +51,7 @@ class Database:
         # datetimeoffset and uniqueidentifier are read as they are stored
         self._root.execute("set arrow_lossless_conversion = true; set timezone = 'UTC'")
         self._root.execute(f"set variable database = '{name.replace(chr(39), chr(39) * 2)}'")
+        self._root.create_function("t_utf16", _utf16, [VARCHAR], BLOB, type=PythonUDFType.ARROW)
         prepare(self._root)
         self._lock = threading.Lock()
         self._next_spid = FIRST_SPID

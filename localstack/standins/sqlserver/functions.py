@@ -239,15 +239,20 @@ def _isnumeric(call: Call) -> Typed:
 
 @register("hashbytes")
 def _hashbytes(call: Call) -> Typed:
+    """The hash of a value's bytes: UTF-16 of an nvarchar, the characters of a varchar, where they are ASCII."""
     call.arity(2)
     algorithm = call.word(0).strip("'")
     value = call.argument(1)
-    if algorithm not in {"md5", "sha2_256", "sha1"} or value.type is None or value.type.is_national:
-        raise unsupported(
-            "hashbytes of anything but varchar or varbinary with md5, sha1 or sha2_256"
+    if algorithm not in {"md5", "sha2_256", "sha1"} or value.type is None:
+        raise unsupported("hashbytes with anything but md5, sha1 or sha2_256")
+    if not (value.type.is_binary or value.type.is_string):
+        raise SqlError(
+            8116,
+            f"Argument data type {value.type.name} is invalid for argument 2 of hashbytes function.",
         )
     word = {"sha2_256": "sha256"}.get(algorithm, algorithm)
-    return Typed(f"unhex({word}({value.sql}))", SqlType("varbinary", 8000))
+    data = f"t_utf16({value.sql})" if value.type.is_national else value.sql
+    return Typed(f"unhex({word}({data}))", SqlType("varbinary", 8000), value.nullable)
 
 
 @register(

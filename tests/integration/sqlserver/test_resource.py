@@ -62,7 +62,7 @@ def test_a_rowversion_makes_the_fingerprint(resource, table, sqlserver_connectio
     assert resource.fingerprint(name) != before
 
 
-def test_a_checksum_makes_the_fingerprint_where_there_is_no_rowversion(
+def test_all_rows_make_the_fingerprint_where_there_is_no_rowversion(
     resource, table, sqlserver_connection
 ):
     name = table(

@@ -1,9 +1,8 @@
-"""When tables are loaded: one job and one schedule for all that share a cron expression and partitions."""
+"""When tables are loaded: one job and one schedule for all that share a cron expression and partitions, and the sensor."""
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -13,9 +12,10 @@ from dagster._core.storage.tags import (
 )
 
 from tranship.errors import ConfigurationError
-from tranship.failures import as_failures
 from tranship.replication.assets import ReplicatedTable
-from tranship.sqlserver.resource import SqlServerResource
+from tranship.replication.changes import changes_sensor
+
+__all__ = ["changes_sensor", "schedules"]
 
 _NAMES = re.compile(r"\W+")
 
@@ -109,68 +109,3 @@ def _schedule(
             f"The schedule {cron!r} in {zone!r}, of {listed}, cannot be used: {str(error).rstrip('.')}.",
             'Write a cron expression such as "0 6 * * *" or @daily, and a zone such as Europe/Berlin.',
         ) from error
-
-
-def changes_sensor(
-    tables: Sequence[ReplicatedTable],
-    name: str,
-    every_seconds: int,
-    executor: dg.ExecutorDefinition,
-) -> dg.SensorDefinition:
-    """A sensor that launches the tables whose source has changed since it looked last, and no others.
-
-    What is built on a changed table in the same group is refreshed in the same run.
-
-    Args:
-        tables: The tables, of one source. Partitioned ones are left to their schedules.
-        name: What the sensor and its job are called after.
-        every_seconds: How often it looks.
-        executor: How the job runs its steps.
-    """
-    watched = {str(table.plan.source): table for table in tables if table.partitions is None}
-    source_key = tables[0].source_key
-    groups = sorted({table.settings.group or table.group for table in tables})
-
-    def with_dependents(chosen: Iterable[ReplicatedTable]) -> dg.AssetSelection:
-        own = dg.AssetSelection.assets(*(table.asset_key for table in chosen))
-        return own | (own.downstream() & dg.AssetSelection.groups(*groups))
-
-    job = dg.define_asset_job(
-        f"{name}_changes_job", selection=with_dependents(watched.values()), executor_def=executor
-    )
-
-    def evaluate(context: dg.SensorEvaluationContext) -> Any:
-        source = getattr(context.resources, source_key)
-        if not isinstance(source, SqlServerResource):
-            raise dg.Failure(f'The resource "{source_key}" is no SqlServerResource.')
-        seen: dict[str, str] = json.loads(context.cursor or "{}")
-        with as_failures():
-            now = {shown: source.fingerprint(table.plan.source) for shown, table in watched.items()}
-        changed = [shown for shown in watched if seen.get(shown) != now[shown]]
-        context.update_cursor(json.dumps(now))
-        if not changed:
-            return dg.SkipReason(f"None of {len(now)} source tables has changed.")
-        repository = context.repository_def
-        if repository is None:
-            raise dg.Failure("The sensor was evaluated outside of a code location.")
-        graph = repository.asset_graph
-        selected = with_dependents(watched[shown] for shown in changed).resolve(graph)
-        return dg.RunRequest(
-            run_key=json.dumps({shown: now[shown] for shown in changed}, sort_keys=True),
-            asset_selection=sorted(
-                key for key in selected if graph.get(key).partitions_def is None
-            ),
-            tags={
-                "tranship/changed": ", ".join(watched[shown].plan.source.name for shown in changed)
-            },
-        )
-
-    return dg.SensorDefinition(
-        name=f"{name}_changes_sensor",
-        evaluation_fn=evaluate,
-        job=job,
-        minimum_interval_seconds=every_seconds,
-        required_resource_keys={source_key},
-        description="Loads the tables whose source has changed. Off until it is switched on: it reads each "
-        "table without a rowversion in the source to fingerprint it.",
-    )

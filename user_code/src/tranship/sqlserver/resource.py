@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from tranship.errors import TranshipError
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
 from tranship.slices import Slice, WholeTable
@@ -134,7 +135,15 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
         return counting.row_count(self.settings(), ReadRequest(table, slice or WholeTable()))
 
     def fingerprint(self, table: TableName) -> str:
-        """A text that changes when the rows do; see `tranship.sqlserver.counting.fingerprint`."""
-        from tranship.sqlserver import counting
+        """A text that changes when the rows do; see `tranship.sqlserver.fingerprints`."""
+        from tranship.sqlserver import fingerprints
 
-        return counting.fingerprint(self.settings(), table)
+        return fingerprints.fingerprint(self.settings(), table)
+
+    def fingerprints(
+        self, tables: Sequence[TableName]
+    ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
+        """The same of several tables over one connection, and why others have none."""
+        from tranship.sqlserver import fingerprints
+
+        return fingerprints.fingerprints(self.settings(), tables)

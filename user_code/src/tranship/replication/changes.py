@@ -1,0 +1,193 @@
+"""The sensor that loads the tables whose source has changed, and no others.
+
+It looks what became of the loads it asked for before it asks for more: `tranship.replication.marks` has the rules.
+"""
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
+
+from tranship.failures import as_failures
+from tranship.replication.assets import ReplicatedTable
+from tranship.replication.marks import Outcome, Watched, as_cursor, from_cursor
+from tranship.sqlserver.resource import SqlServerResource
+from tranship.tables import TableName
+
+ASKED_TAG = "tranship/asked"
+"""On a run and on every retry of it: what the sensor knows it by."""
+RETRY_SECONDS = 600.0
+"""How long a retry that Dagster has announced is waited for."""
+_EVENTS_AT_ONCE = 1000
+
+
+def changes_sensor(
+    tables: Sequence[ReplicatedTable],
+    name: str,
+    every_seconds: int,
+    executor: dg.ExecutorDefinition,
+) -> dg.SensorDefinition:
+    """A sensor that launches the tables whose source has changed since they were loaded, and no others.
+
+    What is built on a changed table in the same group is refreshed in the same run. A table whose load failed is asked for
+    again after a pause that grows; one that is being loaded is left alone until that is over.
+
+    Args:
+        tables: The tables, of one source. Partitioned ones are left to their schedules.
+        name: What the sensor and its job are called after.
+        every_seconds: How often it looks.
+        executor: How the job runs its steps.
+    """
+    watched = {
+        table.asset_key.to_user_string(): table for table in tables if table.partitions is None
+    }
+    source_key = tables[0].source_key
+    groups = sorted({table.settings.group or table.group for table in tables})
+
+    def with_dependents(chosen: Iterable[ReplicatedTable]) -> dg.AssetSelection:
+        own = dg.AssetSelection.assets(*(table.asset_key for table in chosen))
+        return own | (own.downstream() & dg.AssetSelection.groups(*groups))
+
+    job = dg.define_asset_job(
+        f"{name}_changes_job", selection=with_dependents(watched.values()), executor_def=executor
+    )
+
+    def evaluate(context: dg.SensorEvaluationContext) -> Any:
+        source = getattr(context.resources, source_key)
+        if not isinstance(source, SqlServerResource):
+            raise dg.Failure(f'The resource "{source_key}" is no SqlServerResource.')
+        now = _now()
+        known = _settled(context, watched, from_cursor(context.cursor), now, every_seconds)
+        free = {shown: watched[shown] for shown, state in known.items() if state.is_free(now)}
+        with as_failures():
+            marks, refused = source.fingerprints([one.plan.source for one in free.values()])
+        token = uuid.uuid4().hex
+        changed = [
+            shown
+            for shown, table in free.items()
+            if (mark := marks.get(table.plan.source)) is not None and known[shown].needs(mark)
+        ]
+        for shown in changed:
+            known[shown] = known[shown].asks(token, marks[watched[shown].plan.source], now)
+        context.update_cursor(as_cursor(known))
+        _say_what_cannot_be_seen(context, refused, fails=not changed)
+        if not changed:
+            return dg.SkipReason(_why_nothing(known, now))
+        repository = context.repository_def
+        if repository is None:
+            raise dg.Failure("The sensor was evaluated outside of a code location.")
+        graph = repository.asset_graph
+        selected = with_dependents(watched[shown] for shown in changed).resolve(graph)
+        return dg.RunRequest(
+            # Of this request alone: it launches no second run when a tick is resumed, and never stands for a state of
+            # the tables, which may come back.
+            run_key=token,
+            asset_selection=sorted(
+                key for key in selected if graph.get(key).partitions_def is None
+            ),
+            tags={
+                ASKED_TAG: token,
+                "tranship/changed": ", ".join(watched[shown].plan.source.name for shown in changed),
+            },
+        )
+
+    return dg.SensorDefinition(
+        name=f"{name}_changes_sensor",
+        evaluation_fn=evaluate,
+        job=job,
+        minimum_interval_seconds=every_seconds,
+        required_resource_keys={source_key},
+        description="Loads the tables whose source has changed. Off until it is switched on: it reads each "
+        "table without a rowversion in the source to fingerprint it.",
+    )
+
+
+def _now() -> float:
+    return time.time()
+
+
+def _settled(
+    context: dg.SensorEvaluationContext,
+    watched: Mapping[str, ReplicatedTable],
+    kept: Mapping[str, Watched],
+    now: float,
+    pause_seconds: float,
+) -> dict[str, Watched]:
+    """What is known of each table, once it was looked up what became of what was asked for."""
+    runs = _Runs(context.instance, now)
+    states = {shown: kept.get(shown, Watched()) for shown in watched}
+    return {
+        shown: state
+        if state.asked is None
+        else state.settled(
+            runs.outcome(state.asked.token, watched[shown].asset_key), now, pause_seconds
+        )
+        for shown, state in states.items()
+    }
+
+
+class _Runs:
+    """What became of the runs that were asked for; each is looked up once."""
+
+    def __init__(self, instance: dg.DagsterInstance, now: float) -> None:
+        self._instance = instance
+        self._now = now
+        self._loaded: dict[str, set[dg.AssetKey] | None] = {}
+
+    def outcome(self, token: str, key: dg.AssetKey) -> Outcome:
+        records = self._instance.get_run_records(dg.RunsFilter(tags={ASKED_TAG: token}))
+        if not records:
+            return Outcome.UNKNOWN
+        if any(self._is_under_way(record) for record in records):
+            return Outcome.UNDER_WAY
+        if token not in self._loaded:
+            ids = [record.dagster_run.run_id for record in records]
+            self._loaded[token] = {one for run_id in ids for one in self._materialized(run_id)}
+        return Outcome.LOADED if key in (self._loaded[token] or set()) else Outcome.FAILED
+
+    def _is_under_way(self, record: dg.RunRecord) -> bool:
+        run = record.dagster_run
+        if not run.is_finished:
+            return True
+        announced = run.tags.get(WILL_RETRY_TAG) == "true" and AUTO_RETRY_RUN_ID_TAG not in run.tags
+        ended = record.end_time or 0.0
+        return run.is_failure and announced and self._now - ended < RETRY_SECONDS
+
+    def _materialized(self, run_id: str) -> set[dg.AssetKey]:
+        keys: set[dg.AssetKey] = set()
+        cursor = None
+        while True:
+            part = self._instance.get_records_for_run(
+                run_id, cursor, dg.DagsterEventType.ASSET_MATERIALIZATION, _EVENTS_AT_ONCE
+            )
+            keys |= {record.asset_key for record in part.records if record.asset_key is not None}
+            if not part.has_more:
+                return keys
+            cursor = part.cursor
+
+
+def _say_what_cannot_be_seen(
+    context: dg.SensorEvaluationContext, refused: Mapping[TableName, Exception], *, fails: bool
+) -> None:
+    """A table that cannot be looked at keeps none of the others back, and is not passed over either."""
+    if not refused:
+        return
+    listed = "; ".join(f"{table}: {error}" for table, error in refused.items())
+    if fails:
+        raise dg.Failure(f"{len(refused)} tables of the source cannot be looked at: {listed}")
+    context.log.error(f"{len(refused)} tables of the source cannot be looked at: {listed}")
+
+
+def _why_nothing(known: Mapping[str, Watched], now: float) -> str:
+    loading = sum(state.asked is not None and state.asked.is_launched for state in known.values())
+    free = sum(state.is_free(now) for state in known.values())
+    waiting = len(known) - loading - free
+    parts = [f"None of {free} source tables has changed." if free else ""]
+    if loading:
+        parts.append(f"{loading} are being loaded.")
+    if waiting:
+        parts.append(f"{waiting} wait before they are tried again, as their last load failed.")
+    return " ".join(part for part in parts if part)
