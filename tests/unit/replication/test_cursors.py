@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tranship.errors import ConfigurationError
+from tranship.errors import ConfigurationError, TranshipError
 from tranship.replication.cursors import Cursor, Kind, cursor_of, fits, kind_of
 from tranship.replication.durations import parse_duration
-from tranship.replication.plan import Mode, TablePlan
+from tranship.replication.plan import LateRows, Mode, TablePlan
+from tranship.slices import Interval
 from tranship.tables import Column, SourceType, TableName, TableSchema
 
 TIMES = Cursor("at", Kind.TIME, False, timedelta(minutes=10), pa.timestamp("us"))
@@ -75,10 +76,10 @@ def test_a_text_that_is_no_value_says_how_to_write_one(kind: Kind, text: str, wo
         (IDS, None, 250, False, '"id" <= 250'),
         (IDS, 100, None, False, '90 <= "id"'),
         (IDS, -(2**31) + 5, 0, False, '"id" <= 0'),
-        (TIMES, NOON, NOON, False, '2024-01-01T11:50:00 <= "at" < 2024-01-01T12:00:00.000001'),
-        (TIMES, NOON, NOON, True, '2024-01-01T12:00:00.000001 <= "at" < 2024-01-01T12:00:00.000001'),
-        (TIMES, datetime.min, datetime.max, False, '"at"'),
-        (TIMES, datetime(1, 2, 3), datetime(1700, 1, 1), True, '"at"'),
+        (TIMES, NOON, NOON, False, '2024-01-01T11:50:00 <= "at" <= 2024-01-01T12:00:00'),
+        (TIMES, NOON, NOON, True, '2024-01-01T12:00:00 < "at" <= 2024-01-01T12:00:00'),
+        (TIMES, datetime.min, datetime.max, False, '"at" <= 9999-12-31T23:59:59.999999'),
+        (TIMES, datetime(1, 2, 3), datetime(1700, 1, 1), True, '0001-02-03T00:00:00 < "at" <= 1700-01-01T00:00:00'),
         (TIMES, datetime.max, None, True, '9999-12-31T23:59:59.999999 < "at"'),
         (VERSIONS, bytes(7) + b"\x05", bytes(7) + b"\xff", False, '0x0000000000000000 <= "v" <= 0x00000000000000ff'),
         (VERSIONS, bytes(6) + b"\x01\x05", None, False, '0x00000000000000fb <= "v"'),
@@ -90,11 +91,43 @@ def test_where_a_load_starts_and_ends(
     assert str(cursor.from_bookmark(bookmark, up_to=up_to, after=after)) == expected
 
 
-def test_rows_without_a_value_belong_to_loads_and_to_no_value() -> None:
+def test_rows_without_a_value_belong_to_loads() -> None:
     nullable = Cursor("id", Kind.NUMBER, nullable=True, lookback=0)
     assert str(nullable.from_bookmark(1, up_to=2)) == '1 <= "id" <= 2 or null'
     assert str(nullable.replaced(1, "key")) == '1 <= "key" or null'
-    assert str(nullable.at(1)) == '1 <= "id" <= 1'
+    assert str(nullable.up_to(1)) == '"id" <= 1 or null'
+
+
+def test_rows_beyond_a_clock_belong_to_every_load() -> None:
+    part = TIMES.from_bookmark(NOON, up_to=NOON, after=True, beyond=NOON + timedelta(hours=1))
+    assert str(part) == (
+        '(2024-01-01T12:00:00 < "at" <= 2024-01-01T12:00:00) or (2024-01-01T13:00:00 < "at")'
+    )
+
+
+@pytest.mark.parametrize(
+    ("cursor", "value"),
+    [
+        (IDS, 41), (IDS, Decimal("4.5")), (VERSIONS, bytes(8)), (TIMES, NOON), (IDS, None),
+        (Cursor("d", Kind.DATE, False, timedelta()), date(2024, 1, 1)),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_cursors_kind_may_become_a_bookmark(cursor: Cursor, value: Any) -> None:
+    assert cursor.checked(value) == value
+
+
+@pytest.mark.parametrize(
+    ("cursor", "value"),
+    [
+        (VERSIONS, 8161), (VERSIONS, 5), (VERSIONS, b"\x05"), (VERSIONS, bytes(16)), (IDS, 1.5), (IDS, True),
+        (IDS, Decimal("NaN")), (IDS, "41"), (TIMES, date(2024, 1, 1)), (TIMES, NOON.replace(tzinfo=UTC)), (TIMES, 45292.5),
+        (Cursor("d", Kind.DATE, False, timedelta()), NOON),
+    ],
+)  # fmt: skip
+def test_no_bookmark_is_made_of_a_value_of_another_kind(cursor: Cursor, value: Any) -> None:
+    with pytest.raises(TranshipError, match="No bookmark is made of it") as caught:
+        cursor.checked(value)
+    assert repr(value) in str(caught.value)
 
 
 def test_what_is_replaced_begins_where_the_load_begins() -> None:
@@ -102,20 +135,14 @@ def test_what_is_replaced_begins_where_the_load_begins() -> None:
         for after in (False, True):
             read = cursor.from_bookmark(value, up_to=value, after=after)
             replaced = cursor.replaced(value, cursor.column, after=after)
+            assert isinstance(read, Interval)
             assert (read.low, read.includes_low) == (replaced.low, replaced.includes_low)
             assert replaced.high is None
 
 
-def test_a_time_includes_the_digit_that_the_driver_cuts_off() -> None:
-    # 12:00:00.0000009 arrives as 12:00:00.000000.
-    assert TIMES.at(NOON).high == NOON + timedelta(microseconds=1)
-    assert not TIMES.at(NOON).includes_high
-
-
 def test_an_aware_time_goes_back_as_one() -> None:
     aware = NOON.replace(tzinfo=UTC)
-    low = TIMES.from_bookmark(aware, up_to=None).low
-    assert low == aware - timedelta(minutes=10)
+    assert TIMES.window(aware).low == aware - timedelta(minutes=10)
 
 
 def test_a_source_that_knows_of_no_late_rows_needs_no_lookback() -> None:
@@ -166,15 +193,16 @@ def test_which_columns_grow(name: str, kind: Kind | None) -> None:
     ("name", "lookback", "has_key", "expected"),
     [
         ("id", None, True, 1000),
-        ("id", None, False, 0),
+        ("id", None, False, 1000),
         ("id", "5", True, 5),
         ("id", 0, True, 0),
         ("v", None, True, 1000),
-        ("at", None, True, timedelta(minutes=10)),
-        ("at", None, False, timedelta()),
+        ("at", None, True, timedelta(minutes=70)),
+        ("at", None, False, timedelta(minutes=70)),
+        ("instant", None, False, timedelta(minutes=10)),
         ("at", "0", True, timedelta()),
         ("at", "1.5 hours", False, timedelta(hours=1.5)),
-        ("day", None, True, timedelta()),
+        ("day", None, True, timedelta(days=1)),
         ("day", "2 weeks", True, timedelta(days=14)),
     ],
 )
@@ -184,6 +212,39 @@ def test_how_far_a_load_looks_back(
     made = cursor_of(plan(cursor=name, lookback=lookback), SCHEMA, has_key=has_key)
     assert made is not None
     assert made.lookback == expected
+
+
+def test_late_rows_are_given_up_only_in_so_many_words() -> None:
+    with pytest.raises(ConfigurationError, match="or write late_rows: ignore"):
+        cursor_of(plan(cursor="at", mode=Mode.APPEND, lookback=0), SCHEMA, has_key=False)
+    for lookback, expected in ((None, timedelta()), (0, timedelta()), ("1 day", timedelta(days=1))):
+        wanted = plan(cursor="at", mode=Mode.APPEND, lookback=lookback, late_rows=LateRows.IGNORE)
+        made = cursor_of(wanted, SCHEMA, has_key=False)
+        assert made is not None
+        assert made.lookback == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("at", "2024-01-31T09:30:00.1234567", datetime(2024, 1, 31, 9, 30, 0, 123456)),
+        ("at", "2024-01-31", datetime(2024, 1, 31)),
+        ("instant", "2024-01-31", datetime(2024, 1, 31, tzinfo=UTC)),
+        ("at", "2024-01-31T09:30:00+02:00", None),
+        ("id", "1.5", None),
+        ("id", "3000000000", None),
+    ],
+)
+def test_a_start_that_is_typed_is_held_against_the_column(
+    name: str, text: str, expected: Any
+) -> None:
+    made = cursor_of(plan(cursor=name), SCHEMA, has_key=True)
+    assert made is not None
+    if expected is None:
+        with pytest.raises(ConfigurationError, match="is no value of the cursor"):
+            made.value(text)
+    else:
+        assert made.value(text) == expected
 
 
 @pytest.mark.parametrize(

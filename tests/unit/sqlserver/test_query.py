@@ -155,19 +155,21 @@ def test_a_bound_on_a_datetime_column_meets_the_tick_it_was_read_from():
     shown = dt.datetime(2024, 1, 1, 0, 0, 0, 7000)  # stored as .006666...
     statement = compiled(rows=KeyRange("At", shown))
     assert statement.sql.endswith("WHERE [At] >= CAST(? AS datetime)")
-    assert statement.values == (shown,)
+    assert statement.values == ("2024-01-01T00:00:00.007",)
 
 
-def test_a_bound_between_the_ticks_stays_what_it_is():
+def test_a_bound_between_the_ticks_is_one_beyond_the_tick_before_it():
     between = dt.datetime(2024, 1, 1, 0, 0, 0, 5000)
-    assert compiled(rows=KeyRange("At", between)).sql.endswith("WHERE [At] >= ?")
+    statement = compiled(rows=KeyRange("At", between))
+    assert statement.sql.endswith("WHERE [At] > CAST(? AS datetime)")
+    assert statement.values == ("2024-01-01T00:00:00.003",)
 
 
 def test_datetime_values_of_a_list_are_met_too():
     moments = (dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 2))
     statement = compiled(rows=Values("At", moments))
     assert statement.sql.endswith("WHERE [At] = CAST(? AS datetime) OR [At] = CAST(? AS datetime)")
-    assert statement.values == moments
+    assert statement.values == ("2024-01-01T00:00:00.000", "2024-01-02T00:00:00.000")
 
 
 def test_more_values_than_sql_server_takes_are_refused():

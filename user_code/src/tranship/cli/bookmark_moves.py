@@ -90,8 +90,8 @@ def _consequences(
     text = cursor.text(new)
     if bookmark.loading is not None:
         yield (
-            f"Its first load is unfinished and goes on at {bookmark.loading['column']} "
-            f"{bookmark.loading['next']}; the value counts for the load after it."
+            f"Its first load is unfinished and goes on {bookmark.loading_place}; the value counts for the load "
+            "after it."
         )
     yield (
         f'The next load reads the rows of {bookmark.source} whose "{cursor.column}" is {text} or higher, and '

@@ -82,4 +82,4 @@ def _moment(moment: datetime | None) -> str:
 def _first_load(bookmark: Bookmark) -> str:
     if bookmark.loading is None:
         return "done"
-    return f"unfinished: goes on at {bookmark.loading['column']} {bookmark.loading['next']}"
+    return f"unfinished: goes on {bookmark.loading_place}"

@@ -53,7 +53,8 @@ class Bookmark:
         mode: How it is kept up to date.
         cursor_column: The source's column that the value is of.
         cursor_value: The highest value loaded, as text; `None` where no row had one.
-        loading: How far an unfinished first load is: `{"column": ..., "next": ...}`.
+        loading: How far an unfinished first load is: `{"column": ..., "after": ...}`, or `"next"` where an
+            earlier version of this library began it.
         signature: What the rows depend on; another one needs a full load.
         facts: What the source's rows were at that moment, for the checks.
         write_id: The write that set it.
@@ -74,6 +75,15 @@ class Bookmark:
     run_id: str | None = None
     updated_at: datetime | None = None
     identity: SourceIdentity | None = None
+
+    @property
+    def loading_place(self) -> str:
+        """Where an unfinished first load goes on, in words: `after id 41`."""
+        loading = self.loading or {}
+        word, place = (
+            ("at", loading["next"]) if "next" in loading else ("after", loading.get("after"))
+        )
+        return f"{word} {loading.get('column')} {place}"
 
 
 class BookmarkMovedError(TranshipError):

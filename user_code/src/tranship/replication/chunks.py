@@ -1,13 +1,11 @@
 """A large first load in chunks: ranges of a column that never changes, each committed by itself."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from tranship.errors import ConfigurationError
 from tranship.replication.columns import ColumnChanges
-from tranship.replication.cursors import Cursor, Kind, fits, kind_of
+from tranship.replication.cursors import Cursor, Kind, kind_of
 from tranship.replication.source import Source
 from tranship.slices import Interval
 from tranship.tables import Column
@@ -30,35 +28,15 @@ class ChunkColumn:
         """Its name in the source."""
         return self.column.name
 
-    def chunk(self, start: Any | None, end: Any | None) -> Interval:
-        """The rows from one value on, up to but without another one; `None` is open."""
-        return Interval(
-            self.name, start, end, includes_high=False, includes_null=start is None and end is None
-        )
+    def chunk(
+        self, start: Any | None, last: Any | None, *, includes_start: bool = False
+    ) -> Interval:
+        """The rows beyond one value, up to another one and with it; `None` is open.
 
-    def next_after(self, value: Any) -> Any:
-        """The least value that is greater, where the next chunk starts; `None` where the type ends.
-
-        The driver cuts the seventh digit of times off; the next microsecond is beyond it too.
-
-        Example:
-            >>> ids = ChunkColumn(Column("Id", pa.int32()), Kind.NUMBER)
-            >>> ids.next_after(41)
-            42
+        Both are values that rows have: no next one is worked out, of which a type's own steps know better.
         """
-        type_: Any = self.column.type
-        step: Any = 1
-        if isinstance(value, datetime):
-            step = timedelta(microseconds=1)
-        elif isinstance(value, date):
-            step = timedelta(days=1)
-        elif isinstance(value, Decimal):
-            step = Decimal(1).scaleb(-type_.scale)
-        try:
-            beyond = value + step
-        except OverflowError:
-            return None
-        return beyond if fits(beyond, type_) else None
+        is_all = start is None and last is None
+        return Interval(self.name, start, last, includes_low=includes_start, includes_null=is_all)
 
     def text(self, value: Any) -> str | None:
         """A value as the bookmark keeps it."""
@@ -68,8 +46,16 @@ class ChunkColumn:
         """A value that the bookmark kept."""
         return self._as_cursor().value(text)
 
+    def checked(self, value: Any) -> Any:
+        """A value that the source gave.
+
+        Raises:
+            TranshipError: It is of another kind than the column's.
+        """
+        return self._as_cursor().checked(value)
+
     def _as_cursor(self) -> Cursor:
-        return Cursor(self.name, self.kind, nullable=False, lookback=0)
+        return Cursor(self.name, self.kind, nullable=False, lookback=0, type=self.column.type)
 
 
 def chunk_column(

@@ -117,9 +117,20 @@ class Tuning(_Settings):
     lookback: int | str | None = Field(
         default=None,
         description="How far before the bookmark a load starts, for rows that were committed late: a "
-        "span such as `15 minutes` for times, a number for numbers and rowversions. By default "
-        "10 minutes, or 1000; nothing for dates, and for tables without a key, whose rows in it are "
-        "replaced by what the source has there.",
+        "span such as `2 hours` for times, a number for numbers and rowversions. By default 1000 for "
+        "numbers, 10 minutes for times with an offset, an hour more for those without (a wall clock shows "
+        "an hour of autumn twice), and a day for dates.",
+    )
+    late_rows: Literal["read", "ignore"] | None = Field(
+        default=None,
+        description="Rows that are committed with a value below the bookmark: read (default; the lookback is "
+        "read again), or ignore (there is no lookback, unless one is given).",
+    )
+    on_cursor_back: Literal["reload", "warn", "fail"] | None = Field(
+        default=None,
+        description="When the source's highest cursor value is below the bookmark: reload (default with a key; "
+        "all rows are read again, and rows that are gone stay; without a key they replace the copy), warn (go "
+        "on from the bookmark), or fail (default without a key).",
     )
     columns: ColumnSettings | None = Field(default=None, description="Which columns, and how.")
     where: str | None = Field(
@@ -211,6 +222,8 @@ _INCREMENTAL = ("append", "merge")
 _ONLY_FOR = {
     "cursor": _INCREMENTAL,
     "lookback": _INCREMENTAL,
+    "late_rows": _INCREMENTAL,
+    "on_cursor_back": _INCREMENTAL,
     "delete": _INCREMENTAL,
     "key_comparison": _INCREMENTAL,
     "partitions": ("partition",),

@@ -1,26 +1,28 @@
 """The column that an incremental load follows: what its values are, and where a load starts and ends."""
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
 
-from tranship.errors import ConfigurationError
+from tranship.errors import ConfigurationError, TranshipError
 from tranship.replication.durations import parse_duration
-from tranship.replication.plan import Mode, TablePlan
-from tranship.slices import Interval
+from tranship.replication.plan import LateRows, Mode, TablePlan
+from tranship.slices import AnyOf, Interval, Slice
 from tranship.tables import Column, TableSchema
 
 Value = int | Decimal | date | datetime | bytes
 
 DEFAULT_LOOKBACK_TIME = timedelta(minutes=10)
+REPEATED_HOUR = timedelta(hours=1)
+"""How far a clock without an offset goes back in autumn."""
+DEFAULT_LOOKBACK_LOCAL_TIME = REPEATED_HOUR + DEFAULT_LOOKBACK_TIME
+DEFAULT_LOOKBACK_DATE = timedelta(days=1)
 DEFAULT_LOOKBACK_STEPS = 1000
-_TICK = timedelta(microseconds=1)
-_ROWVERSION_BYTES = 8
-_FIRST_YEAR = 1753
+ROWVERSION_BYTES = 8
 
 
 class Kind(StrEnum):
@@ -56,30 +58,38 @@ class Cursor:
     type: pa.DataType | None = None
 
     def from_bookmark(
-        self, bookmark: Value | None, *, up_to: Value | None, after: bool = False
-    ) -> Interval:
+        self,
+        bookmark: Value | None,
+        *,
+        up_to: Value | None,
+        after: bool = False,
+        beyond: Value | None = None,
+    ) -> Slice:
         """The rows of the next load.
 
         Args:
             bookmark: The highest value that was loaded; `None` where none was.
             up_to: The highest value to load; `None` where the source has none.
             after: Whether rows at the bookmark itself are left where they are, and all before it.
+            beyond: A value that rows lie beyond which every load reads; `None` where there are none.
         """
         low, includes_low = self._start(bookmark, after=after)
-        return Interval(
-            self.column,
-            low,
-            _bindable(self._beyond(up_to)),
-            includes_low=includes_low,
-            includes_high=self.kind is not Kind.TIME,
-            includes_null=self.nullable,
+        part = Interval(
+            self.column, low, up_to, includes_low=includes_low, includes_null=self.nullable
         )
+        if beyond is None or up_to is None:
+            return part
+        return AnyOf((part, Interval(self.column, beyond, includes_low=False)))
 
     @property
     def nature(self) -> str:
         """What its values can be compared with: times with a zone are not with those without."""
-        has_zone = self.type is not None and pa.types.is_timestamp(self.type) and self.type.tz
-        return f"{self.kind} with a zone" if has_zone else str(self.kind)
+        return f"{self.kind} with a zone" if self.has_zone else str(self.kind)
+
+    @property
+    def has_zone(self) -> bool:
+        """Whether its values are instants, and no wall clock of somewhere."""
+        return self.type is not None and has_zone(self.type)
 
     def without_lookback(self) -> "Cursor":
         """The same cursor for a source that can tell that no row comes late."""
@@ -90,26 +100,39 @@ class Cursor:
         low, includes_low = self._start(bookmark, after=after)
         return Interval(name, low, includes_low=includes_low, includes_null=self.nullable)
 
-    def at(self, value: Value) -> Interval:
-        """The rows with one value, and no others."""
-        high = _bindable(self._beyond(value))
-        is_time = self.kind is Kind.TIME
-        return Interval(self.column, _bindable(value), high, includes_high=not is_time)
+    def up_to(self, bookmark: Value | None) -> Interval:
+        """The rows that a copy with this bookmark holds; all that have a value where it has none."""
+        return Interval(self.column, None, bookmark, includes_null=self.nullable)
+
+    def window(self, bookmark: Value) -> Interval:
+        """The rows of the lookback, those at the bookmark included."""
+        return Interval(self.column, self._back(bookmark), bookmark)
 
     def _start(self, bookmark: Value | None, *, after: bool) -> tuple[Value | None, bool]:
         """Where an interval begins, and whether that value belongs to it."""
         if bookmark is None:
             return None, True
-        if not after or _bindable(bookmark) is None:
-            return _bindable(self._back(bookmark)), True
-        # What a time shows of itself is no more than its beginning: the rows lie up to a tick later.
-        beyond = self._beyond(bookmark) if self.kind is Kind.TIME else None
-        return (bookmark, False) if beyond is None else (beyond, True)
+        return (bookmark, False) if after else (self._back(bookmark), True)
+
+    def _time(self, value: datetime) -> datetime:
+        """A time that somebody wrote, held against whether the column's have a zone."""
+        if self.type is None or (value.tzinfo is not None) is self.has_zone:
+            return value
+        if self.has_zone:
+            return value.replace(tzinfo=UTC)
+        raise ValueError("The column's times have no zone.")
+
+    def _holds(self, value: int | Decimal) -> bool:
+        if self.type is None:
+            return True
+        if isinstance(value, Decimal) and pa.types.is_integer(self.type):
+            return False  # Arrow would cut it
+        return fits(value, self.type)
 
     def _back(self, value: Value) -> Value | None:
         """The value a lookback earlier; `None` where the type has none so low."""
         if isinstance(value, bytes):
-            return max(int.from_bytes(value) - int(self._steps()), 0).to_bytes(_ROWVERSION_BYTES)
+            return max(int.from_bytes(value) - int(self._steps()), 0).to_bytes(ROWVERSION_BYTES)
         if isinstance(value, date):  # a datetime too
             try:
                 return value - self.lookback if isinstance(self.lookback, timedelta) else value
@@ -121,11 +144,36 @@ class Cursor:
     def _steps(self) -> int:
         return self.lookback if isinstance(self.lookback, int) else 0
 
-    def _beyond(self, value: Value | None) -> Value | None:
-        """A time's upper end: the driver cuts its seventh digit off, so the row itself lies beyond."""
-        if not isinstance(value, datetime):
-            return value
-        return None if value >= value.max.replace(tzinfo=value.tzinfo) - _TICK else value + _TICK
+    def checked(self, value: Any) -> Value | None:
+        """A value that the source gave, which a bookmark may be made of.
+
+        Raises:
+            TranshipError: It is of another kind, as where a server gives a rowversion as a number.
+        """
+        if value is None:
+            return None
+        if self.kind is Kind.ROWVERSION and isinstance(value, bytes | bytearray | memoryview):
+            value = bytes(value)
+        if not self._is_of_kind(value):
+            raise TranshipError(
+                f'The source gave {value!r} ({type(value).__name__}) as a value of the cursor "{self.column}", '
+                f"which is a {self.nature}. No bookmark is made of it.",
+                f"A value looks like {_EXAMPLES[self.kind]}. Choose another cursor if the server cannot give one.",
+            )
+        return value
+
+    def _is_of_kind(self, value: Any) -> bool:
+        match self.kind:
+            case Kind.NUMBER:
+                whole = isinstance(value, int) and not isinstance(value, bool)
+                return whole or (isinstance(value, Decimal) and value.is_finite())
+            case Kind.DATE:
+                return isinstance(value, date) and not isinstance(value, datetime)
+            case Kind.TIME:
+                zoned = isinstance(value, datetime) and value.tzinfo is not None
+                return isinstance(value, datetime) and (self.type is None or zoned is self.has_zone)
+            case Kind.ROWVERSION:
+                return isinstance(value, bytes) and len(value) == ROWVERSION_BYTES
 
     def text(self, value: Value | None) -> str | None:
         """A value as a bookmark keeps it and a person writes it."""
@@ -149,23 +197,21 @@ class Cursor:
                     number = Decimal(text)
                     if not number.is_finite():
                         raise ValueError("A number is finite.")
-                    return int(number) if number == number.to_integral_value() else number
+                    value = int(number) if number == number.to_integral_value() else number
+                    if not self._holds(value):
+                        raise ValueError(f"{self.type} holds no such number.")
+                    return value
                 case Kind.DATE:
                     return date.fromisoformat(text)
                 case Kind.TIME:
-                    return datetime.fromisoformat(text)
+                    return self._time(datetime.fromisoformat(text))
                 case Kind.ROWVERSION:
-                    return int(text, 16).to_bytes(_ROWVERSION_BYTES)
+                    return int(text, 16).to_bytes(ROWVERSION_BYTES)
         except (ValueError, ArithmeticError) as error:
             raise ConfigurationError(
                 f'{text!r} is no value of the cursor "{self.column}", which is a {self.kind}.',
                 f"Write it like {_EXAMPLES[self.kind]}.",
             ) from error
-
-
-def _bindable(value: Value | None) -> Value | None:
-    """An end that the driver takes, else none: it refuses dates before 1753, also for date and datetime2."""
-    return None if isinstance(value, date) and value.year < _FIRST_YEAR else value
 
 
 _EXAMPLES = {
@@ -207,7 +253,7 @@ def cursor_of(plan: TablePlan, source: TableSchema, *, has_key: bool) -> Cursor 
         raise ConfigurationError(
             f'The cursor "{column.name}" of {plan.source} is masked.', "Choose another cursor."
         )
-    lookback = _lookback(plan, kind, has_key=has_key)
+    lookback = _lookback(plan, kind, column.type, has_key=has_key)
     return Cursor(column.name, kind, column.nullable, lookback, column.type)
 
 
@@ -239,19 +285,41 @@ def fits(value: Any, type_: pa.DataType) -> bool:
     return True
 
 
-def _lookback(plan: TablePlan, kind: Kind, *, has_key: bool) -> int | timedelta:
-    given = plan.lookback
+def has_zone(type_: pa.DataType) -> bool:
+    """Whether a type's values are instants, and no wall clock of somewhere."""
+    return pa.types.is_timestamp(type_) and type_.tz is not None
+
+
+def _lookback(plan: TablePlan, kind: Kind, type_: pa.DataType, *, has_key: bool) -> int | timedelta:
     steps = kind in {Kind.NUMBER, Kind.ROWVERSION}
+    none = 0 if steps else timedelta()
+    given = plan.lookback
     if given is None:
-        # Without a key, rows in the lookback would be replaced, and those the source purged lost.
-        if not has_key or kind is Kind.DATE:
-            return 0 if steps else timedelta()
-        return DEFAULT_LOOKBACK_STEPS if steps else DEFAULT_LOOKBACK_TIME
-    if given in {0, "0"}:
-        return 0 if steps else timedelta()
+        if plan.late_rows is LateRows.IGNORE:
+            return none
+        return DEFAULT_LOOKBACK_STEPS if steps else _default_span(kind, type_)
+    span = none if given in {0, "0"} else _given(plan, kind, steps=steps)
+    if not span and not has_key and plan.late_rows is not LateRows.IGNORE:
+        raise ConfigurationError(
+            f"The lookback of {plan.source} is {given}, and without a key nothing else finds rows that are "
+            f'committed late, with a value of "{plan.cursor}" below the bookmark.',
+            "Leave lookback out, make it longer than your longest transaction, or write late_rows: ignore.",
+        )
+    return span
+
+
+def _default_span(kind: Kind, type_: pa.DataType) -> timedelta:
+    """A day where rows of yesterday may come after midnight; over an hour where clocks go back by one."""
+    if kind is Kind.DATE:
+        return DEFAULT_LOOKBACK_DATE
+    return DEFAULT_LOOKBACK_TIME if has_zone(type_) else DEFAULT_LOOKBACK_LOCAL_TIME
+
+
+def _given(plan: TablePlan, kind: Kind, *, steps: bool) -> int | timedelta:
+    given = plan.lookback
     if steps:
         try:
-            return int(given)
+            return int(given or 0)
         except ValueError as error:
             raise ConfigurationError(
                 f'The lookback of {plan.source} is {given!r}, but its cursor "{plan.cursor}" is a {kind}.',

@@ -20,9 +20,12 @@ from tranship.replication.cursors import Cursor, Value, cursor_of
 from tranship.replication.deletions import Gone, apply_deletions
 from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.key_rules import digest_rules, rules_of
+from tranship.replication.keyless import BothSides
 from tranship.replication.plan import Mode, OnDelete, TablePlan
+from tranship.replication.setbacks import set_back
 from tranship.replication.source import Reached, Source
 from tranship.replication.targets import Target
+from tranship.replication.wall_clocks import check_lookback
 from tranship.replication.writing import (
     BookmarkedWrites,
     measured_columns,
@@ -148,6 +151,8 @@ class _Load:
             )
         rules = rules_of(plan, source.schema, source.key if key else ())
         cursor = cursor_of(plan, source.schema, has_key=bool(key))
+        if cursor is not None:
+            check_lookback(plan, cursor, source)
         if cursor is not None and not key:
             changes.own_name(cursor.column, _KEYLESS_CURSOR)
         return cls(
@@ -253,7 +258,7 @@ class _Load:
         # Into a table that readers use, a full load is one transaction: half of it is no use to them.
         is_free = not exists or self._is_empty()
         if is_free and (column := self._chunk_column()) is not None:
-            return self._in_chunks(column, bookmark, self._text(reached.value), None)
+            return self._in_chunks(column, bookmark, self._text(reached.value))
         self.writes.replace_all(bookmark, up_to=self._text(reached.value))
         return f"the whole table, because {why}"
 
@@ -294,25 +299,76 @@ class _Load:
             self.writes.write(bookmark, WholeTable(), self.writes.request(WriteMode.MERGE))
             return "all rows, by key"
         start = self.request.start_from or bookmark.cursor_value
-        value = self.cursor.value(start)
-        up_to = reached.value
-        moved = self._further(up_to, self.cursor.value(bookmark.cursor_value))
+        value, committed = self.cursor.value(start), self.cursor.value(bookmark.cursor_value)
+        beyond = self._beyond(self.cursor, reached)
+        note = ""
+        if self.request.start_from is None and reached.is_behind(committed):
+            if (done := self._set_back(self.cursor, bookmark, reached)) is not None:
+                return done
+            note = f", though the highest value is {self._text(reached.value)} now"
+        elif reached.value is None and committed is not None:
+            note = ", though the source has no value now"
         if self.key:
-            final = reached.is_final and self.plan.lookback is None
-            cursor = self.cursor.without_lookback() if final else self.cursor
-            part = cursor.from_bookmark(value, up_to=up_to, after=final)
-            self.writes.write(bookmark, part, self.writes.request(WriteMode.MERGE), up_to=moved)
-            return f"rows from the bookmark {start} on, by key"
-        # Rows with the bookmark's own value may have come since: they are read again and replaced,
-        # unless the source has none of them any more and the copy is all there is.
-        after = value is not None and not self.source.count(self.cursor.at(value))
-        part = self.cursor.from_bookmark(value, up_to=up_to, after=after)
-        name = self.changes.own_name(self.cursor.column, _KEYLESS_CURSOR)
-        replaced = self.cursor.replaced(value, name, after=after)
-        self.writes.write(
-            bookmark, part, self.writes.request(WriteMode.REPLACE, replaced), up_to=moved
+            self._merge(self.cursor, bookmark, value, reached, beyond)
+            return f"rows from the bookmark {start} on, by key{note}"
+        both = self._both_sides(self.cursor)
+        begin = both.start(value, self.log)
+        cursor = self.cursor.without_lookback()
+        part = cursor.from_bookmark(
+            begin.value, up_to=reached.value, after=begin.after, beyond=beyond
         )
-        return f"rows from the bookmark {start} on"
+        replaced = cursor.replaced(begin.value, both.name, after=begin.after)
+        self.writes.write(
+            bookmark,
+            part,
+            self.writes.request(WriteMode.REPLACE, replaced),
+            up_to=self._further(reached.value, committed),
+        )
+        return f"rows from the bookmark {start} on{note}"
+
+    def _merge(
+        self,
+        cursor: Cursor,
+        bookmark: Bookmark,
+        start: Value | None,
+        reached: Reached,
+        beyond: Value | None,
+    ) -> None:
+        final = reached.is_final and self.plan.lookback is None
+        part = (cursor.without_lookback() if final else cursor).from_bookmark(
+            start, up_to=reached.value, after=final, beyond=beyond
+        )
+        moved = self._further(reached.value, cursor.value(bookmark.cursor_value))
+        self.writes.write(bookmark, part, self.writes.request(WriteMode.MERGE), up_to=moved)
+
+    def _beyond(self, cursor: Cursor, reached: Reached) -> Value | None:
+        """Beyond which value rows lie that every load reads and no bookmark is made of."""
+        if reached.beyond is not None:
+            self.log.warning(
+                'The highest "%s" of %s is %s, beyond the server\'s clock: rows beyond %s are read by every load, '
+                "and the bookmark stays below them.",
+                cursor.column,
+                self.plan.source,
+                cursor.text(reached.furthest),
+                cursor.text(reached.beyond),
+            )
+        return reached.beyond
+
+    def _set_back(self, cursor: Cursor, bookmark: Bookmark, reached: Reached) -> str | None:
+        def reload(up_to: str | None) -> None:
+            if self.key:
+                merge = self.writes.request(WriteMode.MERGE)
+                self.writes.write(bookmark, WholeTable(), merge, up_to=up_to)
+            else:
+                self.writes.replace_all(bookmark, up_to=up_to)
+
+        both = None if self.key else self._both_sides(cursor)
+        value = bookmark.cursor_value or ""
+        return set_back(self.plan, cursor, reached, value, self.log, both, reload)
+
+    def _both_sides(self, cursor: Cursor) -> BothSides:
+        name = self.changes.own_name(cursor.column, _KEYLESS_CURSOR)
+        return BothSides(self.source, self.target, cursor, name)
 
     def _further(self, *values: Value | None) -> str | None:
         """A bookmark never moves back, also where the source's newest rows were deleted."""
@@ -350,27 +406,39 @@ class _Load:
         return found
 
     def _in_chunks(
-        self, column: ChunkColumn, bookmark: Bookmark | None, up_to: str | None, start: Any | None
+        self,
+        column: ChunkColumn,
+        bookmark: Bookmark | None,
+        up_to: str | None,
+        start: Any | None = None,
+        *,
+        includes_start: bool = False,
     ) -> str:
         """Commit the table a range at a time, each with the place where the next one starts."""
         name = self.changes.own_name(column.name, "what chunks are cut by")
         chunks = 0
         while True:
-            last = self.source.cut(column.name, column.chunk(start, None), self.plan.chunk_rows)
-            end = None if last is None else column.next_after(last)
-            part = column.chunk(start, end)
+            rest = column.chunk(start, None, includes_start=includes_start)
+            end = column.checked(self.source.cut(column.name, rest, self.plan.chunk_rows))
+            if end is not None and end == start and not includes_start:
+                raise TranshipError(
+                    f"{self.plan.source} has rows beyond {column.name} {column.text(start)} of that same value, "
+                    "so no place to cut its first load at was found.",
+                    "Name another chunk_column, or a chunk_rows as large as the table.",
+                )
+            part = column.chunk(start, end, includes_start=includes_start)
             bookmark = self.writes.write(
                 bookmark,
                 part,
                 self.writes.request(WriteMode.REPLACE, replace(part, column=name)),
                 up_to=up_to,
-                loading=None if end is None else {"column": column.name, "next": column.text(end)},
+                loading=None if end is None else {"column": column.name, "after": column.text(end)},
             )
             chunks += 1
             if end is None:
                 return f"the whole table for the first time, in {chunks} chunks of {column.name}"
-            self.log.info("Loaded %s up to %s %s.", self.plan.source, column.name, last)
-            start = end
+            self.log.info("Loaded %s up to %s %s.", self.plan.source, column.name, end)
+            start, includes_start = end, False
 
     def _go_on(self, bookmark: Bookmark, loading: Mapping[str, Any]) -> str:
         """Go on with a first load that was stopped between two chunks."""
@@ -379,11 +447,14 @@ class _Load:
             raise ConfigurationError(
                 f"The first load of {self.plan.source} cannot go on.", "Run it with full_reload."
             )
-        self.log.info(
-            "Going on with %s from %s %s.", self.plan.source, column.name, loading["next"]
+        # Until chunks ended with a value that rows have, the place was kept where the next one begins.
+        includes_start = "next" in loading
+        place = loading["next"] if includes_start else loading["after"]
+        self.log.info("Going on with %s from %s %s.", self.plan.source, column.name, place)
+        start = column.value(place)
+        return self._in_chunks(
+            column, bookmark, bookmark.cursor_value, start, includes_start=includes_start
         )
-        start = column.value(loading["next"])
-        return self._in_chunks(column, bookmark, bookmark.cursor_value, start)
 
     def _compare_keys(self) -> Gone:
         loaded = self._bookmark().write_id

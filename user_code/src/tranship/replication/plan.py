@@ -60,6 +60,25 @@ class KeyComparison(StrEnum):
     """By the key's bytes: right only where no key is ever spelled in another way."""
 
 
+class LateRows(StrEnum):
+    """What happens to rows that are committed with a value below the bookmark."""
+
+    READ = "read"
+    """The lookback is read again."""
+    IGNORE = "ignore"
+    """They are lost, unless a lookback is given."""
+
+
+class OnCursorBack(StrEnum):
+    """What happens where the source's highest value is below the bookmark."""
+
+    RELOAD = "reload"
+    """Everything is read again: by key, else in the place of the copy."""
+    WARN = "warn"
+    """The load goes on from the bookmark and says so."""
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """How one table is moved; see `tranship.replication.config.Tuning` for what each setting means.
@@ -71,6 +90,9 @@ class TablePlan:
         key: The columns that identify a row, where the user named them.
         cursor: The column that bookmarks are made of.
         lookback: How far before the bookmark a load starts: a number, a span, or the default.
+        late_rows: What happens to rows that are committed with a value below the bookmark.
+        on_cursor_back: What happens where the source's highest value is below the bookmark; by default
+            `reload` for tables with a key and `fail` for those without.
         columns: Which columns, and how.
         where: A condition on the source's rows, in T-SQL.
         partitions: How it is partitioned, for mode `partition`.
@@ -97,6 +119,8 @@ class TablePlan:
     key: tuple[str, ...] = ()
     cursor: str | None = None
     lookback: int | str | None = None
+    late_rows: LateRows = LateRows.READ
+    on_cursor_back: OnCursorBack | None = None
     columns: ColumnSettings = field(default_factory=ColumnSettings)
     where: str | None = None
     partitions: PartitionSettings | None = None
@@ -147,6 +171,15 @@ class TablePlan:
             refuse.unless(
                 None, "lookback needs a cursor", "Name the cursor, or leave lookback out."
             )
+        for name, given in (
+            ("late_rows", self.late_rows is not LateRows.READ),
+            ("on_cursor_back", self.on_cursor_back is not None),
+        ):
+            refuse.unless(
+                self.cursor or not given,
+                f"{name} needs a cursor",
+                f"Name the cursor, or leave {name} out.",
+            )
 
     @property
     def is_incremental(self) -> bool:
@@ -180,6 +213,8 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
         key=tuple(settings.key or ()),
         cursor=settings.cursor,
         lookback=settings.lookback,
+        late_rows=LateRows(settings.late_rows or LateRows.READ),
+        on_cursor_back=OnCursorBack(settings.on_cursor_back) if settings.on_cursor_back else None,
         columns=settings.columns or ColumnSettings(),
         where=settings.where,
         partitions=settings.partitions,

@@ -13,9 +13,9 @@ from tranship.errors import TranshipError
 from tranship.frames import Batches
 from tranship.identity import SourceIdentity
 from tranship.reads import ReadRequest
-from tranship.replication.cursors import Cursor, Kind, Value
+from tranship.replication.cursors import ROWVERSION_BYTES, Cursor, Kind, Value
 from tranship.replication.plan import TablePlan
-from tranship.slices import Slice, WholeTable
+from tranship.slices import Interval, Slice, WholeTable
 from tranship.sqlserver import reader
 from tranship.sqlserver.catalogue import describe, row_count_estimate
 from tranship.sqlserver.conditions import ROW_COUNT, select_rows
@@ -24,14 +24,16 @@ from tranship.sqlserver.consistency import begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.identity import identity_counter, identity_of
+from tranship.sqlserver.local_clocks import column_default
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows
 from tranship.tables import TableSchema
 
-_ROWVERSION_BYTES = 8
-_LOWEST_OPEN = sa.text("select min_active_rowversion()")
+_LOWEST_OPEN = sa.text(f"select cast(min_active_rowversion() as binary({ROWVERSION_BYTES}))")
+# https://learn.microsoft.com/sql/t-sql/functions/dbts-transact-sql
+_LAST_USED = sa.text(f"select cast(@@dbts as binary({ROWVERSION_BYTES}))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,27 @@ class Reached:
     """How far a cursor is at a moment.
 
     Args:
-        value: The highest value; `None` where no row has one.
+        value: The highest value that a bookmark may be made of; `None` where no row has one.
         is_final: Whether no row will ever appear at or below it, so that no lookback is needed.
+        counter: The highest value that the server itself has given out, where it numbers the rows.
+        beyond: The server's clock, where values lie beyond it; `None` where none do.
+        furthest: The highest of those.
     """
 
     value: Value | None
     is_final: bool = False
+    counter: Value | None = None
+    beyond: Value | None = None
+    furthest: Value | None = None
+
+    def is_behind(self, bookmark: Value | None) -> bool:
+        """Whether new rows may get values that a load from this bookmark on would not see."""
+        value: Any = self.value
+        counter: Any = self.counter
+        if value is None or bookmark is None or value >= bookmark:
+            return False
+        # A server that numbers changes itself never numbers one below: the newest row was deleted.
+        return counter is None or counter < bookmark
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,34 +124,78 @@ class Source:
         """Rows by the server's own books; `None` for a view, or where it keeps none."""
         return row_count_estimate(self.settings, self.plan.source, handover=self.handover)
 
-    def highest(self, cursor: Cursor) -> "Reached":
+    def highest(self, cursor: Cursor) -> Reached:
         """The highest cursor value that may be loaded now.
 
-        Asked before the rows are read, so that rows which arrive meanwhile belong to the next load.
-        A rowversion is taken only below the lowest one that an open transaction may have written
+        Asked before the rows are read, so that rows which arrive meanwhile belong to the next load. A
+        rowversion is taken only below the lowest one that an open transaction may have written
         (https://learn.microsoft.com/sql/t-sql/functions/min-active-rowversion-transact-sql), where
-        the server can tell; elsewhere the lookback has to do.
-        """
-        highest = self._ask(self._rows_of(WholeTable(), sa.func.max(sql_column(cursor.column))))[0][
-            0
-        ]
-        if highest is None or cursor.kind is not Kind.ROWVERSION:
-            return Reached(highest)
-        highest = bytes(highest)
-        lowest_open = self._lowest_open_rowversion()
-        if lowest_open is None:
-            return Reached(highest)
-        below = (int.from_bytes(lowest_open) - 1).to_bytes(_ROWVERSION_BYTES)
-        return Reached(min(highest, below), is_final=True)
+        the server can tell; elsewhere the lookback has to do. A time is taken only up to the server's clock:
+        a bookmark of 9999-12-31 would keep every later row out.
 
-    def _lowest_open_rowversion(self) -> bytes | None:
+        Raises:
+            TranshipError: The server gives a value that is none of the cursor's kind.
+        """
+        match cursor.kind:
+            case Kind.ROWVERSION:
+                return self._highest_version(cursor)
+            case Kind.TIME | Kind.DATE:
+                return self._highest_time(cursor)
+            case _:
+                return Reached(self._extreme(cursor, sa.func.max, WholeTable()))
+
+    def lowest(self, cursor: Cursor, part: Slice) -> Value | None:
+        """The lowest cursor value of a part of the table; `None` where no row has one."""
+        return self._extreme(cursor, sa.func.min, part)
+
+    def _extreme(self, cursor: Cursor, function: Any, part: Slice) -> Value | None:
+        statement = self._rows_of(part, function(sql_column(cursor.column)))
+        return cursor.checked(self._ask(statement)[0][0])
+
+    def newer(self, cursor: Cursor, value: Value) -> int:
+        """How many rows lie beyond a value, without those beyond the server's clock."""
+        now = None
+        if cursor.kind in {Kind.TIME, Kind.DATE}:
+            now = _latest(cursor, self._ask(sa.select(*_clocks(cursor)))[0])
+        return self.count(Interval(cursor.column, value, now, includes_low=False))
+
+    def _highest_time(self, cursor: Cursor) -> Reached:
+        highest, *clocks = self._ask(
+            self._rows_of(WholeTable(), sa.func.max(sql_column(cursor.column)), *_clocks(cursor))
+        )[0]
+        highest, now = cursor.checked(highest), _latest(cursor, clocks)
+        if highest is None or highest <= now:
+            return Reached(highest)
+        within = self._extreme(cursor, sa.func.max, Interval(cursor.column, None, now))
+        return Reached(within, beyond=now, furthest=highest)
+
+    def _highest_version(self, cursor: Cursor) -> Reached:
+        # Asked for as bytes: a server that has no rowversion of its own may give a number.
+        version = sa.cast(sa.func.max(sql_column(cursor.column)), sa.BINARY(ROWVERSION_BYTES))
+        highest: Any = cursor.checked(self._ask(self._rows_of(WholeTable(), version))[0][0])
+        lowest_open: Any = cursor.checked(self._if_known(_LOWEST_OPEN))
+        if lowest_open is None:
+            counter = cursor.checked(self._if_known(_LAST_USED))
+            return Reached(highest, counter=counter)
+        below = max(int.from_bytes(lowest_open) - 1, 0).to_bytes(ROWVERSION_BYTES)
+        value = None if highest is None else min(highest, below)
+        return Reached(value, is_final=value is not None, counter=below)
+
+    def _if_known(self, statement: Any) -> Any:
+        """The answer to a question that not every server knows; `None` where it does not (Babelfish)."""
         try:
-            with driver_errors(driver(), self.settings, "asking for the lowest open rowversion"):
-                return bytes(self._ask(_LOWEST_OPEN)[0][0])
+            with driver_errors(driver(), self.settings, "asking for the last rowversion"):
+                return self._ask(statement)[0][0]
         except TranshipError as error:
             if error.transient:
                 raise
-            return None  # Babelfish has no such function
+            return None
+
+    def default_of(self, column: str) -> str | None:
+        """The expression that the server fills a column with where a row names no value."""
+        table = self.plan.source
+        found = self._ask(column_default(table, column))
+        return found[0][0] if found else None
 
     def count(self, part: Slice) -> int:
         """How many rows a part of the table has."""
@@ -162,9 +223,8 @@ class Source:
             .limit(row_count + 1)
             .subquery("first_rows")
         )
-        count, last = self._ask(sa.select(sa.func.count_big(first.c.one), sa.func.max(first.c.k)))[
-            0
-        ]
+        statement = sa.select(sa.func.count_big(first.c.one), sa.func.max(first.c.k))
+        count, last = self._ask(statement)[0]
         return last if count > row_count else None
 
     def _rows_of(
@@ -195,3 +255,15 @@ class Source:
             leaving=leaving,
         ) as connection:
             yield connection
+
+
+def _clocks(cursor: Cursor) -> tuple[sa.ColumnElement[Any], ...]:
+    """What the server's clock shows; of a column without an offset nobody knows whether it shows UTC."""
+    if cursor.has_zone:
+        return (sa.func.sysdatetimeoffset(),)
+    return (sa.func.sysdatetime(), sa.func.sysutcdatetime())
+
+
+def _latest(cursor: Cursor, clocks: Sequence[Any]) -> Any:
+    now = max(clocks)
+    return now.date() if cursor.kind is Kind.DATE else now

@@ -284,20 +284,20 @@ class Verification:
         return Part(upper.column, lambda name: replace(upper, column=name))
 
     def _newer(self) -> int:
-        """How many rows of the source are beyond the bookmark now."""
-        upper = self._bookmarked()
-        if upper.high is None:
-            return 0
-        return self.source.count(
-            Interval(upper.column, upper.high, includes_low=not upper.includes_high)
-        )
+        """How many rows of the source are beyond the bookmark now; those beyond its clock always are."""
+        cursor = self._followed()
+        value = cursor.value(self.bookmark.cursor_value)
+        return 0 if value is None else self.source.newer(cursor, value)
 
     def _bookmarked(self) -> Interval:
+        cursor = self._followed()
+        return cursor.up_to(cursor.value(self.bookmark.cursor_value))
+
+    def _followed(self) -> Cursor:
         cursor = self._cursor()
         if cursor is None:
             raise AssertionError("only asked of tables that follow a cursor")
-        value = cursor.value(self.bookmark.cursor_value)
-        return cursor.from_bookmark(None, up_to=value)
+        return cursor
 
     @cached_property
     def _schema(self) -> TableSchema:

@@ -1,20 +1,18 @@
 """The conditions of a read, and questions about its rows, as SQLAlchemy expressions; imported only where there are any."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.types import UserDefinedType
 
 from tranship.comparisons import Predicate, sql_column
+from tranship.sqlserver.shown_times import times_of
 from tranship.sqlserver.statements import CompiledStatement, compile_statement, sql_table
 from tranship.tables import TableName, TableSchema
 
 ROW_COUNT = sa.func.count_big(sa.literal_column("*"))
-
-_MILLISECONDS_OF_TICKS = frozenset({0, 3, 7})
 
 
 def all_of(
@@ -23,11 +21,11 @@ def all_of(
     """The condition of a slice and that of the option `where`, as one."""
     conditions: list[Predicate | sa.TextClause] = []
     if in_slice is not None:
-        conditions.append(on_datetime_ticks(in_slice, source))
+        conditions.append(as_shown(in_slice, source))
     if isinstance(where, str):
         conditions.append(_own_words(f"({where})"))
     elif where is not None:
-        conditions.append(on_datetime_ticks(where, source))
+        conditions.append(as_shown(where, source))
     return sa.and_(*conditions)
 
 
@@ -56,60 +54,35 @@ def _own_words(sql: str) -> sa.TextClause:
     return sa.text(sql.replace(":", r"\:"))
 
 
-class _Declared(UserDefinedType[Any]):
-    """A type by its own declaration, so that every type of SQL Server can be cast to."""
+def as_shown(predicate: Predicate, schema: TableSchema) -> Predicate:
+    """The same condition, of which each comparison of a date or time is one of its shown value.
 
-    cache_ok = True
-
-    def __init__(self, declaration: str) -> None:
-        self.declaration = declaration
-
-    def get_col_spec(self, **_: Any) -> str:
-        return self.declaration
-
-
-def on_datetime_ticks(predicate: Predicate, schema: TableSchema) -> Predicate:
-    """The same condition, with values that meet a `datetime` column turned into that type.
-
-    A `datetime` counts in 1/300 s and clients show it in milliseconds: the stored .00666 s arrives as
-    .007. Since SQL Server 2016 a comparison with a `datetime2` value is made in full precision, so a
-    bound of .007 would miss the very row it was read from.
-    https://learn.microsoft.com/sql/t-sql/data-types/datetime-transact-sql (Remarks, level 130)
+    Since SQL Server 2016 a comparison of a `datetime` with a `datetime2` value is made in full precision, so a
+    bound of .007, which is how the stored .00666 s is shown, would miss the very row it was read from.
+    https://learn.microsoft.com/sql/database-engine/breaking-changes-to-database-engine-features-in-sql-server-2016
 
     Example:
+        >>> from datetime import datetime
         >>> import pyarrow as pa
         >>> from tranship.tables import Column, SourceType
         >>> schema = TableSchema((Column("At", pa.timestamp("us"), source_type=SourceType("datetime")),))
-        >>> str(on_datetime_ticks(sql_column("At") >= datetime(2024, 1, 1), schema))
+        >>> str(as_shown(sql_column("At") >= datetime(2024, 1, 1), schema))
         '"At" >= CAST(:param_1 AS datetime)'
     """
-    ticking = {
-        column.name
-        for column in schema.columns
-        if column.source_type is not None and column.source_type.name == "datetime"
-    }
+    times = times_of(schema)
 
     def replacement(element: Any, **_: Any) -> Any:
         if not (
             isinstance(element, sa.BinaryExpression)
             and isinstance(element.left, sa.ColumnClause)
-            and element.left.name in ticking
+            and element.left.name in times
             and isinstance(element.right, sa.BindParameter)
         ):
             return None
-        column, value = element.left, element.right.value
+        column, value, shown = element.left, element.right.value, times[element.left.name]
         if element.operator is operators.in_op:
-            return sa.or_(*(column == _on_tick(one) for one in value or ()))
-        return sa.BinaryExpression(column, _on_tick(value), element.operator, type_=sa.Boolean())
+            values: Any = value or ()
+            return sa.or_(*(shown.equals(column, one) for one in values))
+        return shown.meets(column, element.operator, value) if isinstance(value, date) else None
 
-    return visitors.replacement_traverse(predicate, {}, replacement) if ticking else predicate
-
-
-def _on_tick(value: Any) -> sa.ColumnElement[Any]:
-    """A bound value, cast to `datetime` where it is one that a `datetime` column can show."""
-    bound = sa.literal(value)
-    if isinstance(value, datetime):
-        milliseconds, rest = divmod(value.microsecond, 1000)
-        if not rest and milliseconds % 10 in _MILLISECONDS_OF_TICKS:
-            return sa.cast(bound, _Declared("datetime"))
-    return bound
+    return visitors.replacement_traverse(predicate, {}, replacement) if times else predicate
