@@ -1,6 +1,7 @@
 """Which rows a Dagster partition stands for: partition definitions and keys into slices."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from itertools import product
 from typing import Any
 
@@ -20,6 +21,7 @@ def slice_of_partitions(
     partition_expr: PartitionExpression,
     column_zone: str = "UTC",
     key_ranges: Mapping[str, Sequence[Any]] | None = None,
+    shares_hours: bool = False,
 ) -> Slice:
     """The slice of a table that a set of partition keys stands for.
 
@@ -31,6 +33,8 @@ def slice_of_partitions(
         column_zone: The zone of a time-window column that has no zone of its own.
         key_ranges: For partitions that are key ranges: the first key that belongs and the first
             that no longer does, by partition key. `None` leaves a side open.
+        shares_hours: Whether the two hourly partitions of an hour that comes twice have the rows of both,
+            where the column does not tell one from the other; they are refused otherwise.
 
     Returns:
         One slice; neighbouring time windows are joined, so a month of days is one range.
@@ -48,13 +52,15 @@ def slice_of_partitions(
     if not keys:
         return Nothing()
     if isinstance(partitions_def, dg.MultiPartitionsDefinition):
-        return _multi_slice(partitions_def, keys, owner, partition_expr, column_zone)
+        return _multi_slice(partitions_def, keys, owner, partition_expr, column_zone, shares_hours)
     if not isinstance(partition_expr, str) or not partition_expr:
         raise ConfigurationError(
             f"The {owner} is partitioned, but nothing says which column holds the partition.",
             'Add it to the metadata: metadata={"partition_expr": "OrderDate"}.',
         )
-    return _one_dimension(partitions_def, keys, partition_expr, column_zone, key_ranges)
+    return _one_dimension(
+        partitions_def, keys, partition_expr, column_zone, key_ranges, shares_hours=shares_hours
+    )
 
 
 def _one_dimension(
@@ -63,32 +69,36 @@ def _one_dimension(
     column: str,
     column_zone: str,
     key_ranges: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    shares_hours: bool,
 ) -> Slice:
     if key_ranges is not None:
         return _any_of([_key_range(column, key, key_ranges) for key in keys])
     if isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
-        return _any_of(_joined_windows(partitions_def, keys, column, column_zone))
+        return _any_of(
+            [
+                TimeWindow(column, start, end, column_zone, shares_hours)
+                for start, end in _joined_windows(partitions_def, keys)
+            ]
+        )
     return Values(column, tuple(keys))
 
 
 def _joined_windows(
-    partitions_def: dg.TimeWindowPartitionsDefinition,
-    keys: Sequence[str],
-    column: str,
-    column_zone: str,
-) -> list[Slice]:
+    partitions_def: dg.TimeWindowPartitionsDefinition, keys: Sequence[str]
+) -> list[tuple[datetime, datetime]]:
     # Compared as instants: in the hour that clocks go back through, datetimes of one zone do not differ.
     windows = sorted(
         (partitions_def.time_window_for_partition_key(key) for key in set(keys)),
         key=lambda window: window.start.timestamp(),
     )
-    joined = [[windows[0].start, windows[0].end]]
+    joined = [(windows[0].start, windows[0].end)]
     for window in windows[1:]:
         if window.start.timestamp() == joined[-1][1].timestamp():
-            joined[-1][1] = window.end
+            joined[-1] = (joined[-1][0], window.end)
         else:
-            joined.append([window.start, window.end])
-    return [TimeWindow(column, start, end, column_zone) for start, end in joined]
+            joined.append((window.start, window.end))
+    return joined
 
 
 def _key_range(column: str, key: str, key_ranges: Mapping[str, Sequence[Any]]) -> Slice:
@@ -107,6 +117,7 @@ def _multi_slice(
     owner: str,
     partition_expr: PartitionExpression,
     column_zone: str,
+    shares_hours: bool,
 ) -> Slice:
     names = [dimension.name for dimension in partitions_def.partitions_defs]
     columns = partition_expr if isinstance(partition_expr, Mapping) else {}
@@ -124,7 +135,13 @@ def _multi_slice(
     }
 
     def slice_of(name: str, dimension_keys: Sequence[str]) -> Slice:
-        return _one_dimension(dimensions[name], dimension_keys, columns[name], column_zone)
+        return _one_dimension(
+            dimensions[name],
+            dimension_keys,
+            columns[name],
+            column_zone,
+            shares_hours=shares_hours,
+        )
 
     by_dimension = {name: list(dict.fromkeys(key[name] for key in chosen)) for name in names}
     full_grid = {tuple(combination) for combination in product(*by_dimension.values())}

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 from typing_extensions import override
 
+from tranship.clock_changes import is_shown_elsewhere, shown_range
 from tranship.comparisons import (
     Predicate,
     Value,
@@ -296,6 +297,8 @@ class TimeWindow(Slice):
         start: First instant of the window; must carry a zone.
         end: First instant after it; must carry a zone.
         column_zone: The zone of the column's wall clock, where the column has none of its own.
+        shares_hours: Whether rows of times that the clock shows in this window and outside of it belong to
+            both, as those of the hour that comes twice in autumn; such a window is refused otherwise.
 
     Example:
         >>> from zoneinfo import ZoneInfo
@@ -311,6 +314,7 @@ class TimeWindow(Slice):
     start: datetime
     end: datetime
     column_zone: str = "UTC"
+    shares_hours: bool = False
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
@@ -329,17 +333,20 @@ class TimeWindow(Slice):
         """The window's start and end as values of a column of this type.
 
         Raises:
-            ConfigurationError: The type holds no dates or times, or the window cuts through a day
-                and the column holds whole days.
+            ConfigurationError: The type holds no dates or times, the window cuts through a day and the
+                column holds whole days, or its times come twice and are not to be shared.
         """
         if pa.types.is_timestamp(type_):
             if type_.tz is not None:
                 return self.start.astimezone(UTC), self.end.astimezone(UTC)
             zone = time_zone(self.column_zone)
-            return (
-                self.start.astimezone(zone).replace(tzinfo=None),
-                self.end.astimezone(zone).replace(tzinfo=None),
-            )
+            if not self.shares_hours and is_shown_elsewhere(self.start, self.end, zone):
+                raise ConfigurationError(
+                    f'The time window {self} is of an hour that the clocks of {self.column_zone} show twice, and "'
+                    f'{self.column}" does not say which one its times are of.',
+                    "Use a column with a time zone, one in UTC, or daily partitions.",
+                )
+            return shown_range(self.start, self.end, zone)
         if pa.types.is_date(type_):
             for bound in (self.start, self.end):
                 if (bound.hour, bound.minute, bound.second, bound.microsecond) != (0, 0, 0, 0):
