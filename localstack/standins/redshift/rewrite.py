@@ -156,6 +156,16 @@ def check_name(name: str) -> None:
         raise RedshiftError(text, "42622")
 
 
+def check_column(name: str) -> None:
+    """Refuse what Redshift keeps for itself, although it has no such columns.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-features.html
+    """
+    if name in {"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}:
+        text = f'column name "{name}" conflicts with a system column name'
+        raise RedshiftError(text, "42701")
+
+
 def _setting(statement: Statement, settings: SessionSettings) -> str:
     words, tokens = statement.words, statement.tokens
     position = 2 if words[1:2] in (["SESSION"], ["LOCAL"]) else 1

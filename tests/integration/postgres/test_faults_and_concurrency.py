@@ -17,6 +17,7 @@ import psycopg2
 import psycopg2.extensions
 import pyarrow as pa
 import pytest
+from psycopg2 import sql
 
 from tranship.errors import TransientError, UnreachableError, ValueDoesNotFitError, WriteFailedError
 from tranship.frames import Batches
@@ -527,7 +528,11 @@ def test_nobody_at_the_address(settings: PostgresSettings, table: TableName) -> 
 
 
 def test_a_missing_grant_names_user_and_statement(
-    settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run
+    settings: PostgresSettings,
+    table: TableName,
+    load: Load,
+    sql_rows: Run,
+    postgres_connection: psycopg2.extensions.connection,
 ) -> None:
     load(table, generation(1))
     role = f"{table.schema}_guest"
@@ -538,7 +543,8 @@ def test_a_missing_grant_names_user_and_statement(
         with pytest.raises(WriteFailedError) as caught:
             write(guest, WriteRequest(table), Batches.of(generation(2)))
         assert f"user '{role}' may not: permission denied for table" in str(caught.value)
-        assert f"grant select, insert, update, delete on table {table.name} to {role};" in str(
+        quoted = sql.Identifier(table.schema, table.name).as_string(postgres_connection)
+        assert f'grant select, insert, update, delete on table {quoted} to "{role}";' in str(
             caught.value
         )
     finally:

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from tranship.errors import ConfigurationError
 from tranship.reads import ReadRequest
 from tranship.redshift.reader import read
 from tranship.slices import Values
@@ -23,6 +24,12 @@ def test_a_table_of_any_name_is_written_twice_in_every_mode_and_read_back(databa
             database.write(data, name, **request)
         rows = read(database.settings, ReadRequest(database.table(name))).to_table()
         assert rows.sort_by("id").to_pydict() == data.to_pydict()
+
+
+@pytest.mark.parametrize("name", ["oid", "XMIN", "ctid"])
+def test_a_name_that_redshift_keeps_for_itself_is_told_with_what_helps(database, name):
+    with pytest.raises(ConfigurationError, match=r"Redshift keeps for itself.*rename:"):
+        database.write(pa.table({"id": [1], name: [1]}))
 
 
 @pytest.mark.parametrize("name", ["growth%", "%s"])

@@ -66,7 +66,7 @@ def test_a_table_of_somebody_else_is_refused_with_the_grant_to_ask_for(database,
         with pytest.raises(WriteFailedError) as caught:
             write(settings, WriteRequest(database.table()), Batches.of(sales))
         assert "permission denied for relation sales" in str(caught.value)
-        assert f"to {user};" in str(caught.value)
+        assert f'to "{user}";' in str(caught.value)
     finally:
         database.rows(f"revoke all on schema {{schema}} from {user}")
         database.rows(f"revoke all on {{schema}}.sales from {user}")

@@ -182,6 +182,8 @@ NEW = "when not matched then insert values (1, 'x')"
         ("create table k (v int check (v > 0))", "42601", 'at or near "check"'),
         ("create table k (v int) tablespace x", "42601", 'at or near "tablespace"'),
         (f"create table k ({'x' * 64} int)", "42622", "longer than 63 bytes"),
+        ("create table k (oid int)", "42701", "conflicts with a system column name"),
+        ('alter table t add "XMIN" int', "42701", "conflicts with a system column name"),
         ("create index on t (id)", "0A000", "not supported"),
         ("create sequence q", "0A000", "not supported"),
         ("savepoint a", "0A000", 'SQL command "savepoint a;" not supported.'),

@@ -111,9 +111,9 @@ def test_what_passes_may_be_repeated(message, detail, state):
     [
         ("User arn:x is not authorized to assume IAM Role arn:y", "XX000", ConfigurationError, "Attach the role"),
         ("S3ServiceException:Access Denied,Status 403,Error AccessDenied", "XX000", ConfigurationError, "Allow s3:GetObject"),
-        ("permission denied for schema mart", "42501", WriteFailedError, "grant usage, create on schema mart to etl;"),
-        ("permission denied for relation fact", "42501", WriteFailedError, "insert, update, delete on fact to etl;"),
-        ("must be owner of relation fact", "42501", WriteFailedError, "Only the table's owner"),
+        ("permission denied for schema mart", "42501", WriteFailedError, 'grant usage on schema "mart" to "etl";'),
+        ("permission denied for relation fact", "42501", WriteFailedError, 'insert, update, delete on table "fact" to "etl";'),
+        ("must be owner of relation fact", "42501", WriteFailedError, 'alter table "fact" owner to "etl";'),
         ('relation "x" does not exist', "42P01", TableNotFoundError, "Check schema and name"),
         ("Query cancelled on user's request", "57014", WriteFailedError, "it was cancelled"),
         ("Disk Full", "XX000", WriteFailedError, "Disk Full"),

@@ -12,6 +12,7 @@ from tranship.redshift.io_manager import RedshiftIOManager
 from tranship.redshift.resource import RedshiftResource
 from tranship.spool import SpoolIOManager
 from tranship.sqlserver.resource import SqlServerResource
+from tranship.tls import sslmode_of
 
 STAGING_SCHEMA = "staging"
 SALES_SCHEMA = "sales"
@@ -22,6 +23,7 @@ postgres = PostgresResource(
     database=dg.EnvVar("TRANSHIP_POSTGRES_DATABASE"),
     user=dg.EnvVar("TRANSHIP_POSTGRES_USER"),
     password=dg.EnvVar("TRANSHIP_POSTGRES_PASSWORD"),
+    sslmode=sslmode_of(os.environ, "TRANSHIP_POSTGRES_"),
 )
 
 sqlserver = SqlServerResource(
@@ -50,6 +52,7 @@ REDSHIFT = {
     # With a cluster's name, temporary credentials are fetched for each connection instead.
     "cluster_identifier": CLUSTER,
     "password": None if CLUSTER else dg.EnvVar("TRANSHIP_REDSHIFT_PASSWORD"),
+    "sslmode": sslmode_of(os.environ, "TRANSHIP_REDSHIFT_"),
     "s3_iam_role": dg.EnvVar("TRANSHIP_REDSHIFT_IAM_ROLE"),
     "bucket_name": STAGING_BUCKET,
     "s3_prefix": STAGING_PREFIX or "tranship",

@@ -8,6 +8,7 @@ from tranship.replication.addresses import parsed_url, port_of, variables, with_
 from tranship.replication.postgres_target import PostgresTarget
 from tranship.replication.redshift_target import RedshiftTarget
 from tranship.replication.targets import Target
+from tranship.tls import sslmode_of
 
 TARGETS = {"postgres": "TRANSHIP_POSTGRES_", "redshift": "TRANSHIP_REDSHIFT_"}
 TARGET_URL = "postgresql://user:password@host:5432/database"
@@ -62,6 +63,7 @@ def _target_of_environment(kind: str, environment: Mapping[str, str]) -> Target:
             # With a cluster's name, temporary credentials are fetched instead.
             password=None if cluster else found["PASSWORD"],
             cluster_identifier=cluster,
+            sslmode=sslmode_of(environment, prefix),
         )
     return PostgresTarget(
         PostgresSettings(
@@ -70,6 +72,7 @@ def _target_of_environment(kind: str, environment: Mapping[str, str]) -> Target:
             database=found["DATABASE"],
             user=found["USER"],
             password=found["PASSWORD"],
+            sslmode=sslmode_of(environment, prefix),
             lock_wait_seconds=LOCK_WAIT_SECONDS,
         )
     )

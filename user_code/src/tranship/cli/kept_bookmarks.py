@@ -105,7 +105,9 @@ class KeptBookmarks:
         Raises:
             BookmarkMovedError: A load moved it meanwhile.
         """
-        with self.target.transaction(f"moving the bookmark of {bookmark.table}") as cursor:
+        with self.target.transaction(
+            f"moving the bookmark of {bookmark.table}", bookmark.table
+        ) as cursor:
             table = self._unmoved(cursor, bookmark)
             table.set_cursor(cursor, bookmark.table, value, uuid.uuid4().hex)
 
@@ -124,7 +126,9 @@ class KeptBookmarks:
         Raises:
             BookmarkMovedError: A load moved it meanwhile.
         """
-        with self.target.transaction(f"removing the bookmark of {bookmark.table}") as cursor:
+        with self.target.transaction(
+            f"removing the bookmark of {bookmark.table}", bookmark.table
+        ) as cursor:
             self._unmoved(cursor, bookmark).remove(cursor, bookmark.table)
 
     def _unmoved(self, cursor: Any, bookmark: Bookmark) -> BookmarkTable:

@@ -1,6 +1,6 @@
 """A connection to a Postgres server that speaks this library's errors."""
 
-import ssl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +9,9 @@ import psycopg2.extensions
 
 from tranship.postgres.faults import refused, translated
 from tranship.postgres.settings import SYSTEM_CERTIFICATES, PostgresSettings
+from tranship.tls import system_authorities, tell_what_is_off
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connection:
@@ -22,14 +25,15 @@ def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connectio
     options = ["client_min_messages=error", "default_transaction_isolation='read committed'"]
     if settings.statement_timeout_seconds:
         options.append(f"statement_timeout={round(settings.statement_timeout_seconds * 1000)}")
-    verified = settings.sslmode.startswith("verify")
+    mode = settings.tls_mode
+    verified = mode.startswith("verify")
     try:
         connection = psycopg2.connect(
             **settings.libpq_hosts(),
             dbname=settings.database,
             user=settings.user,
             password=settings.password,
-            sslmode=settings.sslmode,
+            sslmode=mode,
             sslrootcert=_authorities(settings.sslrootcert) if verified else None,
             connect_timeout=settings.connect_timeout_seconds,
             application_name=settings.application_name,
@@ -46,6 +50,7 @@ def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connectio
         connection.commit()
     except psycopg2.Error as error:
         raise refused(error, settings) from None
+    tell_what_is_off(mode, settings.host, "Postgres", _LOGGER)
     return connection
 
 
@@ -77,4 +82,4 @@ def _authorities(file: str | None) -> str:
     """The file of trusted authorities; the bundled libpq knows no system store of its own."""
     if file is not None and file != SYSTEM_CERTIFICATES:
         return file
-    return ssl.get_default_verify_paths().cafile or SYSTEM_CERTIFICATES
+    return system_authorities() or SYSTEM_CERTIFICATES

@@ -35,7 +35,7 @@ def check_names(request: WriteRequest, schema: TableSchema) -> None:
         if name in _SYSTEM_COLUMNS:
             raise ConfigurationError(
                 f"The column name {name!r} for {table} is one of Postgres's system columns.",
-                "Rename the column in your function.",
+                f"Rename it in your function, or in a replication with rename: {{{name}: {name}_}}.",
             )
     if not schema.names:
         raise ConfigurationError(

@@ -16,6 +16,7 @@ from tranship.errors import (
     WriteFailedError,
     redact,
 )
+from tranship.grants import missing_grant
 from tranship.known_faults import known_fault
 from tranship.postgres.known_faults import PASSING, REFUSALS
 from tranship.postgres.settings import PostgresSettings
@@ -45,7 +46,8 @@ def refused(error: psycopg2.Error, settings: PostgresSettings) -> TranshipError:
         "where": where,
         "user": settings.user,
         "database": settings.database,
-        "sslmode": settings.sslmode,
+        "sslmode": settings.tls_mode,
+        "default": "" if settings.sslmode else ", as everywhere but on this machine",
         "quoted_user": _quoted(settings.user),
         "quoted_database": _quoted(settings.database),
     }
@@ -58,6 +60,7 @@ def translate(
     *,
     doing: str = "",
     table: TableName | None = None,
+    reading: bool = False,
 ) -> TranshipError:
     """The error for a statement that failed on a connection.
 
@@ -65,7 +68,8 @@ def translate(
         error: What the driver raised.
         settings: Of the connection; its password is struck from every text.
         doing: What was under way, such as "replace of public.stg_a".
-        table: The table that was written, for statements in remedies.
+        table: The table that is touched, for statements in remedies.
+        reading: Whether rows are only read.
     """
     state = error.pgcode
     said = _said(error, settings)
@@ -94,7 +98,7 @@ def translate(
             details=details,
         )
     if state == "42501":
-        return _denied(settings, what, said, details)
+        return _denied(error, settings, what, said, details, table=table, reading=reading)
     if state == "42P01":
         return TableNotFoundError(f"{what}: {said}", "Check schema and name.", details=details)
     if state == "0A000" and "XML" in said:
@@ -126,35 +130,44 @@ def translate(
 
 @contextmanager
 def translated(
-    settings: PostgresSettings, doing: str = "", table: TableName | None = None
+    settings: PostgresSettings,
+    doing: str = "",
+    table: TableName | None = None,
+    *,
+    reading: bool = False,
 ) -> Iterator[None]:
-    """Turn driver errors of a block into this library's."""
+    """Turn driver errors of a block into this library's: see `translate`."""
     try:
         yield
     except psycopg2.Error as error:
         # The driver's traceback is cut: it may repeat statements with their values.
-        raise translate(error, settings, doing=doing, table=table) from None
+        raise translate(error, settings, doing=doing, table=table, reading=reading) from None
 
 
 def _denied(
+    error: psycopg2.Error,
     settings: PostgresSettings,
     what: str,
     said: str,
     details: dict[str, object],
+    *,
+    table: TableName | None,
+    reading: bool,
 ) -> TranshipError:
     """Who lacks which grant, and the statement that gives it."""
-    grants = {
-        "schema": "grant usage, create on schema {name} to {user}",
-        "table": "grant select, insert, update, delete on table {name} to {user}",
-        "database": "grant create on database {name} to {user}",
-        "sequence": "grant usage on sequence {name} to {user}",
-    }
-    match = re.search(r"permission denied for (\w+) (.+?)$", said.splitlines()[0])
-    if match and match[1] in grants:
-        statement = grants[match[1]].format(name=match[2], user=settings.user)
-        remedy = f"Ask its owner to run: {statement};"
-    else:
-        remedy = f"Only the owner may do this: make {settings.user!r} a member of the owning role."
+    query: bytes = getattr(getattr(error, "cursor", None), "query", None) or b""
+    statement = missing_grant(
+        error.diag.message_primary or said,
+        user=settings.user,
+        schema=table.schema if table is not None else None,
+        reading=reading,
+        creating=query.lstrip().lower().startswith(b"create"),
+    )
+    remedy = (
+        f"Ask its owner or an administrator to run: {statement};"
+        if statement is not None
+        else f"Only the owner may do this: make {settings.user!r} a member of the owning role."
+    )
     return WriteFailedError(
         f"{what}: user {settings.user!r} may not: {said}", remedy, details=details
     )

@@ -99,15 +99,17 @@ REFUSALS = (
         kind=ConnectionFailedError,
     ),
     KnownFault(
-        ("08006",), "Postgres at {where} does not encrypt, but sslmode is {sslmode!r}", _LIMITS,
+        ("08006",), "Postgres at {where} does not encrypt, and sslmode is {sslmode!r}{default}", _LIMITS,
         words=r"does not support SSL",
-        remedy="Turn SSL on at the server, or set sslmode to prefer or disable.",
+        remedy="Turn SSL on at the server. Where the network between is trusted, set sslmode to disable: the rows and "
+        "the password then travel in clear.",
         kind=ConnectionFailedError,
     ),
     KnownFault(
         ("08006",), "The certificate of Postgres at {where} could not be verified", _LIMITS,
         words=r"certificate|SSL error",
-        remedy="Set sslrootcert to the file of the authority that signed it, and host to the name in it.",
+        remedy="Set sslrootcert to the file of the authority that signed it, and host to the name in it. "
+        "sslmode: require would encrypt without knowing whose server it is.",
         kind=ConnectionFailedError,
     ),
     KnownFault(

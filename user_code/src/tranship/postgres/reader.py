@@ -55,7 +55,7 @@ def read(settings: PostgresSettings, request: ReadRequest) -> Batches:
     """
     with (
         connect(settings) as connection,
-        translated(settings, f"read of {request}"),
+        translated(settings, f"read of {request}", request.table, reading=True),
         connection.cursor() as cursor,
     ):
         existing = find_table(cursor, request.table)
@@ -105,7 +105,7 @@ def _receive(
     blocks = _Blocks(put)
     with (
         connect(settings) as connection,
-        translated(settings, f"read of {request}"),
+        translated(settings, f"read of {request}", request.table, reading=True),
         connection.cursor() as cursor,
         on_cancel(connection.cancel),
     ):

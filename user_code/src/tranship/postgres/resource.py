@@ -50,10 +50,10 @@ class PostgresResource(dg.ConfigurableResource[Any]):
     password: str | None = Field(
         default=None, description="The role's password. Give it as an EnvVar."
     )
-    sslmode: str = Field(
-        default="prefer",
-        description="libpq's sslmode: prefer encrypts where the server can and verifies nothing; "
-        "verify-full also checks the certificate and its host name.",
+    sslmode: str | None = Field(
+        default=None,
+        description="libpq's sslmode; by default verify-full, which checks the certificate and its host name, "
+        "and prefer on this machine.",
     )
     sslrootcert: str | None = Field(
         default=None, description="PEM file of the certificate authorities to trust, or system."

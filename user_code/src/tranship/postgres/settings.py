@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from tranship.errors import ConfigurationError
+from tranship.tls import sslmode_for
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
@@ -22,8 +23,8 @@ class PostgresSettings:
         database: The database; a write never leaves it.
         user: The role to connect as.
         password: Its password; `None` where the server asks for none. Never shown.
-        sslmode: libpq's `sslmode`. `prefer` encrypts where the server can and verifies nothing;
-            `verify-full` also checks the certificate and its host name.
+        sslmode: libpq's `sslmode`. By default `verify-full`, which checks the certificate and its host
+            name, and on this machine (loopback addresses, sockets) `prefer`, which verifies nothing.
         sslrootcert: File of the certificate authorities to trust, or `system` for this machine's
             own; by default `system` where the mode is `verify-ca` or `verify-full`.
         connect_timeout_seconds: How long to wait for the server to answer.
@@ -36,7 +37,7 @@ class PostgresSettings:
 
     Example:
         >>> PostgresSettings(host="127.0.0.1", database="warehouse", user="etl", password="secret")
-        PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode='prefer', sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0, target_session_attrs=None)
+        PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode=None, sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0, target_session_attrs=None)
     """
 
     host: str
@@ -44,7 +45,7 @@ class PostgresSettings:
     database: str
     user: str
     password: str | None = field(default=None, repr=False)
-    sslmode: str = "prefer"
+    sslmode: str | None = None
     sslrootcert: str | None = None
     connect_timeout_seconds: int = 10
     application_name: str = "tranship"
@@ -58,10 +59,15 @@ class PostgresSettings:
                 f"target_session_attrs is {self.target_session_attrs!r}.",
                 f"Use one of {', '.join(SESSION_ATTRIBUTES)}.",
             )
-        if self.sslmode not in SSL_MODES:
+        if self.sslmode is not None and self.sslmode not in SSL_MODES:
             raise ConfigurationError(
                 f"sslmode is {self.sslmode!r}.", f"Use one of {', '.join(SSL_MODES)}."
             )
+
+    @property
+    def tls_mode(self) -> str:
+        """The sslmode that a connection is made with: what is set, or what is safe for the host."""
+        return self.sslmode or sslmode_for(self.host)
 
     @classmethod
     def from_url(cls, url: str, **settings: object) -> Self:

@@ -29,6 +29,7 @@ from tranship.postgres.swap import Replacement, obstacle
 from tranship.retry import retry_transient
 from tranship.slices import WholeTable
 from tranship.tables import TableSchema
+from tranship.tls import what_is_off
 from tranship.writes import WriteMode, WriteRequest, WriteResult
 
 Extra = Callable[[psycopg2.extensions.cursor], None]
@@ -101,6 +102,8 @@ class _Write:
 
     def run(self) -> WriteResult:
         started = time.perf_counter()
+        if off := what_is_off(self.settings.tls_mode, self.settings.host):
+            self.details["tls"] = f"the connection {off}"
         with (
             connect(self.settings) as connection,
             translated(self.settings, str(self.request), self.request.table),

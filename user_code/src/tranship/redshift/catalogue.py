@@ -6,6 +6,8 @@ Source: https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_COLUMNS.html
 from dataclasses import dataclass
 from typing import Any
 
+from tranship.errors import TableNotFoundError
+from tranship.grants import quoted
 from tranship.redshift.types import RedshiftType
 from tranship.tables import Column, SourceType, TableName, TableSchema
 
@@ -79,6 +81,47 @@ def describe_table(cursor: Any, table: TableName) -> ExistingTable | None:
     )
     rows = cursor.fetchall()
     return ExistingTable(table, tuple(_column(row) for row in rows)) if rows else None
+
+
+def has_schema(cursor: Any, schema: str) -> bool:
+    """Whether a schema is there, to be used or not."""
+    cursor.execute("select 1 from pg_namespace where nspname = %s", (schema,))
+    return cursor.fetchone() is not None
+
+
+def column_names(cursor: Any, table: TableName) -> tuple[str, ...]:
+    """The columns of the table of that folded name, whoever may read it; none where it is not there."""
+    cursor.execute(
+        """
+        select a.attname
+        from pg_attribute a
+        join pg_class c on c.oid = a.attrelid
+        join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = %s and c.relname = %s and a.attnum > 0 and not a.attisdropped
+        order by a.attnum
+        """,
+        (table.schema, table.name),
+    )
+    return tuple(name for (name,) in cursor.fetchall())
+
+
+def unseen_table(connection: Any, table: TableName, *, reading: bool) -> TableNotFoundError:
+    """The error for a table that is there, but not to be seen by the session's user.
+
+    Args:
+        connection: The user's.
+        table: The table, folded.
+        reading: Whether rows are only read.
+    """
+    # AWS puts a prefix before the names of temporary users, which is no part of them.
+    user = quoted(connection.info.user.removeprefix("IAMA:").removeprefix("IAM:"))
+    schema = quoted(table.schema)
+    rights = "select" if reading else "select, insert, update, delete"
+    return TableNotFoundError(
+        f"{table} exists, but user {user} may not see it.",
+        f"Ask its owner or an administrator to run: grant usage on schema {schema} to {user}; "
+        f"grant {rights} on table {schema}.{quoted(table.name)} to {user};",
+    )
 
 
 def row_estimate(cursor: Any, statement: str, parameters: dict[str, Any]) -> int | None:

@@ -71,7 +71,7 @@ class RedshiftConfig(dg.Config):
     )
     sslmode: str | None = Field(
         default=None,
-        description="libpq's sslmode; by default verify-full for Amazon's hosts, prefer for others.",
+        description="libpq's sslmode; by default verify-full, and prefer on this machine.",
     )
     ssl_root_cert: str | None = Field(
         default=None, description="File of certificate authorities; by default certifi's."

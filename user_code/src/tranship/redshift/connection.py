@@ -1,5 +1,6 @@
 """A connection to Redshift: psycopg2 over TLS, with credentials fetched for it."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,9 +16,11 @@ from tranship.redshift.credentials import (
     paused,
 )
 from tranship.redshift.settings import RedshiftSettings
+from tranship.tls import sslmode_for, tell_what_is_off
+
+_LOGGER = logging.getLogger(__name__)
 
 APPLICATION_NAME = "tranship"
-AMAZON_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
 # A COPY is silent for as long as it takes; without probes a NAT gateway drops the connection after
 # some minutes: https://docs.aws.amazon.com/redshift/latest/mgmt/connecting-drop-issues.html
 KEEPALIVE = {
@@ -51,6 +54,7 @@ def open_connection(
             source.forget()
         else:
             opened.autocommit = True
+            tell_what_is_off(tls_mode(settings, endpoint.host), endpoint.host, "Redshift", _LOGGER)
             return opened
     raise AssertionError("unreachable: the last round returns or raises")
 
@@ -79,7 +83,7 @@ def tls_mode(settings: RedshiftSettings, host: str) -> str:
     """
     if settings.sslmode:
         return settings.sslmode
-    return "verify-full" if host.lower().endswith(AMAZON_DOMAINS) else "prefer"
+    return sslmode_for(host)
 
 
 def _arguments(
@@ -137,8 +141,10 @@ def _refused(
         )
     if "certificate" in said or "SSL" in said:
         return ConnectionFailedError(
-            f"No trusted connection to Redshift at {where}: {said}",
-            "Set ssl_root_cert to Amazon's bundle, or sslmode for a server without TLS.",
+            f"No trusted connection to Redshift at {where} (sslmode is {tls_mode(settings, endpoint.host)}): {said}",
+            "Set ssl_root_cert to the file of the authority that signed its certificate (Amazon's bundle is certifi's, "
+            "the default), and host to the name in it. For a server without TLS on a trusted network set sslmode to "
+            "disable: the rows and the password then travel in clear.",
         )
     if source.status() == "paused":
         return paused(settings)

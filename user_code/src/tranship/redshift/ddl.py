@@ -1,6 +1,6 @@
 """CREATE and ALTER statements of Redshift, and the physical layout of a new table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -80,7 +80,7 @@ class TableLayout:
 
 
 def create_schema(schema: str) -> sql.Composed:
-    """CREATE SCHEMA, unless it is there."""
+    """CREATE SCHEMA, for a schema that is not there: even with IF NOT EXISTS it needs a right on the database."""
     return sql.SQL("create schema if not exists {}").format(sql.Identifier(schema))
 
 
@@ -153,8 +153,11 @@ def alterations(plan: LoadPlan, existing: ExistingTable) -> Iterator[sql.Compose
             )
 
 
+JOURNAL_COLUMNS = ("write_id", "written_at", "mode", "part", "row_count")
+
+
 def create_journal(journal: TableName) -> sql.Composed:
-    """CREATE TABLE for the journal of a table's writes, unless it is there."""
+    """CREATE TABLE for the journal of a table's writes; even with IF NOT EXISTS it needs a right on the schema."""
     return sql.SQL(
         """
         create table if not exists {} (
@@ -166,6 +169,11 @@ def create_journal(journal: TableName) -> sql.Composed:
         )
         """
     ).format(qualified(journal))
+
+
+def is_journal(columns: Iterable[str]) -> bool:
+    """Whether a table of these columns is a journal of ours."""
+    return set(columns) == set(JOURNAL_COLUMNS)
 
 
 def _column(column: PlannedColumn, encoding: str | None) -> sql.Composed:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg2
 
@@ -13,6 +14,7 @@ from tranship.errors import (
     WriteFailedError,
     redact,
 )
+from tranship.grants import missing_grant
 from tranship.known_faults import known_fault
 from tranship.redshift import s3_refusals
 from tranship.redshift.known_faults import PASSING
@@ -26,7 +28,13 @@ ALREADY_THERE = {"42P07", "42P06", "42701"}
 
 
 def translate(
-    error: psycopg2.Error, settings: RedshiftSettings, doing: str, *, lost: bool = False
+    error: psycopg2.Error,
+    settings: RedshiftSettings,
+    doing: str,
+    *,
+    lost: bool = False,
+    schema: str | None = None,
+    reading: bool = False,
 ) -> TranshipError:
     """The error for a statement that failed.
 
@@ -35,6 +43,8 @@ def translate(
         settings: Of the connection; its secrets are struck from every text.
         doing: What was under way, such as "replace of public.fact_sales".
         lost: Whether the connection is gone.
+        schema: Where the tables are that are touched, for the grant that may be missing.
+        reading: Whether rows are only read.
     """
     said = words(error, settings)
     what = f"The {doing} failed"
@@ -48,22 +58,18 @@ def translate(
     passing = known_fault(PASSING, said, error.pgcode)
     if passing is not None:
         return passing[0].error({}, said, before=f"{what}. ", details=details)
-    return _lasting(error, settings, said, what, details)
-
-
-def _lasting(
-    error: psycopg2.Error,
-    settings: RedshiftSettings,
-    said: str,
-    what: str,
-    details: dict[str, object],
-) -> TranshipError:
     refused = s3_refusals.explain(what, said, settings)
     if refused is not None:
         refused.details |= details
         return refused
     if error.pgcode == "42501" or re.search(r"permission denied|must be owner", said):
-        return WriteFailedError(f"{what}: {said}", _grant(said, settings), details=details)
+        return _denied(error, settings, what, said, details, schema=schema, reading=reading)
+    return _lasting(error, said, what, details)
+
+
+def _lasting(
+    error: psycopg2.Error, said: str, what: str, details: dict[str, object]
+) -> TranshipError:
     if error.pgcode in {"42P01", "3F000"}:
         return TableNotFoundError(f"{what}: {said}", "Check schema and name.", details=details)
     if error.pgcode == "57014":
@@ -76,13 +82,15 @@ def _lasting(
 
 
 @contextmanager
-def translated(settings: RedshiftSettings, doing: str) -> Iterator[None]:
-    """Turn driver errors of a block into this library's."""
+def translated(
+    settings: RedshiftSettings, doing: str, *, schema: str | None = None, reading: bool = False
+) -> Iterator[None]:
+    """Turn driver errors of a block into this library's: see `translate`."""
     try:
         yield
     except psycopg2.Error as error:
         # The driver's traceback is cut: it may repeat statements with their values.
-        raise translate(error, settings, doing) from None
+        raise translate(error, settings, doing, schema=schema, reading=reading) from None
 
 
 def words(error: psycopg2.Error, settings: RedshiftSettings) -> str:
@@ -105,15 +113,43 @@ def is_already_there(error: psycopg2.Error) -> bool:
     )
 
 
-def _grant(said: str, settings: RedshiftSettings) -> str:
-    user = settings.user or "the database user"
-    match = re.search(r"permission denied for (\w+) (\S+)", said)
-    kinds = {
-        "schema": "grant usage, create on schema {name} to {user}",
-        "relation": "grant select, insert, update, delete on {name} to {user}",
-        "table": "grant select, insert, update, delete on {name} to {user}",
-        "database": "grant create on database {name} to {user}",
-    }
-    if match and match[1] in kinds:
-        return f"Ask its owner to run: {kinds[match[1]].format(name=match[2], user=user)};"
-    return f"Only the table's owner may do this: connect as the owner, or change it to {user}."
+def _denied(
+    error: psycopg2.Error,
+    settings: RedshiftSettings,
+    what: str,
+    said: str,
+    details: dict[str, object],
+    *,
+    schema: str | None,
+    reading: bool,
+) -> TranshipError:
+    user = _session_user(error) or settings.user or "the database user"
+    statement = missing_grant(
+        error.diag.message_primary or said,
+        user=user,
+        schema=schema,
+        reading=reading,
+        creating=_query(error).startswith("create"),
+    )
+    remedy = (
+        f"Ask its owner or an administrator to run: {statement};"
+        if statement is not None
+        else f"Only the owner may do this: connect as the owner, or make {user} the owner."
+    )
+    return WriteFailedError(f"{what}: {said}", remedy, details=details)
+
+
+def _session_user(error: psycopg2.Error) -> str | None:
+    """Whom the session serves. AWS puts a prefix before the names of temporary users, which is no part of them.
+
+    https://docs.aws.amazon.com/redshift/latest/APIReference/API_GetClusterCredentials.html
+    """
+    cursor: Any = getattr(error, "cursor", None)
+    if cursor is None or cursor.connection.closed:
+        return None
+    return str(cursor.connection.info.user).removeprefix("IAMA:").removeprefix("IAM:")
+
+
+def _query(error: psycopg2.Error) -> str:
+    query: Any = getattr(getattr(error, "cursor", None), "query", None)
+    return (query or b"").decode(errors="replace").lstrip().lower()

@@ -17,6 +17,9 @@ from tranship.tables import TableName
 MAX_BYTES = 127
 MAX_COLUMNS = 1600
 
+SYSTEM_COLUMNS = {"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+"""Names that no column may have: https://docs.aws.amazon.com/redshift/latest/dg/c_unsupported-postgresql-features.html"""
+
 _TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -49,7 +52,7 @@ def fold_columns(names: Iterable[str], table: TableName) -> dict[str, str]:
     """Every column's name as Redshift keeps it, by its name in the data.
 
     Raises:
-        ConfigurationError: Two names become the same one, or there are too many columns.
+        ConfigurationError: Two names become the same one, one is kept for the system, or there are too many columns.
 
     Example:
         >>> fold_columns(["Id", "Name"], TableName("public", "t"))
@@ -59,6 +62,11 @@ def fold_columns(names: Iterable[str], table: TableName) -> dict[str, str]:
     taken: dict[str, str] = {}
     for name in names:
         short = fold(name)
+        if short in SYSTEM_COLUMNS:
+            raise ConfigurationError(
+                f'The column name "{name}" for {table} is one of the system columns that Redshift keeps for itself.',
+                f"Rename it in your function, or in a replication with rename: {{{name}: {name}_}}.",
+            )
         if short in taken:
             raise ConfigurationError(
                 f'The columns "{taken[short]}" and "{name}" of {table} are both "{short}" in Redshift, '

@@ -5,6 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,7 +22,13 @@ from tranship.errors import TableNotFoundError, WriteFailedError
 from tranship.frames import ROWS_PER_BATCH, Batches
 from tranship.reads import ReadRequest
 from tranship.redshift.aws import aws_errors, s3_client
-from tranship.redshift.catalogue import ExistingTable, describe_table, row_estimate
+from tranship.redshift.catalogue import (
+    ExistingTable,
+    column_names,
+    describe_table,
+    row_estimate,
+    unseen_table,
+)
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.faults import translate, translated
@@ -119,7 +126,7 @@ class _Reading:
     def open(self) -> Iterator[pa.RecordBatch]:
         doing = f"reading of {self.table}"
         with connected(self.settings, self.source) as connection:
-            with translated(self.settings, doing), connection.cursor() as cursor:
+            with self._translated(doing), connection.cursor() as cursor:
                 # What UNLOAD writes of a timestamptz is its wall clock in the session's zone.
                 cursor.execute("set timezone to 'UTC'")
                 via = self._way(cursor)
@@ -135,6 +142,9 @@ class _Reading:
                 if not self.settings.keep_files:
                     area.remove_all()
 
+    def _translated(self, doing: str) -> AbstractContextManager[None]:
+        return translated(self.settings, doing, schema=self.table.schema, reading=True)
+
     def _way(self, cursor: Any) -> ReadVia:
         wanted = ReadVia(self.settings.read_via)
         if wanted is not ReadVia.AUTO:
@@ -146,7 +156,7 @@ class _Reading:
 
     def _by_cursor(self, connection: Any, doing: str) -> Iterator[pa.RecordBatch]:
         connection.autocommit = False  # a named cursor lives in a transaction
-        with translated(self.settings, doing), connection.cursor(CURSOR_NAME) as cursor:
+        with self._translated(doing), connection.cursor(CURSOR_NAME) as cursor:
             cursor.execute(*self.statement)
             for rows in _gathered(cursor):
                 arrays = [
@@ -158,7 +168,7 @@ class _Reading:
 
     def _unload(self, connection: Any, area: StagingArea, doing: str) -> int:
         role = self.settings.s3_iam_role
-        with translated(self.settings, doing), connection.cursor() as cursor:
+        with self._translated(doing), connection.cursor() as cursor:
             query = cursor.mogrify(*self.unloaded).decode()
             cursor.execute(
                 sql.SQL(
@@ -239,8 +249,11 @@ def _describe(
     with connected(settings, source) as connection, connection.cursor() as cursor:
         try:
             found = describe_table(cursor, table)
+            if found is None and column_names(cursor, table):
+                raise unseen_table(connection, table, reading=True)
         except psycopg2.Error as error:
-            raise translate(error, settings, f"look at {table}") from None
+            doing = f"look at {table}"
+            raise translate(error, settings, doing, schema=table.schema, reading=True) from None
     if found is None:
         raise TableNotFoundError(
             f"There is no table {table} in {settings.database}, or these credentials may not see it.",

@@ -37,7 +37,8 @@ class RedshiftSettings:
         db_groups: Groups that `user` joins for a session of temporary credentials.
         s3_endpoint_url: Address of S3, where it is not Amazon's.
         aws_endpoint_url: Address of the Redshift and Redshift Serverless APIs, where it is not Amazon's.
-        sslmode: libpq's sslmode. By default `verify-full` for hosts of Amazon's and `prefer` for others.
+        sslmode: libpq's sslmode. By default `verify-full`, and on this machine (loopback addresses, sockets)
+            `prefer`, which verifies nothing.
         ssl_root_cert: File of certificate authorities for `verify-full`. By default certifi's, which
             has Amazon's.
         connect_timeout_seconds: How long one connection attempt may take.

@@ -323,7 +323,13 @@ class Transaction:
 
     def _explained(self, error: psycopg2.Error, connection: Any) -> TranshipError:
         doing = str(self.request)
-        explained = translate(error, self.settings, doing, lost=bool(connection.closed))
+        explained = translate(
+            error,
+            self.settings,
+            doing,
+            lost=bool(connection.closed),
+            schema=self.plan.table.schema,
+        )
         if explained.transient or not self._copying or connection.closed:
             return explained
         self._copying = False

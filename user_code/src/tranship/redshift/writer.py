@@ -10,12 +10,19 @@ from typing import Any
 import psycopg2
 import pyarrow as pa
 
-from tranship.errors import TableNotFoundError, TransientError, ValueDoesNotFitError
+from tranship.errors import TransientError, ValueDoesNotFitError
 from tranship.frames import Batches
 from tranship.keys import comparable
+from tranship.own_tables import name_is_taken, own_table
 from tranship.redshift.aws import s3_client
-from tranship.redshift.catalogue import ExistingTable, describe_table
-from tranship.redshift.connection import connected
+from tranship.redshift.catalogue import (
+    ExistingTable,
+    column_names,
+    describe_table,
+    has_schema,
+    unseen_table,
+)
+from tranship.redshift.connection import connected, tls_mode
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import (
     TableLayout,
@@ -24,6 +31,7 @@ from tranship.redshift.ddl import (
     create_journal,
     create_schema,
     create_table,
+    is_journal,
 )
 from tranship.redshift.faults import is_already_there, translate, translated
 from tranship.redshift.identifiers import derived_name, fold, fold_table
@@ -34,6 +42,7 @@ from tranship.redshift.staging import Staged, StagingArea, pieces
 from tranship.redshift.transaction import Committed, Extra, Transaction
 from tranship.retry import retry_transient
 from tranship.tables import TableName, TableSchema, column_not_found
+from tranship.tls import what_is_off
 from tranship.writes import WriteRequest, WriteResult
 
 Progress = Callable[[int, int], None]
@@ -171,7 +180,12 @@ class _Write:
 
     def _describe(self, connection: Any) -> ExistingTable | None:
         with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
-            return describe_table(cursor, self.table)
+            existing = describe_table(cursor, self.table)
+            if existing is None and column_names(cursor, self.table):
+                raise unseen_table(connection, self.table, reading=False)
+        if existing is not None and is_journal(column.name for column in existing.columns):
+            raise own_table(self.table, "the journal of another table's writes")
+        return existing
 
     def _prepare(self, plan: LoadPlan, shaper: Shaper) -> LoadPlan:
         """Bring table and journal into being, or to the new columns, before the transaction begins."""
@@ -183,23 +197,34 @@ class _Write:
                 self._create(connection, final)
                 existing = self._describe(connection)
             if existing is None:
-                raise TableNotFoundError(
-                    f"{self.table} exists, but user {self.settings.user or 'of these credentials'} may not see it.",
-                    f"Ask its owner to run: grant select, insert, update, delete on {self.table} to ...;",
-                )
+                raise unseen_table(connection, self.table, reading=False)
             final = self._plan_against(existing).measured(longest)
             self._check_unchanged(plan, final, shaper)
             for statement in alterations(final, existing):
                 self._execute(connection, statement)
             if self.settings.write_lock == "journal":
-                self._execute(connection, create_journal(self._journal))
+                self._ensure_journal(connection)
         return final
+
+    def _ensure_journal(self, connection: Any) -> None:
+        """Create the journal where it is missing: who may only change rows need not create anything."""
+        with translated(self.settings, f"look at {self._journal}"), connection.cursor() as cursor:
+            columns = column_names(cursor, self._journal)
+        if not columns:
+            self._execute(connection, create_journal(self._journal))
+        elif not is_journal(columns):
+            raise name_is_taken(
+                self._journal, f"the journal of the writes of {self.table}", columns
+            )
 
     def _create(self, connection: Any, plan: LoadPlan) -> None:
         layout = (
             self.request.layout if isinstance(self.request, RedshiftWriteRequest) else TableLayout()
         )
-        self._execute(connection, create_schema(self.table.schema))
+        with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
+            there = has_schema(cursor, self.table.schema)
+        if not there:
+            self._execute(connection, create_schema(self.table.schema))
         self._execute(connection, create_table(plan, layout))
         for statement in comments(plan, self.schema.comment):
             self._execute(connection, statement)
@@ -228,7 +253,8 @@ class _Write:
                 cursor.execute(statement)
         except psycopg2.Error as error:
             if not is_already_there(error):
-                raise translate(error, self.settings, f"preparation of {self.table}") from None
+                doing, schema = f"preparation of {self.table}", self.table.schema
+                raise translate(error, self.settings, doing, schema=schema) from None
 
     @property
     def _journal(self) -> TableName:
@@ -259,6 +285,9 @@ class _Write:
             "load_seconds": round(seconds - staged.seconds, 3),
             "attempts": committed.attempts,
         }
+        host = self.source.endpoint().host
+        if off := what_is_off(tls_mode(self.settings, host), host):
+            details["tls"] = f"the connection {off}"
         if committed.query_id is not None:
             details["copy_query_id"] = committed.query_id
         if committed.confirmed_later:

@@ -12,16 +12,16 @@ from typing import Any
 
 from psycopg2 import sql
 
+from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.pgsql.keys import Rules, other_spelling, same_key
 from tranship.replication.bookmarks import BookmarkMovedError
 from tranship.replication.columns import DELETED_AT
 from tranship.replication.plan import OnDelete
-from tranship.replication.targets import Target
+from tranship.replication.targets import KEYS_SUFFIX, Target
 from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteRequest
 
-KEYS_SUFFIX = "__keys"
 _LONGEST_NAME_BYTES = 63
 """Postgres's limit, which is the lower one."""
 
@@ -68,6 +68,7 @@ def apply_deletions(
     """
     beside = keys_beside(table)
     rules = TableSchema.from_arrow(keys.schema).equalities(key)
+    _refuse_a_copy(target, table, beside)
     found = {"rows": 0, "returned": 0}
 
     def compare(cursor: Any) -> None:
@@ -107,6 +108,17 @@ def apply_deletions(
 
     result = target.write(WriteRequest(beside), keys, log, compare)
     return Gone(result.rows, found["rows"], found["returned"])
+
+
+def _refuse_a_copy(target: Target, table: TableName, beside: TableName) -> None:
+    """Never write keys over rows: a table of the source may be called as the table of keys is."""
+    if target.schema_of(target.bookmarks(beside).name) is None:
+        return
+    if (copied := target.bookmark(beside)) is not None:
+        raise ConfigurationError(
+            f"The keys of {table} are written to {beside}, which is a copy of {copied.source}: it was not touched.",
+            f"Give that copy another name (target:), then drop {beside} and forget its bookmark.",
+        )
 
 
 def keys_beside(table: TableName) -> TableName:

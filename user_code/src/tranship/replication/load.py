@@ -377,7 +377,7 @@ class _Load:
 
     def _is_empty(self) -> bool:
         """Whether the target has no rows, as after a first load into Redshift that was stopped."""
-        with self.target.transaction(f"looking at {self.plan.target}") as cursor:
+        with self.target.transaction(f"looking at {self.plan.target}", self.plan.target) as cursor:
             cursor.execute(
                 sql.SQL("select 1 from {} limit 1").format(self.target.identifier(self.plan.target))
             )

@@ -20,7 +20,7 @@ from tranship.postgres.locking import lock_table_name
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.replication.bookmarks import BookmarkTable
-from tranship.replication.targets import Extra, Target
+from tranship.replication.targets import Extra, Target, check_bookmarks, refuse_own_name
 from tranship.tables import TableName, TableSchema
 from tranship.writes import Declared, WriteRequest, WriteResult
 
@@ -47,8 +47,8 @@ class PostgresTarget(Target):
 
     @contextmanager
     @override
-    def transaction(self, doing: str) -> Iterator[Any]:
-        with connect(self.settings) as connection, translated(self.settings, doing):
+    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[Any]:
+        with connect(self.settings) as connection, translated(self.settings, doing, table):
             with connection.cursor() as cursor:
                 yield cursor
             connection.commit()
@@ -59,19 +59,33 @@ class PostgresTarget(Target):
 
     @override
     def prepare(self, table: TableName) -> None:
+        refuse_own_name(self, table)
         bookmarks = self.bookmarks(table)
-        with connect(self.settings) as connection:
+        doing = f"preparing of the load of {table}"
+        with (
+            connect(self.settings) as connection,
+            translated(self.settings, doing, table),
+        ):
             ensure_schema(connection, table.schema)
             with connection.cursor() as cursor:
-                if find_table(cursor, bookmarks.name) is None:
+                existing = find_table(cursor, bookmarks.name)
+                if existing is not None:
+                    check_bookmarks(bookmarks.name, [column.name for column in existing.columns])
+                else:
                     # Two that create one table at once collide in the catalogue.
                     self.lock(cursor, bookmarks.name)
                     bookmarks.create(cursor)
             connection.commit()
 
     @override
+    def own_table(self, table: TableName) -> str | None:
+        if table.name == BOOKMARKS:
+            return f"where the bookmarks of the schema {table.schema} are"
+        return super().own_table(table)
+
+    @override
     def schema_of(self, table: TableName) -> TableSchema | None:
-        with self.transaction(f"looking at {table}") as cursor:
+        with self.transaction(f"looking at {table}", table) as cursor:
             found = find_table(cursor, table)
             return None if found is None else found.schema()
 
@@ -81,7 +95,7 @@ class PostgresTarget(Target):
 
     @override
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
-        with self.transaction(f"looking at {table}") as cursor:
+        with self.transaction(f"looking at {table}", table) as cursor:
             existing = find_table(cursor, table)
         if existing is None:
             return []

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
-from tranship.redshift.catalogue import describe_table
+from tranship.redshift.catalogue import column_names, describe_table, has_schema
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_schema
@@ -23,7 +23,13 @@ from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.transaction import LOWER
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
 from tranship.replication.bookmarks import BookmarkTable
-from tranship.replication.targets import Extra, Target
+from tranship.replication.targets import (
+    Extra,
+    Target,
+    check_bookmarks,
+    refuse_own_name,
+    table_beside,
+)
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 from tranship.writes import Declared, WriteRequest, WriteResult
@@ -59,10 +65,11 @@ class RedshiftTarget(Target):
 
     @contextmanager
     @override
-    def transaction(self, doing: str) -> Iterator[Any]:
+    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[Any]:
+        schema = fold_table(table).schema if table is not None else None
         with connected(self.settings, self._source) as connection:
             connection.autocommit = False
-            with translated(self.settings, doing):
+            with translated(self.settings, doing, schema=schema):
                 with connection.cursor() as cursor:
                     yield cursor
                 connection.commit()
@@ -76,14 +83,27 @@ class RedshiftTarget(Target):
     @override
     def prepare(self, table: TableName) -> None:
         bookmarks = self.bookmarks(table)
-        with self.transaction(f"preparing the load of {table}") as cursor:
-            if describe_table(cursor, bookmarks.name) is None:
+        refuse_own_name(self, table)
+        with self.transaction(f"preparing of the load of {table}", table) as cursor:
+            if columns := column_names(cursor, bookmarks.name):
+                check_bookmarks(bookmarks.name, columns)
+                return
+            if not has_schema(cursor, bookmarks.name.schema):
                 cursor.execute(create_schema(bookmarks.name.schema))
-                bookmarks.create(cursor)
+            bookmarks.create(cursor)
+
+    @override
+    def own_table(self, table: TableName) -> str | None:
+        name = fold_table(table)
+        return (
+            table_beside(name, BOOKMARK_SUFFIX, "the bookmark of {}")
+            or table_beside(name, JOURNAL_SUFFIX, "the journal of the writes of {}")
+            or super().own_table(name)
+        )
 
     @override
     def schema_of(self, table: TableName) -> TableSchema | None:
-        with self.transaction(f"looking at {table}") as cursor:
+        with self.transaction(f"looking at {table}", table) as cursor:
             found = describe_table(cursor, fold_table(table))
             return None if found is None else found.schema()
 
@@ -109,7 +129,7 @@ class RedshiftTarget(Target):
     @override
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
         folded = fold_table(table)
-        with self.transaction(f"looking at {table}") as cursor:
+        with self.transaction(f"looking at {table}", table) as cursor:
             existing = describe_table(cursor, folded)
         try:
             plan_load(

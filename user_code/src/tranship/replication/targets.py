@@ -11,6 +11,7 @@ from psycopg2 import sql
 from sqlalchemy.sql.elements import quoted_name
 
 from tranship.frames import Batches
+from tranship.own_tables import name_is_taken, own_table
 from tranship.postgres.statements import compiled
 from tranship.replication.bookmarks import Bookmark, BookmarkTable
 from tranship.slices import Slice
@@ -18,6 +19,11 @@ from tranship.tables import TableName, TableSchema
 from tranship.writes import Declared, WriteRequest, WriteResult
 
 Extra = Callable[[Any], None]
+
+KEYS_SUFFIX = "__keys"
+"""What the table beside a table is called that its source's keys are written to."""
+BOOKMARK_SIGNS = ("table_name", "cursor_value", "write_id")
+"""Columns that every table of bookmarks has, and no other."""
 
 
 class Target:
@@ -37,8 +43,15 @@ class Target:
         """Write rows in one transaction, and what `extra` does in the same one."""
 
     @abstractmethod
-    def transaction(self, doing: str) -> AbstractContextManager[Any]:
-        """A cursor in a transaction that is committed at the end of the block."""
+    def transaction(
+        self, doing: str, table: TableName | None = None
+    ) -> AbstractContextManager[Any]:
+        """A cursor in a transaction that is committed at the end of the block.
+
+        Args:
+            doing: What is done, for messages.
+            table: What it is done to; what lies beside it is in the same schema.
+        """
 
     @abstractmethod
     def bookmarks(self, table: TableName) -> BookmarkTable:
@@ -46,7 +59,11 @@ class Target:
 
     @abstractmethod
     def prepare(self, table: TableName) -> None:
-        """Create what a load needs before its first write: schema and bookmarks."""
+        """Create what a load needs before its first write, where it is missing: schema and bookmarks.
+
+        Raises:
+            ConfigurationError: A table of somebody else's has the name of one of ours, or the other way round.
+        """
 
     @abstractmethod
     def schema_of(self, table: TableName) -> TableSchema | None:
@@ -59,6 +76,17 @@ class Target:
     @abstractmethod
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
         """How columns and key differ from the table's, in words; nothing where it can take them as they are."""
+
+    def own_table(self, table: TableName) -> str | None:
+        """What of ours a table of that name would be; `None` where the name is free.
+
+        Example:
+            >>> Target().own_table(TableName("public", "sales__keys"))
+            "the keys of public.sales, which its deletions are found with"
+        """
+        return table_beside(
+            table, KEYS_SUFFIX, "the keys of {}, which its deletions are found with"
+        )
 
     def name(self, column: str) -> str:
         """What the target makes of a column's name."""
@@ -74,7 +102,7 @@ class Target:
 
     def bookmark(self, table: TableName) -> Bookmark | None:
         """How far a table was loaded; `None` where it never was."""
-        with self.transaction(f"reading the bookmark of {table}") as cursor:
+        with self.transaction(f"reading the bookmark of {table}", table) as cursor:
             return self.bookmarks(table).read(cursor, self.table_name(table))
 
     def select(
@@ -119,3 +147,29 @@ class Target:
     def column(self, name: str) -> sa.ColumnClause[Any]:
         """A column by its name in the data, quoted."""
         return sa.column(quoted_name(self.name(name), quote=True))
+
+
+def table_beside(table: TableName, suffix: str, what: str) -> str | None:
+    """What a table is by its name: `what`, of the table that the name without the suffix is."""
+    base = table.name.removesuffix(suffix)
+    return what.format(f"{table.schema}.{base}") if base and base != table.name else None
+
+
+def refuse_own_name(target: Target, table: TableName) -> None:
+    """Refuse a copy that would be a table of ours.
+
+    Raises:
+        ConfigurationError: It would.
+    """
+    if what := target.own_table(table):
+        raise own_table(table, what)
+
+
+def check_bookmarks(table: TableName, columns: Sequence[str]) -> None:
+    """Refuse a table of somebody else's in the place of our bookmarks.
+
+    Raises:
+        ConfigurationError: Its columns are others.
+    """
+    if not set(BOOKMARK_SIGNS) <= set(columns):
+        raise name_is_taken(table, "a table of bookmarks", columns)

@@ -241,7 +241,9 @@ class Verification:
             for name in key
         )
         table = self.source.plan.target
-        with self.target.transaction(f"looking for keys that come twice in {table}") as cursor:
+        with self.target.transaction(
+            f"looking for keys that come twice in {table}", table
+        ) as cursor:
             cursor.execute(
                 sql.SQL(
                     "select count(*), coalesce(sum(times), 0) from "
@@ -316,7 +318,7 @@ class Verification:
         )
         # Looked up before: it may take a transaction of its own.
         schema = self._schema
-        with self.target.transaction(f"checking {table}") as cursor:
+        with self.target.transaction(f"checking {table}", table) as cursor:
             return self.target.select(
                 cursor, table, asked, part.in_target(self.changes), schema, where=there
             )

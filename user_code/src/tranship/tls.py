@@ -1,0 +1,96 @@
+"""How connections are encrypted: verified TLS, except to this machine, and a word where it is off."""
+
+import functools
+import ipaddress
+import logging
+import re
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+VERIFIED, UNVERIFIED_LOCAL = "verify-full", "prefer"
+WITHOUT_TLS = "TRANSHIP_HOSTS_WITHOUT_TLS"
+"""Variable that names hosts a deployment reaches on a network of its own, where they have no certificate."""
+
+_WITH_PORT = re.compile(r"^(\[.*\]|[^:/]*):\d+$")
+
+_WHAT_IS_OFF = {
+    "disable": "is not encrypted: whoever is in between can read and change the rows, and the password",
+    "allow": "need not be encrypted, and nobody checks whose server it is",
+    "prefer": "need not be encrypted, and nobody checks whose server it is",
+    "require": "is encrypted, but nobody checks whose server it is",
+    "verify-ca": "",
+    "verify-full": "",
+}
+
+
+def sslmode_for(host: str) -> str:
+    """Libpq's sslmode where none is set: nothing is verified on this machine, everything elsewhere.
+
+    Args:
+        host: A name or address, the folder of a socket, or several of them with commas between; each may have
+            its port.
+
+    Example:
+        >>> sslmode_for("127.0.0.1"), sslmode_for("/run/postgresql"), sslmode_for("db.example.com")
+        ('prefer', 'prefer', 'verify-full')
+    """
+    return UNVERIFIED_LOCAL if all(map(_is_here, host.split(","))) else VERIFIED
+
+
+def sslmode_of(environment: Mapping[str, str], prefix: str) -> str | None:
+    """What a deployment's variables say about the sslmode of the host in `<prefix>HOST`.
+
+    Args:
+        environment: The variables.
+        prefix: Such as `TRANSHIP_POSTGRES_`.
+
+    Returns:
+        `<prefix>SSLMODE`; `disable` for a host that `TRANSHIP_HOSTS_WITHOUT_TLS` names; `None` otherwise.
+    """
+    if said := environment.get(f"{prefix}SSLMODE"):
+        return said
+    plain = environment.get(WITHOUT_TLS, "").split()
+    return "disable" if environment.get(f"{prefix}HOST") in plain else None
+
+
+def what_is_off(mode: str, host: str) -> str | None:
+    """What a mode leaves open on the way to a host, in words; `None` where nothing is."""
+    if sslmode_for(host) != VERIFIED:
+        return None
+    return _WHAT_IS_OFF.get(mode) or None
+
+
+@functools.cache
+def tell_what_is_off(mode: str, host: str, system: str, log: logging.Logger) -> None:
+    """Warn, once for each address in a process, of a connection that is not verified."""
+    if off := what_is_off(mode, host):
+        log.warning(
+            "The connection to %s at %s %s (sslmode is %s). Leave sslmode out for verified TLS.",
+            system,
+            host,
+            off,
+            mode,
+        )
+
+
+def system_authorities() -> str | None:
+    """The file of the authorities that this machine trusts, or the bundle that Python packages share."""
+    own = ssl.get_default_verify_paths().cafile
+    if own is not None and Path(own).is_file():
+        return own
+    try:
+        import certifi
+    except ImportError:
+        return None
+    return certifi.where()
+
+
+def _is_here(host: str) -> bool:
+    name = _WITH_PORT.sub(r"\1", host.strip()).strip("[]").lower()
+    if name.startswith(("/", "@")) or name in {"localhost", ""} or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
