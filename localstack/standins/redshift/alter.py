@@ -57,7 +57,10 @@ def _statements(cursor: Cursor, table: tuple[str, ...], *, fold: bool) -> list[s
         column = cursor.name(fold=fold)
         behaviour = " cascade" if cursor.accept("CASCADE") else ""
         cursor.accept("RESTRICT")
-        return [f"alter table {name} drop column {quote(column)}{behaviour}"]
+        return [
+            _refuse_key_column(table, column),
+            f"alter table {name} drop column {quote(column)}{behaviour}",
+        ]
     if cursor.accept("RENAME"):
         return _rename(cursor, table, fold=fold)
     if cursor.accept("OWNER", "TO"):
@@ -73,6 +76,41 @@ def _skip(cursor: Cursor) -> str:
     if not cursor.accept("CASCADE"):
         cursor.accept("RESTRICT")
     return "select 1"
+
+
+def _refuse_key_column(table: tuple[str, ...], column: str) -> str:
+    """SQL that fails as Redshift does where a column is the table's distribution or sort key.
+
+    Its words are quoted in dbt-labs/dbt-redshift#333 and goibibo/SqlShift#27.
+    """
+    dropped = literal(column)
+    return f"""do $standin$
+        declare kept record;
+        begin
+            select sortkeys, distkey into kept from redshift_standin.table_attributes
+            where relid = to_regclass({literal(quote(*table))});
+            if {dropped} = any(kept.sortkeys) then
+                raise exception 'cannot drop sortkey column "%"', {dropped} using errcode = '{UNSUPPORTED}';
+            elsif {dropped} = kept.distkey then
+                raise exception 'cannot drop distkey column "%"', {dropped} using errcode = '{UNSUPPORTED}';
+            end if;
+        end $standin$"""
+
+
+def _rename_bytes_check(table: tuple[str, ...], column: str) -> str:
+    """SQL that gives the check of a column's bytes the name that the column's new one asks for."""
+    return f"""do $standin$
+        declare kept text;
+        begin
+            for kept in select k.conname from pg_catalog.pg_constraint k
+                join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and k.conkey = array[a.attnum]
+                where k.conrelid = to_regclass({literal(quote(*table))}) and a.attname = {literal(column)}
+                  and k.contype = 'c' and k.conname ~ '^rsbytes_c?[0-9]+_'
+            loop
+                execute format('alter table %s rename constraint %I to %I', {literal(quote(*table))}, kept,
+                               substring(kept from '^rsbytes_c?[0-9]+_') || {literal(column)});
+            end loop;
+        end $standin$"""
 
 
 def _add(cursor: Cursor, table: tuple[str, ...], *, fold: bool) -> list[str]:
@@ -140,7 +178,7 @@ def _rename(cursor: Cursor, table: tuple[str, ...], *, fold: bool) -> list[str]:
         f"primary_key = array_replace(primary_key, {a}, {b})"
     )
     renamed = f"alter table {name} rename column {quote(old)} to {quote(new)}"
-    return [renamed, _update_attributes(table, change)]
+    return [renamed, _rename_bytes_check(table, new), _update_attributes(table, change)]
 
 
 def _attributes(cursor: Cursor, table: tuple[str, ...], *, fold: bool) -> list[str]:

@@ -8,16 +8,18 @@ from tranship.errors import (
     SchemaDriftError,
     UnsupportedTypeError,
     ValueDoesNotFitError,
+    WriteFailedError,
 )
 from tranship.writes import OnSchemaChange
 
-EVOLVE = OnSchemaChange.EVOLVE
+EVOLVE, REBUILD = OnSchemaChange.EVOLVE, OnSchemaChange.REBUILD
+IN_PLACE = (OnSchemaChange.ERROR, EVOLVE)
 
 
 def test_a_changed_type_is_refused_and_named(database, sales, staged_keys):
     database.write(sales)
     changed = sales.set_column(2, "Amount", pa.array(["a", "b", "c"]))
-    for policy in OnSchemaChange:
+    for policy in IN_PLACE:
         with pytest.raises(SchemaDriftError) as caught:
             database.write(changed, on_schema_change=policy)
         assert '"Amount" is varchar in the incoming rows and bigint in the table' in str(
@@ -29,7 +31,7 @@ def test_a_changed_type_is_refused_and_named(database, sales, staged_keys):
 
 def test_a_missing_column_is_refused_and_named(database, sales):
     database.write(sales)
-    for policy in OnSchemaChange:
+    for policy in IN_PLACE:
         with pytest.raises(
             SchemaDriftError, match=r'"amount" \(bigint\) is missing from the incoming'
         ):
@@ -124,3 +126,52 @@ def test_names_with_spaces_quotes_and_percent_signs_survive(database):
         database.write(odd)
         assert list(database.types()) == ['a "b" %s', "select", "größe"]
         assert database.rows("select * from {schema}.sales") == [(1, 2, 3)]
+
+
+def test_rebuild_exchanges_the_columns_of_a_table_that_is_replaced(database, sales):
+    database.write(sales)
+    texts = sales.drop_columns(["Amount"]).append_column("Amount", pa.array(["a", "b", None]))
+    for rows in (texts, texts.drop_columns(["Region"])):
+        for _ in range(2):
+            database.write(rows, on_schema_change=REBUILD)
+        assert set(database.types()) == {name.lower() for name in rows.column_names}
+        assert database.rows("select id, amount from {schema}.sales order by id") == [
+            (1, "a"),
+            (2, "b"),
+            (3, None),
+        ]
+    longer = texts.set_column(2, "Amount", pa.array(["a" * 300] * 3))
+    database.write(longer, on_schema_change=REBUILD)
+    assert database.rows("select distinct len(amount) from {schema}.sales") == [(300,)]
+
+
+@pytest.mark.parametrize(
+    ("key", "cure"),
+    [
+        ("sortkey (amount)", "alter sortkey none"),
+        ("distkey amount", "alter diststyle even"),
+    ],
+)
+def test_a_key_column_cannot_be_exchanged_and_the_statement_that_frees_it_runs(
+    database, sales, key, cure
+):
+    database.write(sales)
+    database.rows(f"alter table {{schema}}.sales alter {key}")
+    texts = sales.set_column(2, "Amount", pa.array(["a", "b", "c"]))
+    with pytest.raises(WriteFailedError) as caught:
+        database.write(texts, on_schema_change=REBUILD)
+    statement = f'alter table "{database.schema}"."sales" {cure};'
+    assert statement in str(caught.value)
+    assert database.rows("select count(amount) from {schema}.sales") == [(3,)]
+    database.rows(statement)
+    database.write(texts, on_schema_change=REBUILD)
+    assert database.rows("select max(amount) from {schema}.sales") == [("c",)]
+
+
+def test_a_view_stands_in_the_way_of_an_exchange_unless_it_is_late_binding(database, sales):
+    database.write(sales)
+    database.rows("create view {schema}.looking as select amount from {schema}.sales")
+    texts = sales.set_column(2, "Amount", pa.array(["a", "b", "c"]))
+    with pytest.raises(WriteFailedError, match="Drop the view, load again"):
+        database.write(texts, on_schema_change=REBUILD)
+    assert database.rows("select count(amount) from {schema}.looking") == [(3,)]

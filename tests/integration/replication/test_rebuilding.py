@@ -1,6 +1,7 @@
 """`on_schema_change: rebuild`: a table is made anew where its columns cannot be changed in place."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,22 +21,29 @@ TABLE = (
 modes = pytest.mark.parametrize("mode", [REPLACE, BY_TIME], ids=["replace", "merge by cursor"])
 
 
+def loaded(
+    origin: Callable[..., Origin], place: Place, mode: dict[str, Any], policy: str = "rebuild"
+) -> Replica:
+    """A table that was loaded once, whose texts then became numbers."""
+    copy = of(origin(TABLE), place, **mode, on_schema_change=OnSchemaChange(policy))
+    copy.origin.run("insert into {table} values (1, N'x', '2024-01-01')")
+    copy.load()
+    copy.origin.run(
+        "drop table {table}",
+        "create table {table} (a int not null primary key, b int not null, at datetime2(3), c int)",
+        "insert into {table} values (1, 10, '2024-01-01', 1), (2, 20, '2024-01-02', null)",
+    )
+    return copy.changed()
+
+
 @pytest.fixture
 def made(origin: Callable[..., Origin], postgres: Place) -> Callable[..., Replica]:
-    """A table that was loaded once, whose texts then became numbers."""
+    return partial(loaded, origin, postgres)
 
-    def make(mode: dict[str, Any], policy: str = "rebuild") -> Replica:
-        copy = of(origin(TABLE), postgres, **mode, on_schema_change=OnSchemaChange(policy))
-        copy.origin.run("insert into {table} values (1, N'x', '2024-01-01')")
-        copy.load()
-        copy.origin.run(
-            "drop table {table}",
-            "create table {table} (a int not null primary key, b int not null, at datetime2(3), c int)",
-            "insert into {table} values (1, 10, '2024-01-01', 1), (2, 20, '2024-01-02', null)",
-        )
-        return copy.changed()
 
-    return make
+@pytest.fixture
+def made_anywhere(origin: Callable[..., Origin], place: Place) -> Callable[..., Replica]:
+    return partial(loaded, origin, place)
 
 
 def types(copy: Replica) -> dict[str, str]:
@@ -47,10 +55,10 @@ def types(copy: Replica) -> dict[str, str]:
 
 @modes
 def test_types_that_do_not_fit_are_made_anew(
-    made: Callable[..., Replica], mode: dict[str, Any]
+    made_anywhere: Callable[..., Replica], mode: dict[str, Any]
 ) -> None:
-    copy = made(mode)
-    assert types(copy)["b"] == "varchar(20)"
+    copy = made_anywhere(mode)
+    assert types(copy)["b"].startswith("varchar")
     for _ in range(2):
         copy.load()
         copy.assert_equal("a, b, at, c")
@@ -58,9 +66,9 @@ def test_types_that_do_not_fit_are_made_anew(
 
 
 def test_columns_that_are_gone_are_dropped_where_the_table_is_replaced(
-    made: Callable[..., Replica],
+    made_anywhere: Callable[..., Replica],
 ) -> None:
-    copy = made(REPLACE)
+    copy = made_anywhere(REPLACE)
     copy.load()
     copy.origin.run("alter table {table} drop column b")
     copy = copy.changed()

@@ -141,6 +141,8 @@ def alterations(plan: LoadPlan, existing: ExistingTable) -> Iterator[sql.Compose
     """
     for column in plan.columns:
         there = existing.column(column.name)
+        if column.exchange is not None:
+            continue  # together with the rows
         if there is None:
             yield sql.SQL("alter table {} add column {}").format(
                 qualified(plan.table), _column(column, None)

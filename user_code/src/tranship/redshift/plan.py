@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from tranship.errors import (
     UnsupportedTypeError,
 )
 from tranship.redshift.catalogue import ExistingColumn, ExistingTable
+from tranship.redshift.exchange import Exchange
 from tranship.redshift.identifiers import fold, fold_columns
 from tranship.redshift.types import (
     RedshiftType,
@@ -21,8 +23,9 @@ from tranship.redshift.types import (
     type_for,
     varchar_width,
 )
+from tranship.slices import WholeTable
 from tranship.tables import Column, TableName, TableSchema, is_text
-from tranship.writes import OnSchemaChange, WriteRequest
+from tranship.writes import OnSchemaChange, WriteMode, WriteRequest
 
 TIME_TEXT = RedshiftType("varchar", length=16)
 
@@ -41,6 +44,7 @@ class PlannedColumn:
         exists: Whether the table has it already.
         limit_bytes: The most bytes one value may have, for text and bytes.
         may_widen: Whether the table's column may be made wider for longer values.
+        exchange: Whether the table's column makes way for one of this type; with its values, or without them.
     """
 
     source: str
@@ -52,6 +56,7 @@ class PlannedColumn:
     exists: bool = False
     limit_bytes: int | None = None
     may_widen: bool = False
+    exchange: Literal["with values", "without values"] | None = None
 
     @property
     def copied(self) -> RedshiftType:
@@ -72,11 +77,15 @@ class LoadPlan:
         table: The table, folded.
         columns: The incoming columns in their order, which is that of the staged files.
         exists: Whether the table is there.
+        loosened: Columns that the rows lack and that take no null as yet.
+        dropped: Columns that the table loses.
     """
 
     table: TableName
     columns: tuple[PlannedColumn, ...]
     exists: bool
+    loosened: tuple[ExistingColumn, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +101,20 @@ class LoadPlan:
     def serializes(self) -> bool:
         """Whether COPY has to turn values into SUPER."""
         return any(column.type.name == "super" for column in self.columns)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The columns of the table that make way for others."""
+        incoming = [
+            Exchange(column.name, column.type, column.exchange == "with values", column.comment)
+            for column in self.columns
+            if column.exchange is not None
+        ]
+        missing = [
+            Exchange(column.name, column.type, keeps_values=True, comment=column.comment)
+            for column in self.loosened
+        ]
+        return (*incoming, *missing)
 
     @property
     def converts(self) -> bool:
@@ -143,32 +166,99 @@ def plan_load(
         UnsupportedTypeError: A column has no type in Redshift.
         ConfigurationError: Names collide when folded, or a setting names no column.
     """
-    folded = fold_columns(schema.names, table)
-    evolve = request.on_schema_change is not OnSchemaChange.ERROR
-    declared = _declared(request, varchar_lengths, folded, table)
-    columns: list[PlannedColumn] = []
-    drifts: list[ColumnDrift] = []
-    for column in schema.columns:
-        name = folded[column.name]
-        there = existing.column(name) if existing is not None else None
+    return _Meeting(request, existing, table, varchar_lengths).plan(schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """One comparison of incoming columns with those of a table."""
+
+    request: WriteRequest
+    existing: ExistingTable | None
+    table: TableName
+    varchar_lengths: Mapping[str, int]
+
+    def plan(self, schema: TableSchema) -> LoadPlan:
+        folded = fold_columns(schema.names, self.table)
+        declared = _declared(self.request, self.varchar_lengths, folded, self.table)
+        columns: list[PlannedColumn] = []
+        drifts: list[ColumnDrift] = []
+        for column in schema.columns:
+            planned = self._incoming(column, folded[column.name], declared, drifts)
+            columns += [planned] if planned is not None else []
+        missing = [
+            present
+            for present in (self.existing.columns if self.existing is not None else ())
+            if present.name not in folded.values() and not present.filled_by_table
+        ]
+        if not self._follows and not self._rebuilds:
+            drifts.extend(ColumnDrift(present.name, None, str(present.type)) for present in missing)
+        if drifts:
+            remedy = _drift_remedy(drifts, evolve=self._evolves, is_whole=self._is_whole)
+            raise SchemaDriftError(self.table, drifts, remedy)
+        return LoadPlan(
+            self.table,
+            tuple(columns),
+            self.existing is not None,
+            loosened=()
+            if self._rebuilds
+            else tuple(present for present in missing if not present.nullable),
+            dropped=tuple(present.name for present in missing) if self._rebuilds else (),
+        )
+
+    @property
+    def _evolves(self) -> bool:
+        return self.request.on_schema_change is not OnSchemaChange.ERROR
+
+    @property
+    def _follows(self) -> bool:
+        """Whether the table follows the constraints of its source, which has declared them."""
+        return self._evolves and self.request.declared is not None
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.request.mode is WriteMode.REPLACE and isinstance(self.request.slice, WholeTable)
+
+    @property
+    def _rebuilds(self) -> bool:
+        return self._is_whole and self.request.on_schema_change is OnSchemaChange.REBUILD
+
+    def _incoming(
+        self, column: Column, name: str, declared: Mapping[str, str], drifts: list[ColumnDrift]
+    ) -> PlannedColumn | None:
+        there = self.existing.column(name) if self.existing is not None else None
         incoming = _incoming_type(column, declared.get(name), there)
         if there is None:
-            if existing is not None and not evolve:
+            if self.existing is not None and not self._evolves:
                 drifts.append(ColumnDrift(column.name, str(incoming), None))
-            columns.append(_new_column(column, name, incoming, added=existing is not None))
-        elif not _accepts(there, incoming, column):
+            return _new_column(column, name, incoming, added=self.existing is not None)
+        if not _accepts(there, incoming, column):
+            if self._rebuilds:
+                anew = _new_column(column, name, incoming, added=True)
+                return replace(anew, exists=True, exchange="without values")
             drifts.append(ColumnDrift(column.name, str(incoming), str(there.type)))
-        else:
-            columns.append(_present_column(column, there, incoming, evolve=evolve))
-    missing = [
-        there
-        for there in (existing.columns if existing is not None else ())
-        if there.name not in folded.values() and not there.filled_by_table
+            return None
+        present = _present_column(column, there, incoming, evolve=self._evolves)
+        if self._follows and column.nullable and not there.nullable:
+            values = "without values" if self._is_whole else "with values"
+            return replace(present, nullable=True, comment=there.comment, exchange=values)
+        return present
+
+
+def constraint_drifts(schema: TableSchema, existing: ExistingTable) -> list[ColumnDrift]:
+    """Where a table is stricter than its source: rows may come that it does not take."""
+    return [
+        ColumnDrift(
+            column.name,
+            "null",
+            "not null",
+            f'"{column.name}" may be null in the source, and is not null in the table',
+        )
+        for column in schema.columns
+        if column.nullable
+        and (present := existing.column(fold(column.name))) is not None
+        and not present.nullable
     ]
-    drifts.extend(ColumnDrift(there.name, None, str(there.type)) for there in missing)
-    if drifts:
-        raise SchemaDriftError(table, drifts, _drift_remedy(drifts, evolve=evolve))
-    return LoadPlan(table, tuple(columns), existing is not None)
 
 
 def _declared(
@@ -278,15 +368,21 @@ def _comparable(column: PlannedColumn) -> pa.DataType:
     return pa.string() if column.type.name == "super" else column.type.arrow()
 
 
-def _drift_remedy(drifts: list[ColumnDrift], *, evolve: bool) -> str:
+def _drift_remedy(drifts: list[ColumnDrift], *, evolve: bool, is_whole: bool) -> str:
+    rebuild = (
+        "on_schema_change: rebuild exchanges the columns of a table that is replaced as a whole"
+        if is_whole
+        else ""
+    )
     if evolve:
         return (
             "on_schema_change: evolve adds columns and widens texts; Redshift can change nothing else in "
-            "place. Cast the data, or rebuild the table."
+            f"place. Cast the data, or rebuild the table{f': {rebuild}' if rebuild else ''}."
         )
     if all(drift.existing is None for drift in drifts):
         return "Set on_schema_change to evolve to add the columns."
     return (
         "Bring the data back to the table's columns, or alter the table; "
-        "on_schema_change: evolve adds new columns and widens texts."
+        "on_schema_change: evolve adds new columns and widens texts"
+        f"{f', and {rebuild}' if rebuild else ''}."
     )

@@ -25,6 +25,7 @@ from tranship.redshift import load_errors
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_temporary
+from tranship.redshift.exchange import in_the_way
 from tranship.redshift.faults import translate, words
 from tranship.redshift.identifiers import column_list, fold, qualified
 from tranship.redshift.plan import LoadPlan
@@ -143,25 +144,53 @@ class Transaction:
         return cursor.fetchone()[0] > 0
 
     def _write(self, cursor: Any) -> int | None:
-        through_temporary = self.plan.converts or self.request.mode is WriteMode.MERGE
+        alters = bool(self.plan.exchanges or self.plan.dropped)
+        # A column is exchanged right before the rows go in: its lock, unlike that of a COPY, keeps readers out.
+        through_temporary = self.plan.converts or alters or self.request.mode is WriteMode.MERGE
         query_id = None
         if through_temporary and self.staged.manifest:
             temporary = sql.Identifier(f"tranship_{self.write_id}")
             cursor.execute(create_temporary(f"tranship_{self.write_id}", self.plan))
             query_id = self._copy(cursor, temporary)
             if self.request.mode is WriteMode.MERGE:
+                self._alter(cursor)
                 self._merge(cursor, temporary)
             else:
                 self._delete(cursor)
+                self._alter(cursor)
                 self._insert(cursor, temporary)
         else:
             self._delete(cursor)
+            self._alter(cursor)
             if self.staged.manifest and self.request.mode is not WriteMode.MERGE:
                 query_id = self._copy(cursor, qualified(self.plan.table))
         if self.extra is not None:
             self.extra(cursor)
         self._record(cursor)
         return query_id
+
+    def _alter(self, cursor: Any) -> None:
+        """Exchange and drop columns, so that the table takes the rows."""
+        statements = [
+            statement
+            for number, exchange in enumerate(self.plan.exchanges)
+            for statement in exchange.statements(
+                self.plan.table, f"tranship_{self.write_id[:16]}_{number}"
+            )
+        ]
+        statements += [
+            sql.SQL("alter table {} drop column {}").format(
+                qualified(self.plan.table), sql.Identifier(name)
+            )
+            for name in self.plan.dropped
+        ]
+        try:
+            for statement in statements:
+                cursor.execute(statement)
+        except psycopg2.Error as error:
+            if (obstacle := in_the_way(error, self.plan.table)) is not None:
+                raise obstacle from None
+            raise
 
     def _delete(self, cursor: Any) -> None:
         if self.request.mode is WriteMode.REPLACE:

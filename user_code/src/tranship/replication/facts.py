@@ -16,11 +16,20 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from tranship.frames import Batches
+from tranship.tables import Column
 
 _BIGINT_BITS = 64
+_UNCOUNTABLE = frozenset({"text", "ntext", "image"})
+"""COUNT takes every type but these
+(https://learn.microsoft.com/sql/t-sql/functions/count-big-transact-sql)."""
 
 Facts = dict[str, str | None]
 """What is known of one column: `count`, and where its type has them `sum`, `min` and `max`, as texts."""
+
+
+def is_countable(column: Column) -> bool:
+    """Whether the source counts the values of a column."""
+    return column.source_type is None or column.source_type.name not in _UNCOUNTABLE
 
 
 def measures_of(type_: pa.DataType) -> tuple[str, ...]:
@@ -133,11 +142,10 @@ def _wide(array: pa.Array) -> pa.Array:
     return array.cast(pa.decimal128(38, 0)) if array.type.bit_width == _BIGINT_BITS else array
 
 
-Column = Callable[[str], sa.ColumnElement[Any]]
-
-
 def expressions(
-    columns: Mapping[str, pa.DataType], column: Column, count: Callable[..., Any]
+    columns: Mapping[str, pa.DataType],
+    column: Callable[[str], sa.ColumnElement[Any]],
+    count: Callable[..., Any],
 ) -> list[sa.ColumnElement[Any]]:
     """The aggregates that measure columns in SQL, in the order in which `facts_of` reads them.
 

@@ -13,6 +13,7 @@ from psycopg2 import sql
 
 from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
 from tranship.replication import key_rules
+from tranship.replication.backfill import BackFill
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
 from tranship.replication.columns import ColumnChanges, column_changes
@@ -189,6 +190,10 @@ class _Load:
         self.target.prepare(self.plan.target)
         again = (BookmarkMovedError, SourceChangedError)
         what = self._until_bookmark_holds(self._bring_up_to_date, "loaded", again)
+        if self.cursor is not None:
+            back_fill = BackFill(self.writes, self.cursor)
+            filled = self._until_bookmark_holds(lambda: back_fill.run(self._bookmark()), "filled")
+            what += f"; {filled}" if filled else ""
         gone = None
         if self.plan.delete is not OnDelete.IGNORE:
             gone = self._until_bookmark_holds(self._compare_keys, "compared")

@@ -18,7 +18,7 @@ from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_schema
 from tranship.redshift.faults import translated
 from tranship.redshift.identifiers import derived_name, fold, fold_slice, fold_table
-from tranship.redshift.plan import plan_load
+from tranship.redshift.plan import constraint_drifts, plan_load
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.transaction import LOWER
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
@@ -131,14 +131,10 @@ class RedshiftTarget(Target):
         folded = fold_table(table)
         with self.transaction(f"looking at {table}", table) as cursor:
             existing = describe_table(cursor, folded)
+        drifts = [] if existing is None else constraint_drifts(incoming, existing)
+        request = WriteRequest(table, declared=declared)
         try:
-            plan_load(
-                WriteRequest(table, declared=declared),
-                incoming,
-                existing,
-                folded,
-                self.settings.varchar_lengths,
-            )
+            plan_load(request, incoming, existing, folded, self.settings.varchar_lengths)
         except SchemaDriftError as error:
-            return [str(drift) for drift in error.drifts]
-        return []
+            drifts = [*error.drifts, *drifts]
+        return [str(drift) for drift in drifts]

@@ -18,7 +18,8 @@ from tranship.pgsql.keys import fold
 from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import DELETED_AT, ColumnChanges
 from tranship.replication.cursors import Cursor, cursor_of
-from tranship.replication.facts import differences, expressions, facts_of
+from tranship.replication.facts import differences, expressions, facts_of, is_countable
+from tranship.replication.new_columns import Unfilled
 from tranship.replication.plan import Mode, OnDelete
 from tranship.replication.source import Source
 from tranship.replication.targets import Target
@@ -26,10 +27,6 @@ from tranship.replication.writing import declared_key
 from tranship.slices import Interval, Slice, WholeTable
 from tranship.tables import TableSchema
 from tranship.writes import Declared
-
-_UNCOUNTABLE = frozenset({"text", "ntext", "image"})
-"""COUNT takes every type but these
-(https://learn.microsoft.com/sql/t-sql/functions/count-big-transact-sql)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +198,7 @@ class Verification:
             plain = (
                 name not in self.changes.settings.mask and name not in self.changes.settings.cast
             )
-            countable = column.source_type is None or column.source_type.name not in _UNCOUNTABLE
-            if written is not None and plain and countable:
+            if written is not None and plain and is_countable(column):
                 chosen[written] = (name, column.type)
         return chosen
 
@@ -272,6 +268,14 @@ class Verification:
                 False,
                 f"The source has drifted: {'; '.join(drifts)}.",
                 {"differences": len(drifts)},
+                is_warning=True,
+            )
+        if (unfilled := Unfilled.of(self.bookmark)) is not None and unfilled.looked is None:
+            lacking = ", ".join(unfilled.columns)
+            return Finding(
+                False,
+                f"Rows that were loaded before lack the values of {lacking}.",
+                {"columns_to_fill": lacking},
                 is_warning=True,
             )
         return Finding(True, f"{len(written.columns)} columns as in the source.")

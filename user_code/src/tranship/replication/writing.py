@@ -19,6 +19,7 @@ from tranship.replication.columns import ColumnChanges
 from tranship.replication.cursors import Cursor
 from tranship.replication.facts import Tap
 from tranship.replication.guard import SourceGuard
+from tranship.replication.new_columns import Unfilled, noted, written_facts
 from tranship.replication.plan import OnDelete, TablePlan
 from tranship.replication.source import Source
 from tranship.replication.targets import Target
@@ -91,8 +92,19 @@ class BookmarkedWrites:
         up_to: str | None = None,
         loading: dict[str, Any] | None = None,
         leaves_out: Sequence[str] = (),
+        filled: tuple[Unfilled | None] | None = None,
     ) -> Bookmark:
-        """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out."""
+        """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out.
+
+        Args:
+            bookmark: The one that the load started from.
+            part: The rows of the source.
+            request: Where they go, and how.
+            up_to: The bookmark's value.
+            loading: How far an unfinished first load is.
+            leaves_out: Columns that the table loses.
+            filled: What old rows lack after this write of a back-fill; by itself, each write finds out.
+        """
         tap = Tap(self._rows(part), self.measured)
         new = Bookmark(
             table=self.target.table_name(self.plan.target),
@@ -108,6 +120,9 @@ class BookmarkedWrites:
         )
         key = request.key or TableSchema.from_arrow(tap.source.schema).primary_key
         request = replace(request, declared=Declared(declared_key(bookmark)))
+        names = tap.source.schema.names
+        unfilled = filled[0] if filled else self._unfilled(bookmark, part, names)
+        lasting = {**written_facts(names), **(unfilled.as_facts() if unfilled else {})}
         places = self.target.bookmarks(self.plan.target)
         expected = bookmark.write_id if bookmark else None
 
@@ -123,6 +138,7 @@ class BookmarkedWrites:
                 "slice": str(request.slice),
                 "columns": tap.columns_facts(),
                 "key": key,
+                **lasting,
             }
             if self.rules:
                 facts["key_rules"] = key_rules.names_of(self.rules)
@@ -148,6 +164,42 @@ class BookmarkedWrites:
             )
         self.done.append(result)
         return new
+
+    def note(self, bookmark: Bookmark, unfilled: Unfilled) -> None:
+        """Let the bookmark say what old rows lack, without writing a row."""
+        table = self.plan.target
+        noted = replace(
+            bookmark,
+            write_id=uuid.uuid4().hex,
+            run_id=self.run_id,
+            facts={**bookmark.facts, **unfilled.as_facts()},
+        )
+        with self.target.transaction(f"noting the new columns of {table}") as cursor:
+            self.target.lock(cursor, table)
+            self.target.bookmarks(table).move(cursor, noted, expected_write_id=bookmark.write_id)
+
+    def _unfilled(
+        self, bookmark: Bookmark | None, part: Slice, names: Sequence[str]
+    ) -> Unfilled | None:
+        """What old rows lack once these columns are written; nothing where all rows are read."""
+        if isinstance(part, WholeTable) or not (self.plan.cursor or self.plan.partitions):
+            return None
+        unfilled = noted(bookmark, names, self._names_in_table)
+        if unfilled is None or self.plan.partitions is None:
+            return unfilled
+        self.log.warning(
+            "%s is new in %s: other partitions keep null in it until they are loaded again.",
+            ", ".join(unfilled.columns),
+            self.plan.target,
+        )
+        return None
+
+    def _names_in_table(self) -> set[str]:
+        """The data's names of the columns that the table has."""
+        schema = self.target.schema_of(self.plan.target)
+        present = set(schema.names) if schema is not None else set()
+        written = self.changes.written(self.source.schema.select(self.changes.read))
+        return {name for name in written.names if self.target.name(name) in present}
 
     def _committed(self, write_id: str) -> Bookmark | None:
         """The bookmark of a write, if it was committed."""
