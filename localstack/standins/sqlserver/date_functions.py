@@ -47,6 +47,7 @@ _PARTS = {
     **dict.fromkeys(("second", "ss", "s"), "second"),
     **dict.fromkeys(("millisecond", "ms"), "millisecond"),
     **dict.fromkeys(("microsecond", "mcs"), "microsecond"),
+    **dict.fromkeys(("nanosecond", "ns"), "nanosecond"),
 }
 
 
@@ -72,7 +73,15 @@ def _dateadd(call: Call) -> Typed:
     assert value.type is not None
     number = convert(call.argument(1), INT).sql
     part = "day" if part == "dayofyear" else part
-    step = f"to_months(({number}) * 3)" if part == "quarter" else f"to_{part}s({number})"
+    match part:
+        case "quarter":
+            step = f"to_months(({number}) * 3)"
+        case "nanosecond":
+            # Six digits of a second are kept here, so only whole microseconds can be added.
+            fails = "t_fail(50000, 'The SQL Server stand-in adds nanoseconds by the thousand.')"
+            step = f"to_microseconds(case when ({number}) % 1000 = 0 then ({number}) // 1000 else {fails} end)"
+        case _:
+            step = f"to_{part}s({number})"
     if value.type.name == "datetimeoffset":
         shifted = f"struct_pack(t := ({value.sql}).t + {step}, o := ({value.sql}).o)"
         return Typed(f"case when ({value.sql}) is null then null else {shifted} end", value.type)
@@ -85,8 +94,8 @@ def _dateadd(call: Call) -> Typed:
 def _datediff(call: Call) -> Typed:
     call.arity(3)
     part = _part(call)
-    if part == "week":
-        raise unsupported("datediff in weeks")
+    if part in {"week", "nanosecond"}:
+        raise unsupported(f"datediff in {part}s")
     part = "day" if part == "dayofyear" else part
     kind = BIGINT if call.name.lower().endswith("big") else INT
     sides = []
@@ -130,6 +139,7 @@ def _datepart(call: Call) -> Typed:
         "second": f"second({text})",
         "millisecond": f"millisecond({text}) % 1000",
         "microsecond": f"microsecond({text}) % 1000000",
+        "nanosecond": f"microsecond({text}) % 1000000 * 1000",
     }.get(part, f"{part}({text})")
     number = f"cast({number} as integer)"
     return (

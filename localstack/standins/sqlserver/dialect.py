@@ -121,7 +121,7 @@ def tree_type(node: exp.Expr, *, cast: bool = True) -> SqlType:
         return declared_type(node.sql(dialect=Literal), [], cast=cast)
     arguments = [argument.sql() for argument in node.expressions]
     name = node.this.value if hasattr(node.this, "value") else str(node.this)
-    if name == "USERDEFINED":
+    if name in {"USERDEFINED", "USER-DEFINED"}:
         return declared_type(str(node.args["kind"]), arguments, cast=cast)
     if name not in _TYPE_NAMES:
         raise unsupported(f"the type {node.sql(dialect='tsql')}")

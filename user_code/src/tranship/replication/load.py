@@ -20,6 +20,7 @@ from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import Cursor, Value, cursor_of
 from tranship.replication.deletions import Gone, apply_deletions
 from tranship.replication.guard import SourceChangedError, SourceGuard
+from tranship.replication.key_collisions import refuse_collisions
 from tranship.replication.key_rules import digest_rules, rules_of
 from tranship.replication.keyless import BothSides
 from tranship.replication.plan import Mode, OnDelete, TablePlan
@@ -187,6 +188,7 @@ class _Load:
         )
 
     def run(self) -> LoadReport:
+        refuse_collisions(self.source, enforces_keys=self.target.enforces_keys)
         self.target.prepare(self.plan.target)
         again = (BookmarkMovedError, SourceChangedError)
         what = self._until_bookmark_holds(self._bring_up_to_date, "loaded", again)

@@ -37,6 +37,7 @@ class PostgresTarget(Target):
 
     settings: PostgresSettings
     kind = "postgres"
+    enforces_keys = True
     lower = LOWER
 
     @override

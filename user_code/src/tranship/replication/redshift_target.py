@@ -49,6 +49,7 @@ class RedshiftTarget(Target):
     settings: RedshiftSettings
     credentials: CredentialsSource | None = None
     kind = "redshift"
+    enforces_keys = False
     lower = LOWER
 
     @cached_property

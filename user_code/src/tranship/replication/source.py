@@ -1,6 +1,6 @@
 """What a load asks SQL Server besides the rows: how far the cursor is, counts, sums, where to cut."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,6 +17,7 @@ from tranship.replication.cursors import ROWVERSION_BYTES, Cursor, Kind, Value
 from tranship.replication.plan import TablePlan
 from tranship.slices import Interval, Slice, WholeTable
 from tranship.sqlserver import reader
+from tranship.sqlserver.arriving import as_shown
 from tranship.sqlserver.catalogue import describe, row_count_estimate
 from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
@@ -209,6 +210,34 @@ class Source:
         with self._connection(leaving=None) as connection:
             begin_consistent_read(connection)
             return rows(connection, self._rows_of(part, *expressions))[0]
+
+    def collision(
+        self, key: Sequence[str], arriving: Mapping[str, str]
+    ) -> tuple[int, dict[str, tuple[Any, Any]]] | None:
+        """Keys that are several here and one as they arrive; `None` where there are none.
+
+        Args:
+            key: The key's columns.
+            arriving: Of the columns of which less arrives, the expression for what does.
+
+        Returns:
+            How many keys become one, for the first that do; and by such a column the least and the greatest value of
+            them.
+        """
+        shown = [sa.literal_column(as_shown(self.schema.column(name))) for name in arriving]
+        count = sa.func.count_big(sa.literal_column("*"))
+        groups = [
+            sa.literal_column(arriving[name]) if name in arriving else sql_column(name)
+            for name in key
+        ]
+        ends = [end(value) for value in shown for end in (sa.func.min, sa.func.max)]
+        statement = self._rows_of(WholeTable(), count, *ends)
+        found = self._ask(statement.group_by(*groups).having(count > 1).limit(1))
+        if not found:
+            return None
+        times, *values = found[0]
+        pairs = zip(values[::2], values[1::2], strict=True)
+        return int(times), dict(zip(arriving, pairs, strict=True))
 
     def cut(self, column: str, part: Slice, row_count: int) -> Any:
         """The value of a column at which the first so many rows of a part end, in its order.

@@ -33,6 +33,8 @@ class Target:
     """
 
     kind: str
+    enforces_keys: bool
+    """Whether a primary key keeps a second row of one key out."""
     lower: str
     """What lowers A to Z in a statement, with `{}` for the text."""
 
