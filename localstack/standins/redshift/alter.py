@@ -13,7 +13,7 @@ from standins.redshift.ddl import (
     read_column,
 )
 from standins.redshift.errors import ACTIVE_TRANSACTION, UNSUPPORTED, RedshiftError, syntax
-from standins.redshift.rewrite import check_column, check_name
+from standins.redshift.rewrite import check_column
 from standins.redshift.statements import Cursor, Statement, literal, quote
 from standins.redshift.types import columns_query, read_type
 
@@ -121,7 +121,6 @@ def _add(cursor: Cursor, table: tuple[str, ...], *, fold: bool) -> list[str]:
     if cursor.peek() == "IF":
         raise syntax("NOT")
     column = cursor.name(fold=fold)
-    check_name(column)
     check_column(column)
     attributes = TableAttributes()
     definition, check = read_column(cursor, column, attributes, table[-1])
@@ -169,7 +168,6 @@ def _rename(cursor: Cursor, table: tuple[str, ...], *, fold: bool) -> list[str]:
     old = cursor.name(fold=fold)
     cursor.expect("TO")
     new = cursor.name(fold=fold)
-    check_name(new)
     a, b = literal(old), literal(new)
     change = (
         f"distkey = case when distkey = {a} then {b} else distkey end, "

@@ -15,6 +15,15 @@ from standins.redshift.statements import Cursor
 from standins.redshift.storage import Keys, Storage
 
 _ROLE = re.compile(r"^arn:aws[\w-]*:iam::(\d{12}):role/([\w+=,.@/-]+)$")
+_KEY_WORDS = re.compile(
+    r"\b((?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|TOKEN|MASTER_SYMMETRIC_KEY)\s+(?:AS\s+)?)"
+    r"'(?:[^'\\]|\\.|'')*'",
+    re.IGNORECASE,
+)
+_KEY_PAIRS = re.compile(
+    r"\b(aws_access_key_id|aws_secret_access_key|aws_session_token|token|master_symmetric_key)=[^;']*",
+    re.IGNORECASE,
+)
 ROLE_CACHE_SECONDS = 300
 
 
@@ -74,6 +83,12 @@ def _credentials(text: str) -> Authorization:
         "aws_secret_access_key=<key>",
         8001,
     )
+
+
+def without_keys(text: str) -> str:
+    """A statement as the system views show it: who may read them shall not learn the keys of others."""
+    named = _KEY_WORDS.sub(r"\1'***'", text)
+    return _KEY_PAIRS.sub(r"\1=***", named)
 
 
 class Roles:

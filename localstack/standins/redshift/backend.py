@@ -30,6 +30,10 @@ SESSION_DEFAULTS = {
     "client_encoding": "UTF8",
     "datestyle": "ISO, MDY",
     "jit": "off",
+    # Postgres writes a statement that failed to its log: a CREATE USER with its password, a COPY with its keys.
+    "log_min_error_statement": "panic",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
 }
 _ENDS = {
     b"1": b"P", b"2": b"B", b"3": b"C", b"n": b"D", b"T": b"D", b"C": b"E", b"s": b"E", b"I": b"E",

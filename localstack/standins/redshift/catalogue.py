@@ -65,6 +65,7 @@ class Catalogue:
             dbname=target.database,
             sslmode=target.sslmode,
             application_name="redshift stand-in",
+            options="-c log_min_error_statement=panic -c log_statement=none",
         )
         self._connection.autocommit = True
 

@@ -170,8 +170,8 @@ create or replace function pg_catalog.datediff(part text, first timestamp, last 
         when 'year' then extract(year from last) - extract(year from first)
         when 'quarter' then (extract(year from last) - extract(year from first)) * 4 + extract(quarter from last) - extract(quarter from first)
         when 'month' then (extract(year from last) - extract(year from first)) * 12 + extract(month from last) - extract(month from first)
-        else extract(epoch from date_trunc(part, last) - date_trunc(part, first))
-            / extract(epoch from ('1 ' || part)::interval) end::bigint
+        else pg_catalog.numeric_div(extract(epoch from date_trunc(part, last) - date_trunc(part, first)),
+            extract(epoch from ('1 ' || part)::interval)) end::bigint
 $$;
 
 create view pg_catalog.stl_load_errors as
@@ -215,7 +215,7 @@ from redshift_standin.queries q left join pg_catalog.pg_roles r on r.rolname = q
 create view pg_catalog.stv_inflight as
 select a.usesysid::int as userid, 0 as slice, a.pid::bigint as query, 'default'::char(320) as label,
     0::bigint as xid, a.pid, a.query_start at time zone 'UTC' as starttime,
-    left(a.query, 100)::char(100) as text, 0 as suspended
+    left(regexp_replace(a.query, $r$(password\s+)'[^']*'$r$, $r$\1'***'$r$, 'gi'), 100)::char(100) as text, 0 as suspended
 from pg_catalog.pg_stat_activity a
 where a.state = 'active' and a.datname = current_database() and a.pid <> pg_backend_pid();
 
@@ -307,3 +307,84 @@ from redshift_standin.table_attributes a
 join pg_catalog.pg_class c on c.oid = a.relid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where cardinality(a.primary_key) > 0;
+
+-- What Redshift computes otherwise than Postgres. Functions of these names are put in place by rewrite.py.
+
+-- Trailing blanks mean nothing when texts are compared, of VARCHAR as of CHAR:
+-- https://docs.aws.amazon.com/redshift/latest/dg/r_Character_types.html#r_Character_types-significance-of-trailing-blanks
+-- Postgres compares its char so, and text has the same bytes: =, <>, <, joins, GROUP BY, DISTINCT and ORDER BY follow.
+update pg_catalog.pg_operator o set oprcode = f.code::regproc
+from (values ('=', 'bpchareq'), ('<>', 'bpcharne'), ('<', 'bpcharlt'), ('<=', 'bpcharle'),
+             ('>', 'bpchargt'), ('>=', 'bpcharge')) as f (name, code)
+where o.oprname = f.name and o.oprleft = 'text'::regtype and o.oprright = 'text'::regtype
+    and o.oprnamespace = 'pg_catalog'::regnamespace;
+update pg_catalog.pg_amproc p set amproc = f.code::regproc
+from (values ('btree', 1, 'bpcharcmp'), ('btree', 2, 'bpchar_sortsupport'),
+             ('hash', 1, 'hashbpchar'), ('hash', 2, 'hashbpcharextended')) as f (method, number, code),
+    pg_catalog.pg_opfamily y, pg_catalog.pg_am m
+where y.oid = p.amprocfamily and m.oid = y.opfmethod and y.opfname = 'text_ops' and m.amname = f.method
+    and p.amprocnum = f.number and p.amproclefttype = 'text'::regtype and p.amprocrighttype = 'text'::regtype;
+update pg_catalog.pg_aggregate a set aggtransfn = f.code::regproc
+from (values ('max', 'bpchar_larger'), ('min', 'bpchar_smaller')) as f (name, code), pg_catalog.pg_proc p
+where p.oid = a.aggfnoid and p.proname = f.name and p.proargtypes::text = 'text'::regtype::oid::text;
+
+-- AVG of integers is a BIGINT, of a decimal a decimal of its scale:
+-- https://docs.aws.amazon.com/redshift/latest/dg/r_AVG.html
+create or replace function redshift_standin.avg_add(state numeric[], value numeric) returns numeric[]
+    language sql immutable as $$
+    select case when value is null then state
+        else array[state[1] + value, state[2] + 1, greatest(state[3], pg_catalog.scale(value))] end
+$$;
+create or replace function redshift_standin.avg_add(state numeric[], value bigint) returns numeric[]
+    language sql immutable as $$ select redshift_standin.avg_add(state, value::numeric) $$;
+create or replace function redshift_standin.avg_add(state numeric[], value int) returns numeric[]
+    language sql immutable as $$ select redshift_standin.avg_add(state, value::numeric) $$;
+create or replace function redshift_standin.avg_add(state numeric[], value smallint) returns numeric[]
+    language sql immutable as $$ select redshift_standin.avg_add(state, value::numeric) $$;
+create or replace function redshift_standin.avg_of_integers(state numeric[]) returns bigint
+    language sql immutable as $$
+    select case when state[2] > 0 then pg_catalog.trunc(pg_catalog.numeric_div(state[1], state[2]))::bigint end
+$$;
+create or replace function redshift_standin.avg_of_decimals(state numeric[]) returns numeric
+    language sql immutable as $$
+    select case when state[2] > 0
+        then pg_catalog.trunc(pg_catalog.numeric_div(state[1], state[2]), state[3]::int) end
+$$;
+create or replace aggregate redshift_standin.avg(smallint)
+    (sfunc = redshift_standin.avg_add, stype = numeric[], finalfunc = redshift_standin.avg_of_integers, initcond = '{0,0,0}');
+create or replace aggregate redshift_standin.avg(int)
+    (sfunc = redshift_standin.avg_add, stype = numeric[], finalfunc = redshift_standin.avg_of_integers, initcond = '{0,0,0}');
+create or replace aggregate redshift_standin.avg(bigint)
+    (sfunc = redshift_standin.avg_add, stype = numeric[], finalfunc = redshift_standin.avg_of_integers, initcond = '{0,0,0}');
+create or replace aggregate redshift_standin.avg(numeric)
+    (sfunc = redshift_standin.avg_add, stype = numeric[], finalfunc = redshift_standin.avg_of_decimals, initcond = '{0,0,0}');
+create or replace aggregate redshift_standin.avg(real)
+    (sfunc = float4_accum, stype = float8[], finalfunc = float8_avg, initcond = '{0,0,0}');
+create or replace aggregate redshift_standin.avg(double precision)
+    (sfunc = float8_accum, stype = float8[], finalfunc = float8_avg, initcond = '{0,0,0}');
+
+-- A quotient's scale depends on its operands' precision, which Postgres does not hand to an operator:
+-- https://docs.aws.amazon.com/redshift/latest/dg/r_numeric_computations201.html
+create or replace function redshift_standin.divide_decimals(numeric, numeric) returns numeric
+language plpgsql immutable strict as $$
+begin
+    raise exception 'division of decimals is not computed by the stand-in, as its digits would not be Redshift''s'
+        using errcode = '0A000', hint = 'Cast to double precision.';
+end $$;
+update pg_catalog.pg_operator set oprcode = 'redshift_standin.divide_decimals'::regproc
+where oprname = '/' and oprleft = 'numeric'::regtype and oprright = 'numeric'::regtype
+    and oprnamespace = 'pg_catalog'::regnamespace;
+
+-- CONCAT takes two, and null makes null: https://docs.aws.amazon.com/redshift/latest/dg/r_CONCAT.html
+create or replace function redshift_standin.concat(text, text) returns text
+    language sql immutable strict as $$ select $1 || $2 $$;
+create or replace function redshift_standin.concat(text, anynonarray) returns text
+    language sql stable strict as $$ select $1 || $2::text $$;
+create or replace function redshift_standin.concat(anynonarray, text) returns text
+    language sql stable strict as $$ select $1::text || $2 $$;
+create or replace function redshift_standin.concat(bytea, bytea) returns bytea
+    language sql immutable strict as $$ select $1 || $2 $$;
+
+-- A date is a timestamp to it, never one with a zone: https://docs.aws.amazon.com/redshift/latest/dg/r_DATE_TRUNC.html
+create or replace function pg_catalog.date_trunc(text, date) returns timestamp
+    language sql immutable strict as $$ select pg_catalog.date_trunc($1, $2::timestamp) $$;

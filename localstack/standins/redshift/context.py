@@ -46,6 +46,7 @@ class Services:
     ids: QueryIds
     s3_endpoint: str | None
     slices: int = 2
+    case_sensitive_names: bool = False
     running: dict[bytes, "Context"] = field(default_factory=dict)
 
 

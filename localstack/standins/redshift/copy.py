@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from standins.redshift import wire
+from standins.redshift.authorization import without_keys
 from standins.redshift.backend import PrivateStatement
 from standins.redshift.catalogue import load_error_statement
 from standins.redshift.context import Context
@@ -50,7 +51,8 @@ async def run_copy(context: Context, command: CopyCommand, text: str) -> str:
     context.last["last_copy_id"] = context.last["last_query_id"] = query_id
     catalogue, error = context.catalogue, None
     await asyncio.to_thread(
-        catalogue.record_query, context.user, query_id, context.session_id, "COPY", text
+        catalogue.record_query,
+        *(context.user, query_id, context.session_id, "COPY", without_keys(text)),
     )
     load = _Load(context, command, target, storage, items)
     try:
@@ -190,8 +192,12 @@ class _Load:
                 for batch in self.batches():
                     put(encoder.encode(batch))
                 put(encoder.finish())
-            except _StoppedError:
-                return
+            except (_StoppedError, RedshiftError) as expected:
+                if isinstance(expected, RedshiftError):
+                    raise
+            except BaseException as error:  # a panic of the encoder is no Exception
+                text = f"A value cannot be read: {error}".splitlines()[0]
+                raise spectrum(text) from error
             finally:
                 if not self._stop.is_set():
                     asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
@@ -266,7 +272,11 @@ class _Load:
             await asyncio.wait({refused}, timeout=fault.seconds)
 
     def _translate(self, failure: BackendError) -> None:
-        if self.command.format == "parquet" and failure.fields.get("C") in {"22003", "22P03"}:
+        if self.command.format == "parquet" and failure.fields.get("C") in {
+            "22003",
+            "22008",
+            "22P03",
+        }:
             raise spectrum(from_backend(failure.fields)["M"]) from failure
         raise failure
 

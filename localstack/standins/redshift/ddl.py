@@ -7,7 +7,7 @@ primary key's columns are NOT NULL. Everything Postgres cannot keep goes to the 
 from dataclasses import dataclass, field
 
 from standins.redshift.errors import UNSUPPORTED, RedshiftError
-from standins.redshift.rewrite import SessionSettings, check_column, check_name, rewrite
+from standins.redshift.rewrite import SessionSettings, check_column, rewrite
 from standins.redshift.statements import Cursor, Statement, literal, quote, split
 from standins.redshift.types import read_type
 
@@ -206,7 +206,6 @@ def _elements(
             parts.append(_like(cursor))
         elif not _accept_constraint(cursor, attributes):
             name = cursor.name(fold=fold)
-            check_name(name)
             check_column(name)
             columns.append(name)
             part, check = read_column(cursor, name, attributes, table[-1])

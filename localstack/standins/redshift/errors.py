@@ -129,4 +129,5 @@ def from_backend(fields: Mapping[str, str]) -> dict[str, str]:
         return RedshiftError(text, UNSUPPORTED).fields(severity)
     kept = {name: value for name, value in fields.items() if name in "SCMDHP"}
     kept["M"] = message.replace("permission denied for table", "permission denied for relation")
+    kept["M"] = kept["M"].replace("redshift_standin.", "")
     return kept

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 
 from standins.redshift.errors import RedshiftError, spectrum
 from standins.redshift.storage import S3Object
-from standins.redshift.types import TableColumn
+from standins.redshift.types import MAX_VARCHAR_BYTES, TableColumn
 
 BATCH_ROWS = 16_384
+MAX_SUPER_BYTES = 16_000_000
+MAX_SUPER_DEPTH = 1_000
 
 
 def decimal_bytes(precision: int) -> int:
@@ -158,15 +160,43 @@ def longest_bytes(values: pa.Array) -> int:
     return pc.call_function("max", [lengths]).as_py() or 0
 
 
-def _json_texts(values: pa.Array) -> pa.Array:
-    plain = [None if v is None else json.dumps(v, default=str) for v in values.to_pylist()]
-    return pa.array(plain, pa.string())
+def _json_texts(values: pa.Array, column: str, item: S3Object) -> pa.Array:
+    texts: list[str | None] = []
+    for value in values.to_pylist():
+        reason = too_large_for_super(value)
+        text = None if value is None else json.dumps(value, default=str, ensure_ascii=False)
+        if text is not None and len(text.encode()) > MAX_SUPER_BYTES:
+            reason = f"The SUPER value is larger than {MAX_SUPER_BYTES} bytes"
+        if reason is not None:
+            raise spectrum(f"{reason}. Column: {column}, File name: {item.https_url}", 15001)
+        texts.append(text)
+    return pa.array(texts, pa.string())
+
+
+def too_large_for_super(value: Any) -> str | None:
+    """Why a value, or one inside of it, may not be in a SUPER; `None` where it may.
+
+    A cluster with enable_large_strings_opt_in takes longer texts, which is not the default:
+    https://docs.aws.amazon.com/redshift/latest/dg/limitations-super.html
+    """
+    waiting = [(value, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if depth > MAX_SUPER_DEPTH:
+            return f"The SUPER value is nested deeper than {MAX_SUPER_DEPTH}"
+        if isinstance(one, str) and len(one.encode()) > MAX_VARCHAR_BYTES:
+            return f"A string in a SUPER value is longer than {MAX_VARCHAR_BYTES} bytes"
+        if isinstance(one, dict):
+            waiting += [(part, depth + 1) for part in one.values()]
+        elif isinstance(one, list | tuple):
+            waiting += [(part, depth + 1) for part in one]
+    return None
 
 
 def _to_target(array: pa.Array, column: TableColumn, item: S3Object) -> pa.Array:
     target = arrow_type(column)
     if column.kind == "jsonb":
-        return _json_texts(array)
+        return _json_texts(array, column.name, item)
     if pa.types.is_timestamp(target) and target.tz is None and array.type.tz is not None:
         array = array.cast(pa.timestamp(array.type.unit, "UTC")).cast(pa.timestamp(array.type.unit))
     elif pa.types.is_timestamp(target) and target.tz and array.type.tz is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from standins.redshift import wire
 from standins.redshift.commands import Command, command_for, written_table
 from standins.redshift.context import REFUSAL, Context, require_refusal
-from standins.redshift.errors import BackendError, RedshiftError, from_backend
+from standins.redshift.errors import BackendError, RedshiftError, from_backend, syntax
 from standins.redshift.rewrite import rewrite
 from standins.redshift.statements import Statement, split
 
@@ -38,6 +38,7 @@ class Protocol:
         self._prepared: dict[str, _Prepared] = {}
         self._portals: dict[str, _Prepared] = {}
         self._skipping = False
+        self._has_cursor = False
 
     async def handle(self, kind: bytes, payload: bytes) -> None:
         """Handle one frame."""
@@ -93,6 +94,7 @@ class Protocol:
             if ended:
                 return await self._pass(statement.text)
             self._strike(statement)
+            self._track_cursor(statement)
             command = command_for(statement, self._context)
             if command is not None:
                 self._context.cancelled.clear()
@@ -125,6 +127,22 @@ class Protocol:
         if any(word.startswith("PG_LAST_") for word in statement.words):
             found.append(self._context.last_values_statement())
         return found
+
+    def _track_cursor(self, statement: Statement) -> None:
+        """One cursor at a time: https://docs.aws.amazon.com/redshift/latest/dg/declare.html#declare-usage."""
+        words = statement.words
+        if words[0] == "DECLARE":
+            head = words[: words.index("FOR")] if "FOR" in words else words
+            without_hold = head[-2:] == ["WITHOUT", "HOLD"]
+            for word in ("SCROLL", "BINARY", "INSENSITIVE", *(() if without_hold else ("HOLD",))):
+                if word in head:
+                    raise syntax(word.lower())
+            if self._has_cursor:
+                text = "Only one cursor at a time can be open in a session"
+                raise RedshiftError(text, "42P03")
+            self._has_cursor = True
+        elif words[0] in {*_ENDS_FAILED, "CLOSE"}:
+            self._has_cursor = False
 
     def _strike(self, statement: Statement) -> None:
         fault = self._context.services.faults.take("statement", statement.text)
@@ -175,6 +193,7 @@ class Protocol:
         prepared = self._portals.get(payload.split(b"\0", 1)[0].decode(), _Prepared(None, None))
         if prepared.statement is not None and self._backend.status != b"E":
             self._strike(prepared.statement)
+            self._track_cursor(prepared.statement)
         if prepared.command is None:
             await self._backend.forward(b"E", payload)
             return

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from sqlglot.tokenizer_core import Token, TokenType
 
 from standins.redshift.errors import UNSUPPORTED, RedshiftError, syntax, unsupported_command
-from standins.redshift.statements import Edit, Statement, apply_edits, fold_ascii, literal
+from standins.redshift.statements import (
+    Edit,
+    Statement,
+    apply_edits,
+    check_name,
+    fold_ascii,
+    literal,
+)
+from standins.redshift.unsupported import refuse_unsupported
 
 #: Settings only Redshift knows. They become custom settings of Postgres.
 REDSHIFT_SETTINGS = {
@@ -22,9 +30,15 @@ REDSHIFT_SETTINGS = {
     "default_geometry_encoding", "mv_enable_aqmv_for_session", "use_fips_ssl", "datashare_break_glass_session_var",
 }  # fmt: skip
 _FUNCTIONS = {
-    "VERSION": "redshift_version", "NVL": "coalesce", "SYSDATE": "getdate()",
+    "VERSION": "redshift_version", "NVL": "coalesce", "AVG": "redshift_standin.avg",
+    "CONCAT": "redshift_standin.concat", "SYSDATE": "getdate()",
     "JSON_SERIALIZE": "redshift_json_serialize", "LISTAGG": "string_agg",
     "PG_TERMINATE_BACKEND": "redshift_terminate_backend",
+}  # fmt: skip
+#: Settings that came to Postgres after 8.0, from which Redshift was made.
+_UNKNOWN_SETTINGS = {
+    "standard_conforming_strings", "escape_string_warning", "backslash_quote", "bytea_output", "intervalstyle", "jit",
+    "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout", "synchronous_commit",
 }  # fmt: skip
 _DATE_PARTS = {"DATEADD", "DATEDIFF", "DATE_ADD", "DATE_DIFF"}
 _TABLES = {"PG_INDEXES": "redshift_indexes"}
@@ -39,8 +53,6 @@ _REFUSED = (
     ("RESET", "SESSION"), ("SET", "SESSION", "AUTHORIZATION"), ("ALTER", "SYSTEM"), ("ALTER", "INDEX"),
     ("ALTER", "SEQUENCE"), ("PREPARE", "TRANSACTION"), ("IMPORT",), ("SECURITY",),
 )  # fmt: skip
-#: Postgres keeps 63 bytes of a name where Redshift keeps 127.
-MAX_NAME_BYTES = 63
 
 
 @dataclass(slots=True)
@@ -48,6 +60,7 @@ class SessionSettings:
     """What of a session's settings changes how its statements are read."""
 
     case_sensitive_names: bool = False
+    case_sensitive_by_default: bool = False
 
 
 def refuse(statement: Statement) -> None:
@@ -89,6 +102,7 @@ def rewrite(statement: Statement, settings: SessionSettings) -> str:
     if not statement.tokens:
         return statement.text
     refuse(statement)
+    refuse_unsupported(statement)
     if statement.words[0] in {"SET", "SHOW", "RESET"}:
         return _setting(statement, settings)
     edits = _left_out(statement)
@@ -114,6 +128,8 @@ def _edit(statement: Statement, index: int, token: Token, settings: SessionSetti
     following = words[index + 1] if index + 1 < len(words) else ""
     preceding = words[index - 1] if index else ""
     text = None
+    if token.token_type == TokenType.VAR:
+        check_name(token.text)
     if token.token_type == TokenType.IDENTIFIER:
         source = statement.source(token)
         if not settings.case_sensitive_names and fold_ascii(source) != source:
@@ -146,16 +162,6 @@ def _is_date_part(words: list[str], index: int) -> bool:
     )
 
 
-def check_name(name: str) -> None:
-    """Refuse a name that Postgres would cut short without an error."""
-    if len(name.encode()) > MAX_NAME_BYTES:
-        text = (
-            f'identifier "{name}" is longer than {MAX_NAME_BYTES} bytes, which is the limit of the '
-            "stand-in's Postgres (Redshift's is 127)"
-        )
-        raise RedshiftError(text, "42622")
-
-
 def check_column(name: str) -> None:
     """Refuse what Redshift keeps for itself, although it has no such columns.
 
@@ -172,14 +178,22 @@ def _setting(statement: Statement, settings: SessionSettings) -> str:
     if position >= len(words):
         return statement.text
     name = tokens[position].text.lower()
+    if name in _UNKNOWN_SETTINGS:
+        text = f'unrecognized configuration parameter "{name}"'
+        raise RedshiftError(text, "42704")
     if name not in REDSHIFT_SETTINGS:
         return statement.text
     if name == "enable_case_sensitive_identifier":
         value = tokens[-1].text.lower()
-        settings.case_sensitive_names = words[0] == "SET" and value in {"true", "on", "1"}
+        if words[0] == "RESET" or value == "default":
+            settings.case_sensitive_names = settings.case_sensitive_by_default
+        elif words[0] == "SET":
+            settings.case_sensitive_names = value in {"true", "on", "1"}
     start = tokens[position].start
     edited = apply_edits(statement.text, [Edit(start, start, "redshift_setting.")])
     if words[0] == "SHOW":
         key = literal(f"redshift_setting.{name}")
-        return f"select coalesce(current_setting({key}, true), 'unset') as {name}"
+        default = "on" if settings.case_sensitive_by_default else "off"
+        unset = literal(default if name == "enable_case_sensitive_identifier" else "unset")
+        return f"select coalesce(nullif(current_setting({key}, true), ''), {unset}) as {name}"
     return edited

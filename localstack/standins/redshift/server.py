@@ -26,6 +26,7 @@ class Options:
         s3_endpoint: None means AWS itself.
         aws_endpoint: where IAM is asked for roles; defaults to `s3_endpoint`.
         check_roles: whether a role in IAM_ROLE must exist.
+        case_sensitive_names: what sessions begin with, as a cluster's parameter group sets it.
     """
 
     postgres: Target | str
@@ -38,6 +39,7 @@ class Options:
     region: str = "us-east-1"
     default_role: str | None = None
     check_roles: bool = True
+    case_sensitive_names: bool = False
     tls_certificate: str | None = None
     tls_key: str | None = None
 
@@ -81,7 +83,13 @@ class RedshiftStandIn:
         first_id = await asyncio.to_thread(self._prepare)
         aws = o.aws_endpoint or o.s3_endpoint
         roles = Roles(aws, o.region, o.default_role, check=o.check_roles)
-        self._services = Services(roles, self.faults, QueryIds(first_id), o.s3_endpoint)
+        self._services = Services(
+            roles,
+            self.faults,
+            QueryIds(first_id),
+            o.s3_endpoint,
+            case_sensitive_names=o.case_sensitive_names,
+        )
         server = await asyncio.start_server(self._accept, o.host, o.port)
         self.port = server.sockets[0].getsockname()[1]
         if ready:

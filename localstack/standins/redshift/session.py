@@ -23,10 +23,12 @@ from standins.redshift.statements import quote
 STARTUP_PARAMETERS = {"application_name", "client_encoding", "datestyle", "timezone", "options"}
 #: As Redshift reports it; drivers choose their features by it.
 SERVER_VERSION = "8.0.2"
+_KEPT_FROM_CLIENTS = (b"server_version\0", b"standard_conforming_strings\0")
 #: SUPER and VARBYTE have type oids of their own.
 TYPE_OIDS = {3802: 4000, 17: 6551}
+#: Redshift knows no standard_conforming_strings: drivers then double the backslashes of a literal.
 _REPORTED = ("server_encoding", "client_encoding", "DateStyle", "TimeZone", "integer_datetimes",
-             "standard_conforming_strings", "is_superuser", "application_name")  # fmt: skip
+             "is_superuser", "application_name")  # fmt: skip
 
 
 class Session:
@@ -119,6 +121,8 @@ class Session:
             context = Context(
                 backend, self._services, catalogue, login.user, session_id, self._notice
             )
+            context.settings.case_sensitive_names = self._services.case_sensitive_names
+            context.settings.case_sensitive_by_default = self._services.case_sensitive_names
             self._services.running[backend.key] = context
             self._protocol = Protocol(context, self._writer)
             self._greet(backend, login.user)
@@ -187,7 +191,7 @@ class Session:
             elif kind == b"T":
                 out.append(wire.frame(kind, wire.with_type_oids(payload, TYPE_OIDS)))
             elif (kind == b"Z" and hold) or (
-                kind == b"S" and payload.startswith(b"server_version\0")
+                kind == b"S" and payload.startswith(_KEPT_FROM_CLIENTS)
             ):
                 continue
             else:

@@ -19,6 +19,7 @@ from standins.redshift.errors import SYNTAX, RedshiftError, syntax
 
 #: Above this size an INSERT's values are scanned by one regular expression, not token by token.
 BIG_STATEMENT_CHARS = 65_536
+MAX_NAME_BYTES = 63
 _PIECES = re.compile(r"""'(?:[^'\\]|\\.|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|;""", re.DOTALL)
 _AFTER_VALUES = re.compile(_PIECES.pattern + r"|\b(?:on|returning)\b", re.DOTALL | re.IGNORECASE)
 _STRINGS = {TokenType.STRING, TokenType.BYTE_STRING, TokenType.HEREDOC_STRING}
@@ -196,6 +197,7 @@ class Cursor:
     def name(self, *, fold: bool = True) -> str:
         """Read an identifier; it is folded to lower case even when quoted."""
         token = self.next()
+        check_name(token.text)
         return fold_ascii(token.text) if fold else token.text
 
     def qualified_name(self, *, fold: bool = True) -> tuple[str, ...]:
@@ -213,6 +215,19 @@ class Cursor:
             names.append(self.name(fold=fold))
         self.expect(")")
         return names
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that Postgres would cut short without an error.
+
+    Redshift keeps 127 bytes: https://docs.aws.amazon.com/redshift/latest/dg/r_names.html
+    """
+    if len(name.encode()) > MAX_NAME_BYTES:
+        text = (
+            f'identifier "{name}" is longer than {MAX_NAME_BYTES} bytes, which is the limit of the '
+            "stand-in's Postgres (Redshift's is 127)"
+        )
+        raise RedshiftError(text, "42622")
 
 
 def fold_ascii(name: str) -> str:

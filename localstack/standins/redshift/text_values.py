@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from standins.redshift.copy_command import CopyCommand
-from standins.redshift.parquet_files import arrow_type, longest_bytes
+from standins.redshift.parquet_files import arrow_type, longest_bytes, too_large_for_super
 from standins.redshift.types import TableColumn
 
 _TRUE, _FALSE = {"t", "true", "y", "yes", "1"}, {"f", "false", "n", "no", "0"}
@@ -198,7 +198,7 @@ class Converter:
                 value = dt.datetime.strptime(text, _strptime(form))
             else:
                 value = dt.datetime.fromisoformat(text)
-        except ValueError as error:
+        except (ValueError, OverflowError, OSError) as error:
             reason = f"Invalid timestamp format or value [{form}]"
             raise BadValueError(1206, reason) from error
         zoned = self.column.kind == "timestamp with time zone"
@@ -251,7 +251,9 @@ def _hex(text: str) -> bytes:
 
 def _json(text: str) -> str:
     try:
-        json.loads(text)
+        value = json.loads(text)
     except ValueError as error:
         raise BadValueError(1224, "Invalid JSON format for SUPER") from error
+    if reason := too_large_for_super(value):
+        raise BadValueError(1224, reason)
     return text

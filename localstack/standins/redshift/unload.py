@@ -9,6 +9,7 @@ from urllib.parse import quote as percent
 import pyarrow as pa
 
 from standins.redshift import wire
+from standins.redshift.authorization import without_keys
 from standins.redshift.context import Context
 from standins.redshift.errors import INTERNAL, UNSUPPORTED, BackendError, RedshiftError
 from standins.redshift.statements import literal
@@ -59,7 +60,8 @@ async def run_unload(context: Context, command: UnloadCommand, text: str) -> str
     context.last["last_unload_id"] = context.last["last_query_id"] = query_id
     catalogue, error, written = context.catalogue, None, []
     await asyncio.to_thread(
-        catalogue.record_query, context.user, query_id, context.session_id, "UNLOAD", text
+        catalogue.record_query,
+        *(context.user, query_id, context.session_id, "UNLOAD", without_keys(text)),
     )
     own_transaction = not context.in_transaction
     try:
@@ -186,7 +188,11 @@ async def _parquet(
                     await hand_over(payload)
     finally:
         await hand_over(b"")
-    await writing
+    try:
+        await writing
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        text = f"UNLOAD cannot write a value: {error}".splitlines()[0]
+        raise RedshiftError(text, INTERNAL) from error
 
 
 async def _text(

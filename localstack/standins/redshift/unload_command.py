@@ -161,6 +161,3 @@ def _check_encryption(command: UnloadCommand) -> None:
         raise RedshiftError("KMS_KEY_ID can only be specified with ENCRYPTED", SYNTAX)
     if key and encrypted == "auto":
         raise RedshiftError("ENCRYPTED AUTO cannot be specified with KMS_KEY_ID", SYNTAX)
-    if encrypted == "key" and not key and command.format == "parquet":
-        text = "PARQUET with ENCRYPTED is only supported with server-side encryption with KMS"
-        raise RedshiftError(text, UNSUPPORTED)

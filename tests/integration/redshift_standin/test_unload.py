@@ -124,7 +124,8 @@ def test_partitions_become_folders(table: Database, lake: Lake, schema):
 def test_a_file_is_closed_at_maxfilesize(database: Database, lake: Lake, schema):
     database.run("create table t (id int, v varchar(40))")
     database.run(
-        "insert into t select g, md5(g::varchar) || 'abcd' from generate_series(1, 300000) g"
+        "insert into t with recursive g (n) as (select 1 union all select n + 1 from g where n < 300000)"
+        " select n, md5(n::varchar) || 'abcd' from g"
     )
     query = "select * from t order by id"
     prefix = unload(database, lake, schema, "csv parallel off maxfilesize 5 mb", query)

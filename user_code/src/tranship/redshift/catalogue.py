@@ -3,13 +3,17 @@
 Source: https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_COLUMNS.html
 """
 
+import string
 from dataclasses import dataclass
 from typing import Any
 
-from tranship.errors import TableNotFoundError
+from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.grants import quoted
+from tranship.redshift.identifiers import fold
 from tranship.redshift.types import RedshiftType
 from tranship.tables import Column, SourceType, TableName, TableSchema
+
+_LETTERS = f"'{string.ascii_uppercase}', '{string.ascii_lowercase}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,74 @@ def column_names(cursor: Any, table: TableName) -> tuple[str, ...]:
         (table.schema, table.name),
     )
     return tuple(name for (name,) in cursor.fetchall())
+
+
+def visible_table(cursor: Any, table: TableName, *, reading: bool) -> ExistingTable | None:
+    """The table of that folded name; `None` where there is none.
+
+    Raises:
+        TableNotFoundError: It is there, but the session's user may not see it; the grant is in the message.
+        ConfigurationError: A table of that name in another case is there: none is made beside it.
+    """
+    existing = describe_table(cursor, table)
+    if existing is None and column_names(cursor, table):
+        # Another session may have made it between the two looks.
+        existing = describe_table(cursor, table)
+        if existing is None:
+            raise unseen_table(cursor.connection, table, reading=reading)
+    _refuse_another_case(cursor, table, existing)
+    return existing
+
+
+def _refuse_another_case(cursor: Any, table: TableName, existing: ExistingTable | None) -> None:
+    """A session that keeps case may have made "FactSales", which "factsales" is not, and not be ours to write.
+
+    https://docs.aws.amazon.com/redshift/latest/dg/r_enable_case_sensitive_identifier.html
+    """
+    if existing is None:
+        cursor.execute(
+            f"""
+            select n.nspname, c.relname
+            from pg_class c join pg_namespace n on n.oid = c.relnamespace
+            where translate(n.nspname, {_LETTERS}) = %s and translate(c.relname, {_LETTERS}) = %s
+                and c.relkind in ('r', 'v')
+            """,
+            (table.schema, table.name),
+        )
+        others = [TableName(str(schema), str(name)) for schema, name in cursor.fetchall()]
+        if not others:
+            return
+        spelled = ", ".join(f"{quoted(other.schema)}.{quoted(other.name)}" for other in others)
+        other = others[0]
+        cure = (
+            f"alter schema {quoted(other.schema)} rename to {quoted(table.schema)};"
+            if other.schema != table.schema
+            else f"alter table {quoted(other.schema)}.{quoted(other.name)} rename to {quoted(table.name)};"
+        )
+        raise ConfigurationError(
+            f"There is no {table}, but {spelled}, whose letters differ in case only: no second table is made. This "
+            f"session {'keeps' if keeps_case(cursor) else 'does not keep'} the case of names.",
+            f"Names are written in lower case here. Run, in a session that keeps case: "
+            f"set enable_case_sensitive_identifier to true; {cure}",
+        )
+    odd = [column.name for column in existing.columns if fold(column.name) != column.name]
+    if odd:
+        listed = ", ".join(quoted(name) for name in odd)
+        cure = " ".join(
+            f"alter table {quoted(table.schema)}.{quoted(table.name)} rename column {quoted(name)} to {quoted(fold(name))};"
+            for name in odd
+        )
+        raise ConfigurationError(
+            f"{table} has columns with capital letters ({listed}), which only a session that keeps the case of names "
+            "can use; names are written in lower case here, and no second column is made.",
+            f"Run, in such a session: set enable_case_sensitive_identifier to true; {cure}",
+        )
+
+
+def keeps_case(cursor: Any) -> bool:
+    """Whether the session keeps the case of quoted names: of the cluster, the user, or set for itself."""
+    cursor.execute("show enable_case_sensitive_identifier")
+    return str(cursor.fetchone()[0]).lower() in {"on", "true", "1"}
 
 
 def unseen_table(connection: Any, table: TableName, *, reading: bool) -> TableNotFoundError:

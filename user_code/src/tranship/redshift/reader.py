@@ -24,10 +24,8 @@ from tranship.reads import ReadRequest
 from tranship.redshift.aws import aws_errors, s3_client
 from tranship.redshift.catalogue import (
     ExistingTable,
-    column_names,
-    describe_table,
     row_estimate,
-    unseen_table,
+    visible_table,
 )
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
@@ -248,9 +246,7 @@ def _describe(
 ) -> ExistingTable:
     with connected(settings, source) as connection, connection.cursor() as cursor:
         try:
-            found = describe_table(cursor, table)
-            if found is None and column_names(cursor, table):
-                raise unseen_table(connection, table, reading=True)
+            found = visible_table(cursor, table, reading=True)
         except psycopg2.Error as error:
             doing = f"look at {table}"
             raise translate(error, settings, doing, schema=table.schema, reading=True) from None

@@ -18,9 +18,9 @@ from tranship.redshift.aws import s3_client
 from tranship.redshift.catalogue import (
     ExistingTable,
     column_names,
-    describe_table,
     has_schema,
     unseen_table,
+    visible_table,
 )
 from tranship.redshift.connection import connected, tls_mode
 from tranship.redshift.credentials import CredentialsSource
@@ -180,9 +180,7 @@ class _Write:
 
     def _describe(self, connection: Any) -> ExistingTable | None:
         with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
-            existing = describe_table(cursor, self.table)
-            if existing is None and column_names(cursor, self.table):
-                raise unseen_table(connection, self.table, reading=False)
+            existing = visible_table(cursor, self.table, reading=False)
         if existing is not None and is_journal(column.name for column in existing.columns):
             raise own_table(self.table, "the journal of another table's writes")
         return existing
