@@ -125,11 +125,11 @@ def finished_run(job: str, run_id: str, instance: dg.DagsterInstance) -> Finishe
             numbers = _numbers(materialization.metadata)
             name = ".".join(materialization.asset_key.path)
             table = tables.setdefault(name, LoadedTable(name))
-            table.rows = int(numbers.get("rows", 0))
-            table.bytes = int(numbers.get("bytes", 0))
-            table.seconds = numbers.get("seconds", 0.0)
-            table.updated = _whole(numbers.get("rows_updated"))
-            table.inserted = _whole(numbers.get("rows_inserted"))
+            table.rows = int(numbers.get("tranship/rows", 0))
+            table.bytes = int(numbers.get("tranship/bytes", 0))
+            table.seconds = numbers.get("tranship/seconds", 0.0)
+            table.updated = _whole(numbers.get("tranship/rows_updated"))
+            table.inserted = _whole(numbers.get("tranship/rows_inserted"))
             table.rows_in_table = _whole(numbers.get("dagster/row_count"))
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             check = event.asset_check_evaluation_data
@@ -139,8 +139,8 @@ def finished_run(job: str, run_id: str, instance: dg.DagsterInstance) -> Finishe
             table.checks_passed += check.passed
         elif event.event_type_value == "HANDLED_OUTPUT" and event.step_key:
             numbers = _numbers(event.event_specific_data.metadata)  # type: ignore[union-attr]
-            if "rows" in numbers:
-                rows_read[event.step_key] = int(numbers["rows"])
+            if "tranship/rows" in numbers:
+                rows_read[event.step_key] = int(numbers["tranship/rows"])
         elif event.event_type_value == "STEP_FAILURE":
             data = event.step_failure_data
             described = data.user_failure_data.description if data.user_failure_data else None

@@ -299,7 +299,7 @@ def test_a_write_whose_server_died_does_not_wait_for_a_silent_source(
         write(
             replace(settings, application_name="to be cut"),
             WriteRequest(table),
-            one_shot(frames()),
+            replace(one_shot(frames()), any_thread=True),
         )
     never.set()
     assert time.monotonic() - started < 10

@@ -165,7 +165,10 @@ def test_metadata_chooses_mode_key_and_types(
     assert run(merged).success
     result = run(merged)
     (event,) = result.asset_materializations_for_node("merged")
-    assert (event.metadata["rows_updated"].value, event.metadata["rows_inserted"].value) == (0, 0)
+    assert (
+        event.metadata["tranship/rows_updated"].value,
+        event.metadata["tranship/rows_inserted"].value,
+    ) == (0, 0)
     assert sql_rows("select id, doc->>'a' from {}", TableName(postgres_schema, "Merged Rows")) == [
         (1, "1")
     ]

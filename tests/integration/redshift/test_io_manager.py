@@ -63,8 +63,8 @@ def test_it_works_as_the_default_io_manager_of_definitions(io_manager, database)
     metadata = result.asset_materializations_for_node("orders")[0].metadata
     assert metadata["dagster/row_count"].value == 2
     assert metadata["dagster/table_name"].value == f"{database.schema}.orders"
-    assert metadata["s3_files"].value == 1
-    assert "copy_query_id" in metadata
+    assert metadata["tranship/s3_files"].value == 1
+    assert "tranship/copy_query_id" in metadata
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """What a write to Redshift promises: the rows asked for, all of them, and no others touched."""
 
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -404,3 +407,14 @@ def test_writers_can_queue_on_the_table_itself(database, sales):
         "select distinct table_name from svv_columns where table_schema = %s", database.schema
     )
     assert tables == [("sales",)]
+
+
+def test_a_cursor_of_sqlite_made_by_the_caller_can_be_read(database):
+    with closing(sqlite3.connect(":memory:")) as numbers:
+        numbers.execute("create table t (v integer)")
+        numbers.executemany("insert into t values (?)", [(number,) for number in range(50)])
+        chunks = pd.read_sql("select v from t", numbers, chunksize=7)
+
+        write(database.settings, WriteRequest(database.table("n")), Batches.of(chunks))
+
+    assert database.rows("select count(*), sum(v) from {schema}.n") == [(50, sum(range(50)))]

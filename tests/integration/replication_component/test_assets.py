@@ -21,14 +21,14 @@ def test_a_table_is_loaded_whole_and_then_from_its_bookmark_on(replication, even
     first = replication.run()
     assert first.success, said(first)
     assert metadata(first)["loaded"] == "the whole table, because it was never loaded"
-    assert metadata(first)["rows"] == 30
+    assert metadata(first)["tranship/rows"] == 30
     source(event_rows(31, 33, day=2).replace("{table}", str(events)))
     source(f"update {events} set Name = N'other', Changed = '2024-01-03' where Id = 5")
     second = replication.run()
     assert second.success, said(second)
     told = metadata(second)
-    assert told["rows_inserted"] == 3
-    assert told["rows_updated"] == 1
+    assert told["tranship/rows_inserted"] == 3
+    assert told["tranship/rows_updated"] == 1
     assert told["dagster/row_count"] == 33
     assert told["bookmark"] == "2024-01-03T00:00:00"
     assert copied('select count(*), max("Name") filter (where "Id" = 5) from {schema}.events') == [
@@ -73,7 +73,7 @@ def test_a_bookmark_is_set_back_in_the_launchpad(replication, events, source, co
     name = replication.assets[0].op.name
     asked = {"ops": {name: {"config": {"start_from": "2024-01-01"}}}}
     result = replication.run(config=asked)
-    assert metadata(result)["rows_inserted"] == 2
+    assert metadata(result)["tranship/rows_inserted"] == 2
     assert metadata(result)["bookmark"] == "2024-01-09T10:00:41.500000"
     assert checks(result)["as_many_rows_as_the_source"]
 

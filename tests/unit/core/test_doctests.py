@@ -10,7 +10,7 @@ MODULES = [
     *("errors", "failures", "fitting", "frames", "io_manager", "partitions"),
     *("reads", "retry", "slices", "tables", "writes"),
 ]
-WITHOUT_EXAMPLES = {"fitting", "io_manager"}
+WITHOUT_EXAMPLES = {"fitting"}
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,5 +1,6 @@
 """Whatever a function returns becomes one stream of record batches, lazily."""
 
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +10,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tranship.errors import ConfigurationError, UnsupportedTypeError
 from tranship.frames import ROWS_PER_BATCH, Batches, describe, schema_of
@@ -307,6 +310,34 @@ def test_a_frame_that_was_read_is_let_go(make: Callable[[dict[str, Any]], Any]):
     assert most <= 3
 
 
+def test_a_generator_is_closed_with_the_stream_not_with_the_garbage():
+    closed: list[threading.Thread] = []
+
+    def frames() -> Iterator[pa.Table]:
+        try:
+            yield TABLE
+            yield TABLE
+        finally:
+            closed.append(threading.current_thread())
+
+    generator = frames()  # held, so that nothing but the stream can close it
+    stream = Batches.of(generator).open()
+    next(stream)
+    assert closed == []
+    stream.close()  # pyright: ignore[reportAttributeAccessIssue]
+    assert closed == [threading.current_thread()]
+
+
+@pytest.mark.parametrize("kind_of_frame", FRAMES)
+def test_only_what_lives_in_no_thread_is_read_in_another(kind_of_frame: str):
+    frame = FRAMES[kind_of_frame]()
+    in_memory = kind_of_frame in REPLAYABLE
+
+    assert Batches.of(frame).any_thread == in_memory
+    assert not Batches.of(iter([TABLE])).any_thread
+    assert not Batches(TABLE.schema, lambda: iter(TABLE.to_batches())).any_thread
+
+
 def test_an_error_in_a_users_generator_arrives_as_it_is():
     def frames() -> Iterator[pa.Table]:
         yield TABLE
@@ -341,3 +372,88 @@ def test_an_index_that_holds_data_is_not_dropped_in_silence():
     totals = pd.DataFrame({"region": ["n", "s"], "amount": [1, 2]}).groupby("region").sum()
     with pytest.raises(ConfigurationError, match=r"index with a name \(region\).*reset_index"):
         Batches.of(totals)
+
+
+VALUES = pd.DataFrame({"v": [1, 2, 3, 4]})
+LABELLED: dict[str, Any] = {
+    "texts": VALUES.set_axis(list("abcd")),
+    "dates": VALUES.set_axis(pd.date_range("2024-01-01", periods=4)),
+    "numbers": VALUES.set_axis([101, 102, 103, 104]),
+    "years": VALUES.set_axis([2021, 2022, 2023, 2024]),
+    "fractions": VALUES.set_axis([0.0, 1.0, 2.0, 3.0]),
+    "several levels": VALUES.set_axis(pd.MultiIndex.from_product([[0, 1], [0, 1]])),
+    "categories": VALUES.set_axis(pd.CategoricalIndex(["a", "b", "c", "d"])),
+    "below zero": VALUES.set_axis([-1, 0, 1, 2]),
+    "null": VALUES.set_axis(pd.Index([0, 1, 2, None], dtype="Int64")),
+    "a description": VALUES.describe(),
+    "transposed": VALUES.T.rename(columns=str).set_axis(["v"]),
+    "a key whose name was dropped": VALUES.assign(k=[7, 8, 9, 5]).set_index("k").rename_axis(None),
+    "what a filter left": VALUES[VALUES["v"] != 3],
+}
+
+
+@pytest.mark.parametrize("kind_of_index", LABELLED)
+def test_labels_without_a_name_are_refused_with_the_way_to_keep_and_to_drop_them(
+    kind_of_index: str,
+):
+    with pytest.raises(ConfigurationError) as refused:
+        Batches.of(LABELLED[kind_of_index])
+
+    message = str(refused.value)
+    assert message.startswith("The frame has an index that holds labels (")
+    assert 'frame.rename_axis("label").reset_index()' in message
+    assert "frame.reset_index(drop=True)" in message
+
+
+@given(cuts=st.lists(st.integers(0, 6), max_size=3), data=st.data())
+def test_an_index_that_only_counts_rows_is_no_label(cuts: list[int], data: st.DataObject):
+    frames = [pd.DataFrame({"v": range(size)}) for size in [3, *cuts]]
+    whole = pd.concat(frames)
+    order = data.draw(st.permutations(range(len(whole))))
+    sorted_anew = whole.iloc[order]
+
+    for frame in (whole, sorted_anew, whole.iloc[:0], frames[0].iloc[1:], pd.DataFrame({"v": []})):
+        assert Batches.of(frame).to_table()["v"].to_pylist() == frame["v"].tolist()
+
+
+TEXTS = ["a", None, "long enough not to be inlined anywhere", "", "ü"]
+table: Any = pa.table  # its stubs do not know columns of chunks
+CHUNKED: dict[str, Callable[[], Any]] = {
+    "pandas, put together": lambda: pd.concat([pd.DataFrame({"v": [one]}, dtype="str") for one in TEXTS]),
+    "pandas, put together with a new index": lambda: pd.concat(
+        [pd.DataFrame({"v": TEXTS[:2]}), pd.DataFrame({"v": TEXTS[2:]})], ignore_index=True
+    ),
+    "pandas, a slice of parts": lambda: pd.concat([pd.DataFrame({"v": TEXTS})] * 2, ignore_index=True).iloc[5:],
+    "pandas, Arrow's own strings": lambda: pd.concat(
+        [pd.DataFrame({"v": pd.array([one], dtype=pd.ArrowDtype(pa.string()))}) for one in TEXTS]
+    ),
+    "pandas, Python's strings": lambda: pd.concat([pd.DataFrame({"v": [one]}, dtype=object) for one in TEXTS]),
+    "pandas, loaded in batches": lambda: pa.Table.from_batches(
+        [pa.record_batch({"v": pa.array([one], pa.string())}) for one in TEXTS]
+    ).to_pandas(types_mapper=pd.ArrowDtype),
+    "pandas, categories": lambda: pd.DataFrame({"v": pd.Categorical(TEXTS)}),
+    "polars, put together": lambda: pl.concat(
+        [pl.DataFrame({"v": [one]}, schema={"v": pl.String}) for one in TEXTS], rechunk=False
+    ),
+    "polars, a slice of parts": lambda: pl.concat([pl.DataFrame({"v": TEXTS})] * 2, rechunk=False).slice(5),
+    "polars, lazy": lambda: pl.concat([pl.DataFrame({"v": TEXTS[:2]}), pl.DataFrame({"v": TEXTS[2:]})]).lazy(),
+    "polars, categories": lambda: pl.DataFrame({"v": TEXTS}, schema={"v": pl.Categorical}),
+    "pyarrow, chunks": lambda: table({"v": pa.chunked_array([[one] for one in TEXTS], pa.string())}),
+    "pyarrow, empty chunks": lambda: table({"v": pa.chunked_array([[], TEXTS, []], pa.string())}),
+    "pyarrow, a dictionary for each chunk": lambda: table(
+        {"v": pa.chunked_array([pa.array([one], pa.string()).dictionary_encode() for one in TEXTS])}
+    ),
+    "pyarrow, columns of other chunks": lambda: table(
+        {"v": pa.chunked_array([TEXTS[:2], TEXTS[2:]], pa.string()), "n": pa.chunked_array([[1], [2, 3, 4, 5]])}
+    ).select(["v"]),
+    "pyarrow, views": lambda: table({"v": pa.chunked_array([TEXTS[:1], TEXTS[1:]], pa.string_view())}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", CHUNKED)
+def test_rows_in_any_layout_of_chunks_arrive(layout: str):
+    batches = Batches.of(CHUNKED[layout]())
+
+    assert batches.to_table()["v"].to_pylist() == TEXTS
+    assert batches.to_polars()["v"].to_list() == TEXTS
+    assert Batches.of(batches.to_pandas()).to_table()["v"].to_pylist() == TEXTS

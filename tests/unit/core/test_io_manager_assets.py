@@ -580,14 +580,30 @@ def test_a_materialization_tells_what_was_written(resources, materialize: Materi
     assert found == {
         "dagster/table_name": "public.sales",
         "dagster/row_count": 0,
-        "rows": 0,
-        "bytes": 0,
-        "seconds": 0.5,
-        "rows_per_second": 0,
-        "mode": "replace",
-        "slice": "the whole table",
-        "encoder": "memory",
+        "tranship/rows": 0,
+        "tranship/bytes": 0,
+        "tranship/seconds": 0.5,
+        "tranship/rows_per_second": 0,
+        "tranship/mode": "replace",
+        "tranship/slice": "the whole table",
+        "tranship/encoder": "memory",
     }
+
+
+def test_what_a_function_says_of_its_output_is_never_overwritten(
+    resources, materialize: Materialize
+):
+    said = {"rows": 7, "bytes": "few", "dagster/row_count": 5, "tranship/rows": 6}
+
+    @dg.asset
+    def sales(context: dg.AssetExecutionContext):
+        context.add_output_metadata(said)
+        return pa.table({"id": [1, 2]})
+
+    found = materialization(materialize([sales], resources=resources), "sales")
+
+    assert {name: found[name] for name in said} == said
+    assert found["tranship/mode"] == "replace"
 
 
 def test_a_partitions_rows_are_counted_as_a_partitions(resources, materialize: Materialize):
@@ -598,7 +614,7 @@ def test_a_partitions_rows_are_counted_as_a_partitions(resources, materialize: M
     run = materialize([sales], resources=resources, partition_key="2024-01-01")
     found = materialization(run, "sales")
 
-    assert found["dagster/partition_row_count"] == found["rows"] == 1
+    assert found["dagster/partition_row_count"] == found["tranship/rows"] == 1
     assert "dagster/row_count" not in found
 
 
@@ -614,7 +630,7 @@ def test_rows_added_are_not_shown_as_the_tables_row_count(
 
     found = materialization(materialize([sales], resources=resources), "sales")
 
-    assert found["rows"] == 2
+    assert found["tranship/rows"] == 2
     assert "dagster/row_count" not in found
 
 

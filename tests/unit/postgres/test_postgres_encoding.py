@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tranship.errors import ConfigurationError
+from tranship.exactness import MisfitError
 from tranship.postgres.casting import fit_batch, plan_column
-from tranship.postgres.conversions import MisfitError, unchanged, whole_ticks
+from tranship.postgres.conversions import unchanged, whole_ticks
 from tranship.postgres.encoding import Encoder, encode
 from tranship.postgres.hexadecimal import bytes_from_hex, hex_from_bytes
 from tranship.postgres.types import column_type
@@ -34,8 +35,6 @@ def csv_of(array: pa.Array) -> bytes:
         (pa.array([True, None]), b"true\n\n"),
         (pa.array([1.5, float("nan"), float("-inf")]), b"1.5\nnan\n-inf\n"),
         (pa.array([-62_135_596_800_000_000], pa.int64()).cast(pa.timestamp("us")), b"0001-01-01 00:00:00.000000\n"),
-        (pa.array([-62_135_596_800_000_001], pa.int64()).cast(pa.timestamp("us")), b'"J1721425 23:59:59.999999"\n'),
-        (pa.array([2_932_897], pa.int32()).cast(pa.date32()), b'"J5373485"\n'),
         (pa.array([bytes(range(16))], pa.uuid()), b'"000102030405060708090a0b0c0d0e0f"\n'),
     ],
 )  # fmt: skip

@@ -53,7 +53,7 @@ FROM_ARROW = [
     (pa.int8(), "smallint"),
     (pa.float16(), "real"),
     (pa.decimal128(5, -2), "numeric(7,0)"),
-    (pa.decimal256(50, 3), "numeric(50,3)"),
+    (pa.decimal256(50, 3), "numeric(38,3)"),
     (pa.string_view(), "text"),
     (pa.null(), "text"),
     (pa.binary(4), "bytea"),

@@ -17,8 +17,14 @@ def hold_to(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa
     Raises:
         BatchDoesNotFitError: A batch has other columns, or values that the types cannot hold.
     """
-    for number, batch in enumerate(batches, start=1):
-        yield _fit(batch, schema, number)
+    try:
+        for number, batch in enumerate(batches, start=1):
+            yield _fit(batch, schema, number)
+    finally:
+        # Ends a generator's own `with` blocks in this thread, not when the garbage is collected.
+        close = getattr(batches, "close", None)
+        if close is not None:
+            close()
 
 
 def _fit(batch: pa.RecordBatch, schema: pa.Schema, number: int) -> pa.RecordBatch:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from tranship.errors import ConfigurationError, UnsupportedTypeError
+from tranship.arrow_types import check_carried, is_uuid, plain_array, uuid_texts
+from tranship.errors import ConfigurationError, ValueDoesNotFitError
+from tranship.exactness import MAX_DIGITS
 from tranship.fitting import hold_to
 from tranship.tables import TableSchema
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 ROWS_PER_BATCH = 65_536
 """Rows per record batch where we cut them ourselves: 15 MB of a 26-column fact."""
 
+Source = tuple[pa.Schema, Callable[[], Iterator[pa.RecordBatch]]]
+"""A frame's schema, and what starts one pass over its batches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batches:
@@ -30,10 +35,14 @@ class Batches:
     A frame in memory, or a table in a database, can be opened again, so a write that failed for a
     passing reason is repeated from its first row. A generator can be opened once.
 
+    Whoever consumes them opens, reads and closes in the thread that asked for the write, unless the
+    batches allow any: a generator may use what lives in the thread that made it, such as a cursor of sqlite3.
+
     Args:
         schema: The schema of every batch.
         open: Starts one pass over the batches.
         replayable: Whether `open` may be called more than once; `of` refuses it where it may not.
+        any_thread: Whether another thread may open them, and read ahead while this one writes.
 
     Example:
         >>> batches = Batches.of(pa.table({"id": [1, 2, 3]}))
@@ -44,6 +53,7 @@ class Batches:
     schema: pa.Schema
     open: Callable[[], Iterator[pa.RecordBatch]]
     replayable: bool = True
+    any_thread: bool = False
 
     @classmethod
     def of(cls, value: Any, *, schema: pa.Schema | None = None) -> Self:
@@ -61,34 +71,32 @@ class Batches:
             BatchDoesNotFitError: While iterating: a batch has another schema.
         """
         value = _readable(value)
+        any_thread = False
         if isinstance(value, Batches):
             opened, found, replayable = value.open, value.schema, value.replayable
+            any_thread = value.any_thread
         elif _is_frame(value):
-            found = schema_of(value)
-            opened, replayable = (
-                (lambda: _batches_of(value)),
-                not isinstance(value, pa.RecordBatchReader),
-            )
+            found, opened = _checked(_source(value))
+            replayable = any_thread = not isinstance(value, pa.RecordBatchReader)
         elif isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
             frames = iter(value)
-            first = _readable(next(frames, None))
-            found = schema if first is None else schema_of(first)
+            first = next(frames, None)
+            source = None if first is None else _checked(_source(first))
+            found = schema if source is None else source[0]
             if found is None:
                 raise ConfigurationError(
                     "The iterator gave no frame, so its columns are unknown.",
                     "Yield at least one (empty) frame, or return an empty frame, or None to skip the write.",
                 )
-            present = chain([] if first is None else [first], frames)
-            opened, replayable = (
-                (lambda: chain.from_iterable(_batches_of(frame) for frame in present)),
-                False,
-            )
+            sources = chain([] if source is None else [source], map(_source, frames))
+            opened, replayable = (lambda: _frame_by_frame(sources, frames)), False
         else:
             raise _not_a_table(value)
         if not replayable and not isinstance(value, Batches):
             opened = _once(opened)
         fixed = schema if schema is not None else found
-        return cls(fixed, lambda: hold_to(fixed, opened()), replayable)
+        check_carried(fixed)
+        return cls(fixed, lambda: hold_to(fixed, opened()), replayable, any_thread)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.open()
@@ -112,10 +120,16 @@ class Batches:
         return self.to_table().to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
 
     def to_polars(self) -> "pl.DataFrame":
-        """All rows in memory, as a polars frame."""
+        """All rows in memory, as a polars frame.
+
+        polars has no UUIDs, which become their texts, and decimals of 38 digits at most.
+
+        Raises:
+            ValueDoesNotFitError: A decimal has more digits.
+        """
         import polars as pl
 
-        frame = pl.from_arrow(self.to_table())
+        frame = pl.from_arrow(_for_polars(self.to_table()))
         if not isinstance(frame, pl.DataFrame):
             raise ConfigurationError(
                 "polars made no frame of the table.", "Ask for a pyarrow Table instead."
@@ -165,53 +179,81 @@ def schema_of(frame: Any) -> pa.Schema:
 
     Raises:
         ConfigurationError: The value is not a frame, or its column names are not distinct texts.
-        UnsupportedTypeError: A column holds Python objects that have no Arrow type in common.
+        UnsupportedTypeError: No Arrow type holds a column's values exactly.
     """
-    if isinstance(frame, pa.Table | pa.RecordBatch | pa.RecordBatchReader | Batches):
-        schema = frame.schema
-    elif _library(frame) == "polars":
-        collected = (
-            frame.collect_schema().to_frame()
-            if type(frame).__name__ == "LazyFrame"
-            else frame.clear()
-        )
-        opaque = [name for name, dtype in collected.schema.items() if str(dtype) == "Object"]
-        if opaque:
-            raise _untyped(opaque[0], "it holds Python objects")
-        schema = collected.to_arrow().schema
-    elif _library(frame) == "pandas":
-        _check_names(list(frame.columns))
-        _check_index(frame)
-        schema = _pandas_schema(frame)
-    elif isinstance(stream := _readable(frame), pa.RecordBatchReader):
-        schema = stream.schema
-    else:
-        raise _not_a_table(frame)
+    return _checked(_source(frame))[0]
+
+
+def _checked(source: Source) -> Source:
+    schema, _ = source
     _check_names(schema.names)
-    return schema
+    check_carried(schema)
+    return source
 
 
-def _batches_of(frame: Any) -> Iterator[pa.RecordBatch]:
+def _source(frame: Any) -> Source:
+    """A frame's schema, and what starts one pass over its batches."""
     if isinstance(frame, pa.RecordBatch):
-        yield from pa.Table.from_batches([frame]).to_batches(max_chunksize=ROWS_PER_BATCH)
+        schema, opened = frame.schema, lambda: _cut(pa.Table.from_batches([frame]))
     elif isinstance(frame, pa.RecordBatchReader | Batches):
-        yield from frame
+        schema, opened = frame.schema, lambda: iter(frame)
     elif isinstance(frame, pa.Table):
-        yield from frame.to_batches(max_chunksize=ROWS_PER_BATCH)
+        schema, opened = frame.schema, lambda: _cut(frame)
     elif _library(frame) == "polars":
-        eager = frame.collect() if type(frame).__name__ == "LazyFrame" else frame
-        # Slices share memory with the frame; only one slice at a time is converted.
-        for part in eager.iter_slices(ROWS_PER_BATCH):
-            yield from part.to_arrow().to_batches()
+        from tranship.polars_values import polars_frame
+
+        polars = polars_frame(frame)
+        schema, opened = polars.schema, lambda: polars.batches(ROWS_PER_BATCH)
     elif _library(frame) == "pandas":
-        schema = schema_of(frame)
-        for start in range(0, len(frame), ROWS_PER_BATCH):
-            part = frame.iloc[start : start + ROWS_PER_BATCH]
-            yield pa.RecordBatch.from_pandas(part, schema=schema, preserve_index=False)
+        from tranship.pandas_values import pandas_frame
+
+        _check_names(list(frame.columns))
+        pandas = pandas_frame(frame)
+        schema, opened = pandas.schema, lambda: pandas.batches(ROWS_PER_BATCH)
     elif isinstance(stream := _readable(frame), pa.RecordBatchReader):
-        yield from stream
+        schema, opened = stream.schema, lambda: iter(stream)
     else:
         raise _not_a_table(frame)
+    return schema, opened
+
+
+def _cut(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    return iter(table.to_batches(max_chunksize=ROWS_PER_BATCH))
+
+
+def _frame_by_frame(sources: Iterator[Source], given: Iterator[Any]) -> Iterator[pa.RecordBatch]:
+    """The batches of each frame; what gave them is closed here, not when the garbage is collected."""
+    try:
+        for schema, opened in sources:
+            check_carried(schema)
+            yield from opened()
+            del opened
+    finally:
+        close = getattr(given, "close", None)
+        if close is not None:
+            close()
+
+
+def _for_polars(table: pa.Table) -> pa.Table:
+    for index, field in enumerate(table.schema):
+        if is_uuid(field.type):
+            chunks = [uuid_texts(plain_array(chunk)) for chunk in table.column(index).chunks]
+            column = pa.chunked_array(chunks, pa.large_string())
+        elif pa.types.is_decimal256(field.type):
+            try:
+                narrow = pa.decimal128(MAX_DIGITS, min(field.type.scale, MAX_DIGITS))
+                column = table.column(index).cast(narrow)
+            except pa.ArrowException as error:
+                raise ValueDoesNotFitError(
+                    f'The column "{field.name}" is {field.type} and holds a number of more than '
+                    f"{MAX_DIGITS} digits, which polars has no type for.",
+                    "Ask for a pandas or pyarrow table instead, or leave the column out.",
+                    details={"column": field.name},
+                ) from error
+        else:
+            continue
+        table = table.set_column(index, field.name, column)
+    return table
 
 
 def _once(opened: Callable[[], Iterator[pa.RecordBatch]]) -> Callable[[], Iterator[pa.RecordBatch]]:
@@ -227,35 +269,6 @@ def _once(opened: Callable[[], Iterator[pa.RecordBatch]]) -> Callable[[], Iterat
         return opened()
 
     return first_pass
-
-
-def _pandas_schema(frame: "pd.DataFrame") -> pa.Schema:
-    try:
-        return pa.Schema.from_pandas(frame, preserve_index=False).remove_metadata()
-    except (pa.ArrowException, TypeError):
-        for name in frame.columns:  # Arrow does not always say which column it was
-            try:
-                pa.Schema.from_pandas(frame.loc[:, [name]], preserve_index=False)
-            except (pa.ArrowException, TypeError) as error:
-                raise _untyped(name, str(error).rstrip(".")) from error
-        raise
-
-
-def _check_index(frame: "pd.DataFrame") -> None:
-    """An index with a name holds data, such as the keys of a groupby; only columns are written."""
-    named = [str(name) for name in frame.index.names if name is not None]
-    if named:
-        raise ConfigurationError(
-            f"The frame has an index with a name ({', '.join(named)}), and only columns are written.",
-            "Make it a column with frame.reset_index(), or drop it with frame.reset_index(drop=True).",
-        )
-
-
-def _untyped(name: str, why: str) -> UnsupportedTypeError:
-    return UnsupportedTypeError(
-        f'The column "{name}" of the frame has no type that can be moved: {why}.',
-        "Give all its values one type: frame.astype, frame.cast.",
-    )
 
 
 def _check_names(names: list[Any]) -> None:

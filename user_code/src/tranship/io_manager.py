@@ -8,6 +8,7 @@ import logging
 import re
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -35,10 +36,12 @@ WRITE_METADATA = (
     "partition_key_ranges",
     "on_schema_change",
     "column_types",
+    "round",
 )
 """Metadata of an asset or op output that says how it is written; README.md of the docs lists them."""
 
 
+NAMESPACE = "tranship"
 _MAPPED_STEP = re.compile(r"\[(\w+)\]$")
 
 
@@ -97,7 +100,7 @@ class TableIOManager(dg.ConfigurableIOManager):
             request = self.write_request(context)
             context.log.info(f"Starting {request}.")
             result = self.write(request, Batches.of(obj), context.log)
-        context.add_output_metadata(write_metadata(result))
+        add_metadata(context, write_metadata(result))
         context.log.info(
             f"Finished {request}: {result.rows:,} rows in {result.seconds:.2f} s "
             f"({result.rows_per_second:,.0f} rows/s)."
@@ -152,6 +155,7 @@ class TableIOManager(dg.ConfigurableIOManager):
                 OnSchemaChange, metadata, "on_schema_change", self.on_schema_change, context
             ),
             column_types=metadata.get("column_types") or {},
+            round=bool(metadata.get("round", False)),
         )
 
     def read_request(self, context: dg.InputContext) -> ReadRequest:
@@ -200,7 +204,8 @@ def write_metadata(result: WriteResult) -> dict[str, Any]:
 
     The `dagster/` keys are those that Dagster's own pages read
     (https://docs.dagster.io/guides/build/assets/metadata-and-tags/table-metadata). They count what
-    the table or partition holds, which only a replacing write knows.
+    the table or partition holds, which only a replacing write knows. All others begin with
+    `tranship/`: names without it are the user's, whose own `rows` say something else.
     """
     whole = isinstance(result.slice, WholeTable)
     rows_key = "dagster/row_count" if whole else "dagster/partition_row_count"
@@ -208,14 +213,39 @@ def write_metadata(result: WriteResult) -> dict[str, Any]:
         "dagster/table_name": str(result.table),
         "dagster/column_schema": column_schema(result.schema),
         **({rows_key: result.rows} if result.mode is WriteMode.REPLACE else {}),
-        "rows": result.rows,
-        "bytes": result.bytes,
-        "seconds": round(result.seconds, 3),
-        "rows_per_second": round(result.rows_per_second),
-        "mode": str(result.mode),
-        "slice": str(result.slice),
-        **result.details,
+        **namespaced(
+            {
+                "rows": result.rows,
+                "bytes": result.bytes,
+                "seconds": round(result.seconds, 3),
+                "rows_per_second": round(result.rows_per_second),
+                "mode": str(result.mode),
+                "slice": str(result.slice),
+                **result.details,
+            }
+        ),
     }
+
+
+def namespaced(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata under names that are ours.
+
+    Example:
+        >>> namespaced({"rows": 3})
+        {'tranship/rows': 3}
+    """
+    return {f"{NAMESPACE}/{name}": value for name, value in metadata.items()}
+
+
+def add_metadata(context: dg.OutputContext, metadata: Mapping[str, Any]) -> None:
+    """Attach metadata to an output, except where the user's function has said something under that name.
+
+    Dagster would let the IO manager's word win.
+    """
+    said = context.output_metadata
+    context.add_output_metadata(
+        {name: value for name, value in metadata.items() if name not in said}
+    )
 
 
 def column_schema(schema: TableSchema) -> dg.TableSchema:
@@ -243,7 +273,7 @@ def _raising_failures(batches: Batches) -> Batches:
         with as_failures():
             yield from batches.open()
 
-    return Batches(batches.schema, passed_on, batches.replayable)
+    return replace(batches, open=passed_on)
 
 
 def _written_slice(context: dg.OutputContext, metadata: Mapping[str, Any]) -> Slice:

@@ -1,7 +1,7 @@
 """Keys on their way to a target that compares them as their source does: those it cannot are refused."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -58,7 +58,7 @@ def refuse_unknown(
                     raise _not_known(name, value, rules[name], table, remedy)
             yield batch
 
-    return Batches(batches.schema, partial(opened), batches.replayable)
+    return replace(batches, open=opened)
 
 
 def _first_match(array: pa.Array, pattern: str) -> str | None:

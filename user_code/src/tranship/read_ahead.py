@@ -292,6 +292,54 @@ def _ask(call: Callable[[], None]) -> None:
         _log.debug("A call that should end a wait failed.", exc_info=True)
 
 
+class InThisThread(Generic[Item]):
+    """One iterator, taken like a `ReadAhead` but opened, read and closed by whoever takes its items.
+
+    A user's generator may use what lives in the thread that made it, such as a cursor of sqlite3, or the rows of
+    `pandas.read_sql` with a `chunksize`. Nothing is read ahead of the consumer then, and nobody can look after
+    the other side while the generator thinks.
+
+    Args:
+        opened: Opens the iterator, at the first `get`.
+
+    Example:
+        >>> with InThisThread(lambda: iter([1])) as items:
+        ...     items.get(), items.get()
+        (1, None)
+    """
+
+    def __init__(self, opened: Callable[[], Iterator[Item]]) -> None:
+        self._opened = opened
+        self._items: Iterator[Item] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, look: Callable[[float], None] | None = None) -> Item | None:
+        """The next item; `None` after the last one.
+
+        Args:
+            look: Called once before the item is asked for; it may raise.
+
+        Raises:
+            Exception: Whatever the iterator raised.
+        """
+        if look is not None:
+            look(0.0)
+        if self._items is None:
+            self._items = self._opened()
+        return next(self._items, None)
+
+    def close(self) -> None:
+        """End the iterator, with its own `with` blocks."""
+        close: Any = getattr(self._items, "close", None)
+        if close is not None:
+            close()
+
+
 def items_of(opened: Callable[[], Iterator[Item]]) -> Producer[Item]:
     """A producer that opens an iterator, hands over its items, and closes it, all in its one thread."""
 

@@ -19,6 +19,7 @@ from typing_extensions import override
 from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.failures import as_failures
 from tranship.frames import Batches
+from tranship.io_manager import add_metadata, namespaced
 
 SECONDS_PER_DAY = 86_400
 
@@ -65,9 +66,8 @@ class SpoolIOManager(dg.ConfigurableIOManager):
                 return
             rows, size = _store_batches(filesystem, f"{path}.arrow", Batches.of(obj))
         seconds = time.monotonic() - started
-        context.add_output_metadata(
-            {"rows": rows, "bytes": size, "seconds": round(seconds, 3), "path": f"{path}.arrow"}
-        )
+        spooled = {"rows": rows, "bytes": size, "seconds": round(seconds, 3)}
+        add_metadata(context, namespaced({**spooled, "path": f"{path}.arrow"}))
         context.log.info(f"Spooled {rows:,} rows ({size:,} bytes) in {seconds:.2f} s.")
 
     @override
@@ -177,4 +177,4 @@ def _stored_batches(filesystem: fs.FileSystem, path: str) -> Batches:
 
     with source() as file, pa.ipc.open_file(file) as reader:
         schema = reader.schema
-    return Batches(schema, batches)
+    return Batches(schema, batches, any_thread=True)

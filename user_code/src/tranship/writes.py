@@ -66,6 +66,8 @@ class WriteRequest:
         on_schema_change: What happens when the columns differ from those of the table.
         column_types: Target types to use instead of the derived ones, by column: `{"note": "jsonb"}`.
         declared: What is known of the source's declaration; `None` where the schema is a frame's.
+        round: Whether numbers are rounded to the types of `column_types`; otherwise one that such a
+            type does not hold exactly fails the write.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -82,6 +84,7 @@ class WriteRequest:
     on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
     column_types: Mapping[str, str] = field(default_factory=dict)
     declared: Declared | None = None
+    round: bool = False
 
     def __post_init__(self) -> None:
         # Texts are as good as the enums; they come from metadata and configuration.

@@ -8,21 +8,26 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tranship.arrow_types import is_uuid, plain_array, plain_type, uuid_texts
 from tranship.errors import TranshipError, UnsupportedTypeError, ValueDoesNotFitError
-from tranship.postgres.conversions import (
-    UUID_BYTES,
+from tranship.exactness import (
+    MAX_DIGITS,
     Convert,
     MisfitError,
+    number_texts,
+    to_dates,
+    to_decimals,
+    to_floats,
+)
+from tranship.postgres.conversions import (
+    UUID_BYTES,
     cast_to,
-    checked_date,
+    checked_time,
     checked_timestamp,
     decimal_type,
-    float_text,
-    is_narrow,
     json_text,
     plain_text,
     text_up_to,
-    to_real,
     unchanged,
     uuid_bytes,
     whole_ticks,
@@ -33,6 +38,8 @@ from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType
 from tranship.tables import Column, is_binary, is_text
 
 _SHOWN_CHARACTERS = 60
+_MISFITS = (MisfitError, pa.ArrowException, OverflowError, ValueError, KeyError)
+"""What a value raises that has no form in its column; Python raises KeyError for a map with a key twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +61,25 @@ class ColumnPlan:
     binary: bool = True
 
 
-def plan_column(column: Column, type_: PostgresType, table: object) -> ColumnPlan:
+def plan_column(
+    column: Column, type_: PostgresType, table: object, *, rounding: bool = False
+) -> ColumnPlan:
     """How a column's values reach a table column of a type.
+
+    Args:
+        column: The incoming column.
+        type_: The type of the table's column.
+        table: Named in errors.
+        rounding: Whether numbers may be rounded to what the type holds.
 
     Raises:
         UnsupportedTypeError: They cannot: such values have no meaning in that type.
     """
-    arrow = column.type
-    prepare: Convert | None = None
-    if pa.types.is_dictionary(arrow):
-        value_type = arrow.value_type
-        arrow, prepare = value_type, lambda array: array.cast(value_type)
-    if isinstance(arrow, pa.BaseExtensionType):
-        arrow, prepare = arrow.storage_type, lambda array: array.storage
-    made = _plan(arrow, type_, column)
+    arrow = plain_type(column.type)
+    prepare = unchanged if arrow == column.type else plain_array
+    if is_uuid(column.type) and type_.name in _TEXTS:
+        arrow, prepare = pa.large_string(), lambda array: uuid_texts(plain_array(array))
+    made = _plan(arrow, type_, column, rounding=rounding)
     if made is None:
         raise UnsupportedTypeError(
             f'Column "{column.name}" of {table} is {type_}, and {column.type} values cannot be put there.',
@@ -75,10 +87,9 @@ def plan_column(column: Column, type_: PostgresType, table: object) -> ColumnPla
             details={"column": column.name},
         )
     wire, convert, binary = made
-    if prepare is None:
+    if prepare is unchanged:
         return ColumnPlan(column.name, type_, wire, convert, binary)
-    first, second = prepare, convert
-    return ColumnPlan(column.name, type_, wire, lambda array: second(first(array)), binary)
+    return ColumnPlan(column.name, type_, wire, lambda array: convert(prepare(array)), binary)
 
 
 def fit_batch(
@@ -100,7 +111,7 @@ def fit_batch(
         array = batch.column(plan.name)
         try:
             arrays.append(plan.convert(array))
-        except (MisfitError, pa.ArrowException, OverflowError, ValueError) as error:
+        except _MISFITS as error:
             raise _located(error, array, plan, table, rows_before) from None
     return pa.RecordBatch.from_arrays(
         arrays, schema=pa.schema([(plan.name, plan.wire) for plan in plans])
@@ -119,12 +130,8 @@ def _located(
     shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
     row = rows_before + index + 1
     why = str(error).splitlines()[0]
-    nul = isinstance(error, MisfitError) and "U+0000" in why
-    remedy = (
-        "Strip it at the source or in your function."
-        if nul
-        else "Mend the value at its source, or choose a wider type with column_types."
-    )
+    own = error.remedy if isinstance(error, MisfitError) else None
+    remedy = own or "Mend the value at its source, or choose a wider type with column_types."
     return ValueDoesNotFitError(
         f'Row {row} of the rows for {table} has {shown} in column "{plan.name}", '
         f"which {plan.type} cannot hold: {why}.",
@@ -140,7 +147,7 @@ def _first_failing(array: pa.Array, convert: Convert) -> int:
         middle = (low + high) // 2
         try:
             convert(array.slice(low, middle - low))
-        except (pa.ArrowException, MisfitError, OverflowError, ValueError):
+        except _MISFITS:
             high = middle
         else:
             low = middle
@@ -148,16 +155,17 @@ def _first_failing(array: pa.Array, convert: Convert) -> int:
 
 
 def _plan(
-    arrow: pa.DataType, type_: PostgresType, column: Column
+    arrow: pa.DataType, type_: PostgresType, column: Column, *, rounding: bool
 ) -> tuple[pa.DataType, Convert, bool] | None:
     """Wire type, conversion, and whether binary COPY can carry it; `None` where there is none."""
     name = type_.name
     if name in _WIRE_INTEGERS:
         return _plan_integer(arrow, _WIRE_INTEGERS[name])
     if name == "numeric":
-        return _plan_numeric(arrow, type_)
+        return _plan_numeric(arrow, type_, rounding=rounding)
     if name in {"real", "double precision"}:
-        return _plan_float(arrow, pa.float32() if name == "real" else pa.float64())
+        wire = pa.float32() if name == "real" else pa.float64()
+        return _plan_float(arrow, wire, rounding=rounding)
     if name == "boolean":
         if pa.types.is_integer(arrow):
             return pa.bool_(), zero_or_one, True
@@ -173,6 +181,7 @@ def _plan(
     return _plan_text(arrow, type_)
 
 
+_TEXTS = {"text", "varchar", "char", "citext"}
 _WIRE_INTEGERS = {"smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64()}
 
 
@@ -187,33 +196,35 @@ def _plan_integer(
 
 
 def _plan_numeric(
-    arrow: pa.DataType, type_: PostgresType
+    arrow: pa.DataType, type_: PostgresType, *, rounding: bool
 ) -> tuple[pa.DataType, Convert, bool] | None:
-    if pa.types.is_floating(arrow) or (is_text(arrow) and not type_.modifiers):
+    wire = decimal_type(type_)
+    if pa.types.is_floating(arrow) or is_text(arrow):
         # The shortest text of a float is what Postgres itself would make of it.
-        convert = plain_text if is_text(arrow) else float_text(bounded=bool(type_.modifiers))
-        return pa.large_string(), convert, False
+        if wire is None:
+            return pa.large_string(), number_texts, False
+        return wire, lambda array: to_decimals(array, wire, rounding=rounding), True
     if pa.types.is_integer(arrow):
         whole = pa.decimal128(20, 0)
-        wire = decimal_type(type_) or whole
-        return wire, lambda array: array.cast(whole).cast(wire), is_narrow(wire)
-    if pa.types.is_decimal(arrow) or pa.types.is_null(arrow) or is_text(arrow):
-        wire = decimal_type(type_) or (
-            arrow if pa.types.is_decimal(arrow) else pa.decimal128(38, 0)
-        )
-        return wire, cast_to(wire), is_narrow(wire)
+        wire = wire or whole
+        return wire, lambda array: array.cast(whole).cast(wire), True
+    if pa.types.is_decimal(arrow) or pa.types.is_null(arrow):
+        wire = wire or pa.decimal128(MAX_DIGITS, min(getattr(arrow, "scale", 0), MAX_DIGITS))
+        if rounding and pa.types.is_decimal(arrow):
+            return wire, lambda array: to_decimals(array, wire, rounding=True), True
+        return wire, cast_to(wire), True
     return None
 
 
-def _plan_float(arrow: pa.DataType, wire: pa.DataType) -> tuple[pa.DataType, Convert, bool] | None:
+def _plan_float(
+    arrow: pa.DataType, wire: pa.DataType, *, rounding: bool
+) -> tuple[pa.DataType, Convert, bool] | None:
     numbers = (
         pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_decimal(arrow)
     )
     if not (numbers or pa.types.is_null(arrow) or is_text(arrow)):
         return None
-    if pa.types.is_float64(arrow) and wire == pa.float32():
-        return wire, to_real, True
-    return wire, cast_to(wire), True
+    return wire, lambda array: to_floats(array, wire, rounding=rounding), True
 
 
 def _plan_uuid(arrow: pa.DataType) -> tuple[pa.DataType, Convert, bool] | None:
@@ -233,13 +244,13 @@ def _plan_temporal(
     loose = pa.types.is_null(arrow) or is_text(arrow)
     if name == "date":
         ok = loose or pa.types.is_date(arrow) or (pa.types.is_timestamp(arrow) and arrow.tz is None)
-        return (pa.date32(), checked_date, True) if ok else None
+        return (pa.date32(), to_dates, True) if ok else None
     if name == "time":
         wire = pa.time64("us")
         # SQL Server's time keeps 100 ns; the seventh digit goes the way of datetime2's, which the
         # driver drops as well.
         drop = column.source_type is not None and column.source_type.name == "time"
-        convert = cast_to(wire, safe=not drop)
+        convert = checked_time(cast_to(wire, safe=not drop))
         return (
             (wire, whole_ticks(convert, digits), True) if loose or pa.types.is_time(arrow) else None
         )

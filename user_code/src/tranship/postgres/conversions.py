@@ -5,38 +5,27 @@ Each function raises `MisfitError`, or pyarrow's own error, and `casting` says t
 
 import json
 import re
-from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from tranship.arrow_types import times_in_microseconds
+from tranship.exactness import MAX_DIGITS, Convert, MisfitError, check_clock, check_years
 from tranship.postgres.hexadecimal import bytes_from_hex
 from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType
 
 # Its stubs know few of the argument types it takes. Where all is well no function here is given a Python
 # value: pyarrow imports pandas to look at one, which costs a second and 50 MB.
 pc: Any = pyarrow.compute
-Convert = Callable[[pa.Array], pa.Array]
 
 UUID_BYTES = 16
-# https://www.postgresql.org/docs/current/datatype-datetime.html: 4713 BC to 5874897 and 294276 AD;
-# an Arrow timestamp in microseconds ends before that.
-FIRST_DAY, LAST_DAY = -2_440_588, 2_145_042_905
-FIRST_MICROSECOND = -210_866_803_200_000_000
+_NUL = ("Postgres texts cannot contain U+0000", "Strip it at the source or in your function.")
 _ENCODING_DECLARATION = r"""^(\s*<\?xml[^>]*?)\s+encoding\s*=\s*["'][^"']*["']"""
-
-
-class MisfitError(Exception):
-    """A value that a column cannot hold: its place in the array and why."""
-
-    def __init__(self, index: int, why: str):
-        super().__init__(why)
-        self.index = index
-        self.why = why
 
 
 def unchanged(array: pa.Array) -> pa.Array:
@@ -54,18 +43,11 @@ def cast_to(wire: pa.DataType, *, safe: bool = True) -> Convert:
 
 
 def decimal_type(type_: PostgresType) -> pa.DataType | None:
-    """The Arrow decimal of a `numeric(p,s)`; `None` where there is none."""
+    """The Arrow decimal of a `numeric(p,s)`, of 38 digits at most; `None` for a `numeric` without them."""
     if not type_.modifiers:
         return None
     precision, scale = type_.modifiers
-    if precision <= 38:
-        return pa.decimal128(precision, scale)
-    return pa.decimal256(precision, scale) if precision <= 76 else None
-
-
-def is_narrow(wire: pa.DataType) -> bool:
-    """Whether the binary encoder knows the type: it has no 256-bit decimals."""
-    return not pa.types.is_decimal256(wire)
+    return pa.decimal128(min(precision, MAX_DIGITS), min(scale, MAX_DIGITS))
 
 
 def zero_or_one(array: pa.Array) -> pa.Array:
@@ -74,29 +56,6 @@ def zero_or_one(array: pa.Array) -> pa.Array:
     if wrong >= 0:
         raise MisfitError(wrong, "only 0 and 1 are truth values")
     return array.cast(pa.bool_())
-
-
-def to_real(array: pa.Array) -> pa.Array:
-    """8-byte floats as 4-byte ones; what becomes infinite is refused."""
-    narrow = array.cast(pa.float32(), safe=False)
-    lost = pc.and_(pc.is_inf(narrow), pc.invert(pc.is_inf(array)))
-    where = pc.index(lost, pa.scalar(True)).as_py()
-    if where >= 0:
-        raise MisfitError(where, "it is too large for a 4-byte float")
-    return narrow
-
-
-def float_text(*, bounded: bool) -> Convert:
-    """Floats as their shortest exact texts; `bounded` refuses infinities."""
-
-    def convert(array: pa.Array) -> pa.Array:
-        if bounded:
-            where = pc.index(pc.is_inf(array), pa.scalar(True)).as_py()
-            if where >= 0:
-                raise MisfitError(where, "a numeric with a precision has no infinity")
-        return array.cast(pa.large_string())
-
-    return convert
 
 
 def uuid_bytes(array: pa.Array) -> pa.Array:
@@ -112,36 +71,27 @@ def uuid_bytes(array: pa.Array) -> pa.Array:
     return values.cast(pa.binary(UUID_BYTES))
 
 
-def checked_date(array: pa.Array) -> pa.Array:
-    """Dates within the range of Postgres."""
-    days = cast_to(pa.date32())(array)
-    _within(days.cast(pa.int32()), FIRST_DAY, LAST_DAY)
-    return days
-
-
 def checked_timestamp(wire: pa.DataType) -> Convert:
-    """Timestamps within the range of Postgres."""
+    """Timestamps of the years 1 to 9999, by UTC where they are instants."""
     cast = cast_to(wire)
 
     def convert(array: pa.Array) -> pa.Array:
         stamps = cast(array)
-        _within(stamps.cast(pa.int64()), FIRST_MICROSECOND, None)
+        check_years(stamps)
         return stamps
 
     return convert
 
 
-def _within(numbers: pa.Array, low: int, high: int | None) -> None:
-    bounds = pc.min_max(numbers)
-    least, most = bounds["min"].as_py(), bounds["max"].as_py()
-    if least is None or (least >= low and (high is None or most <= high)):
-        return
-    outside = pc.less(numbers, low)
-    if high is not None:
-        outside = pc.or_(outside, pc.greater(numbers, high))
-    raise MisfitError(
-        pc.index(outside, pa.scalar(True)).as_py(), "it is outside the range of Postgres"
-    )
+def checked_time(convert: Convert) -> Convert:
+    """Times of one day."""
+
+    def checked(array: pa.Array) -> pa.Array:
+        times = convert(array)
+        check_clock(times)
+        return times
+
+    return checked
 
 
 def whole_ticks(convert: Convert, digits: int) -> Convert:
@@ -204,7 +154,7 @@ def _refuse_nul(texts: pa.Array) -> None:
         return
     where = pc.index(pc.match_substring(texts, "\0"), pa.scalar(True)).as_py()
     if where >= 0:
-        raise MisfitError(where, "Postgres texts cannot contain U+0000")
+        raise MisfitError(where, *_NUL)
 
 
 def xml_text(array: pa.Array) -> pa.Array:
@@ -213,7 +163,8 @@ def xml_text(array: pa.Array) -> pa.Array:
 
 
 def json_text(array: pa.Array) -> pa.Array:
-    """Nested values as JSON."""
+    """Nested values as JSON; times finer than microseconds are refused, as everywhere."""
+    array = times_in_microseconds(array)
     values = array.to_pylist(maps_as_pydicts="strict")
     texts = []
     for index, value in enumerate(values):
@@ -224,14 +175,14 @@ def json_text(array: pa.Array) -> pa.Array:
         except (TypeError, ValueError) as error:
             raise MisfitError(index, f"JSON cannot express it ({error})") from None
         if value is not None and re.search(r"(?<!\\)(?:\\\\)*\\u0000", texts[-1]):
-            raise MisfitError(index, "Postgres texts cannot contain U+0000")
+            raise MisfitError(index, *_NUL)
     return pa.array(texts, pa.large_string())
 
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, date | datetime | time):
         return value.isoformat()
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | UUID):
         return str(value)
     if isinstance(value, bytes):
         return value.hex()

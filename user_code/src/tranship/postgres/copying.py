@@ -1,6 +1,7 @@
 """Feed one COPY: a thread reads and encodes ahead while this thread sends, with a bounded queue between.
 
-An error on either side stops the other; the original one is raised, once.
+An error on either side stops the other; the original one is raised, once. A user's generator is read in this
+thread instead, between two sends.
 """
 
 import select
@@ -17,7 +18,7 @@ from tranship.errors import RowsOutsideSliceError, TransientError
 from tranship.frames import Batches
 from tranship.postgres.casting import ColumnPlan, fit_batch
 from tranship.postgres.encoding import Encoding
-from tranship.read_ahead import ReadAhead, items_of
+from tranship.read_ahead import InThisThread, ReadAhead, items_of
 from tranship.slices import Slice
 from tranship.tables import TableName
 
@@ -80,12 +81,7 @@ def copy_in(
     statement = sql.SQL("copy {} ({}) from stdin with ({})").format(
         target.relation, columns, options
     )
-    with ReadAhead(
-        [items_of(lambda: _chunks(target, batches, encoding))],
-        max_bytes=QUEUE_BYTES,
-        size=lambda chunk: len(chunk.data),
-        name="tranship-encode",
-    ) as ahead:
+    with _taken_from(batches, lambda: _chunks(target, batches, encoding)) as ahead:
         rows = _CopyFile(cursor.connection, ahead, progress)
         try:
             cursor.copy_expert(statement.as_string(cursor), rows)
@@ -103,6 +99,19 @@ def copy_in(
     return rows.copied
 
 
+def _taken_from(
+    batches: Batches, chunks: "Callable[[], Iterator[_Chunk]]"
+) -> "ReadAhead[_Chunk] | InThisThread[_Chunk]":
+    if not batches.any_thread:
+        return InThisThread(chunks)
+    return ReadAhead(
+        [items_of(chunks)],
+        max_bytes=QUEUE_BYTES,
+        size=lambda chunk: len(chunk.data),
+        name="tranship-encode",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     """Encoded rows, and how many rows and Arrow bytes there are up to its end."""
@@ -113,7 +122,7 @@ class _Chunk:
 
 
 def _chunks(target: CopyTarget, batches: Batches, encoding: Encoding) -> Iterator[_Chunk]:
-    """Runs in the thread: read, check, fit, encode."""
+    """Read, check, fit, encode."""
     counted = _Counter()
     opened = batches.open()
     try:
@@ -165,7 +174,7 @@ class _CopyFile:
     """The encoded chunks, as the file that `copy_expert` reads."""
 
     connection: psycopg2.extensions.connection
-    ahead: ReadAhead[_Chunk]
+    ahead: ReadAhead[_Chunk] | InThisThread[_Chunk]
     progress: Progress | None
     copied: Copied = field(default_factory=Copied)
     failure: BaseException | None = None

@@ -108,7 +108,12 @@ def comment_column(cursor: psycopg2.extensions.cursor, table: TableName, column:
 def new_columns(request: WriteRequest, schema: TableSchema) -> list[ColumnPlan]:
     """The plan for a table that is made from the incoming rows alone."""
     return [
-        plan_column(column, column_type(column, request.column_types), request.table)
+        plan_column(
+            column,
+            column_type(column, request.column_types),
+            request.table,
+            rounding=request.round,
+        )
         for column in schema.columns
     ]
 

@@ -24,11 +24,6 @@ ROWS_PER_CHUNK = 8_192
 """Rows encoded at once: about 2 MB of a 26-column fact. The encoder holds the GIL meanwhile."""
 BYTES_PER_CHUNK = 4 * 2**20
 
-# Days and microseconds of 0001-01-01 and 10000-01-01: outside, years are not four plain digits.
-_FIRST_PLAIN_DAY, _END_OF_PLAIN_DAYS = -719_162, 2_932_897
-_MICROSECONDS_PER_DAY = 86_400_000_000
-_JULIAN_DAY_OF_EPOCH = 2_440_588
-
 
 class Encoder(StrEnum):
     """How rows are written for COPY."""
@@ -132,49 +127,8 @@ def _csv_array(array: pa.Array, plan: ColumnPlan) -> pa.Array:
     if pa.types.is_duration(wire):
         ticks = array.cast(pa.int64()).cast(pa.large_string())
         return pc.binary_join_element_wise(ticks, _text("microseconds"), _text(" "))
-    if pa.types.is_date(wire):
-        return _far_dates(array)
-    if pa.types.is_timestamp(wire):
-        return _far_timestamps(array)
     return array
 
 
 def _text(value: str) -> pa.Scalar:
     return pa.scalar(value, pa.large_string())
-
-
-def _far_dates(array: pa.Array) -> pa.Array:
-    """Dates of years with other than four digits as Julian days, which Postgres reads as well."""
-    days = array.cast(pa.int32())
-    if _all_within(days, _FIRST_PLAIN_DAY, _END_OF_PLAIN_DAYS):
-        return array
-    return pa.array([_julian(day.as_py()) for day in days], pa.large_string())
-
-
-def _far_timestamps(array: pa.Array) -> pa.Array:
-    ticks = array.cast(pa.int64())
-    bounds = (day * _MICROSECONDS_PER_DAY for day in (_FIRST_PLAIN_DAY, _END_OF_PLAIN_DAYS))
-    if _all_within(ticks, *bounds):
-        return array
-    zone = "+00" if array.type.tz else ""
-    return pa.array([_julian_time(tick.as_py(), zone) for tick in ticks], pa.large_string())
-
-
-def _all_within(numbers: pa.Array, first: int, end: int) -> bool:
-    # Only the result becomes Python: comparing an array with a number would import pandas.
-    bounds = pc.min_max(numbers)
-    least, most = bounds["min"].as_py(), bounds["max"].as_py()
-    return least is None or (first <= least and most < end)
-
-
-def _julian(days: int | None) -> str | None:
-    return None if days is None else f"J{days + _JULIAN_DAY_OF_EPOCH}"
-
-
-def _julian_time(ticks: int | None, zone: str) -> str | None:
-    if ticks is None:
-        return None
-    days, rest = divmod(ticks, _MICROSECONDS_PER_DAY)
-    seconds, microseconds = divmod(rest, 1_000_000)
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{microseconds:06}"
-    return f"{_julian(days)} {clock}{zone}"

@@ -179,7 +179,7 @@ class _Meeting:
         if present is None:
             self.added.append((column, incoming))
             self.drifts.append(ColumnDrift(column.name, str(incoming), None))
-            self.plans.append(plan_column(column, incoming, self.request.table))
+            self._plan(column, incoming)
             return
         target, change = _meet(column, incoming, present)
         if change is not None or target is None:
@@ -192,7 +192,11 @@ class _Meeting:
             self.retyped.append((column.name, incoming))
         elif change is not None:
             self.wider.append((column.name, change))
-        self.plans.append(plan_column(column, target, self.request.table))
+        self._plan(column, target)
+
+    def _plan(self, column: Column, target: PostgresType) -> None:
+        request = self.request
+        self.plans.append(plan_column(column, target, request.table, rounding=request.round))
 
     def _missing(self, present: ExistingColumn) -> None:
         if present.name in self.schema.names or present.generated or present.identity:

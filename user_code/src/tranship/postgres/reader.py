@@ -71,7 +71,9 @@ def read(settings: PostgresSettings, request: ReadRequest) -> Batches:
         statement = cursor.mogrify(*compiled(select)).decode()
     arrow_schema = schema.to_arrow()
     return Batches(
-        arrow_schema, lambda: _stream(settings, request, statement, schema, arrow_schema)
+        arrow_schema,
+        lambda: _stream(settings, request, statement, schema, arrow_schema),
+        any_thread=True,
     )
 
 

@@ -10,7 +10,9 @@ from typing import Self
 
 import pyarrow as pa
 
+from tranship.arrow_types import is_json, is_uuid, plain_type
 from tranship.errors import ConfigurationError, UnsupportedTypeError
+from tranship.exactness import MAX_DIGITS
 from tranship.tables import Column, SourceType, is_binary, is_text
 
 MICROSECOND_DIGITS = 6
@@ -103,13 +105,11 @@ def column_type(column: Column, overrides: Mapping[str, str] | None = None) -> P
     """
     if overrides and column.name in overrides:
         return PostgresType.parse(overrides[column.name])
-    arrow = column.type
-    if pa.types.is_dictionary(arrow):
-        arrow = arrow.value_type
-    if isinstance(arrow, pa.BaseExtensionType):
-        if arrow.extension_name == "arrow.uuid":
-            return PostgresType("uuid")
-        arrow = arrow.storage_type
+    if is_uuid(column.type):
+        return PostgresType("uuid")
+    if is_json(column.type):
+        return PostgresType("json")
+    arrow = plain_type(column.type)
     derived = _from_source(column.source_type, arrow) if column.source_type else None
     derived = derived or _from_arrow(arrow)
     if derived is None:
@@ -165,8 +165,10 @@ def _from_arrow(arrow: pa.DataType) -> PostgresType | None:
         return PostgresType("real" if arrow.bit_width <= 32 else "double precision")
     if pa.types.is_decimal(arrow):
         # A negative scale counts zeros before the point; Postgres takes it only from version 15 on.
-        scale = max(arrow.scale, 0)
-        return PostgresType("numeric", (max(arrow.precision + max(-arrow.scale, 0), scale), scale))
+        scale = min(max(arrow.scale, 0), MAX_DIGITS)
+        precision = max(arrow.precision + max(-arrow.scale, 0), scale)
+        # No wider than what every reader gives back: each value is held to it when it is written.
+        return PostgresType("numeric", (min(precision, MAX_DIGITS), scale))
     if is_text(arrow) or pa.types.is_null(arrow):
         return PostgresType("text")
     if is_binary(arrow):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import psycopg2.extensions
 from psycopg2 import sql
 
+from tranship.arrow_types import check_carried
 from tranship.frames import Batches
 from tranship.keys import comparable
 from tranship.postgres.casting import ColumnPlan
@@ -77,6 +78,7 @@ def write(
     logger = log or logging.getLogger(__name__)
     schema = TableSchema.from_arrow(batches.schema)
     check_names(request, schema)
+    check_carried(batches.schema)
     batches = comparable(request, batches, schema)
 
     def once() -> WriteResult:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from tranship.arrow_types import in_microseconds, is_uuid, plain_type
 from tranship.equality import TextEquality
 from tranship.errors import (
     ColumnDrift,
@@ -19,7 +20,6 @@ from tranship.redshift.identifiers import fold, fold_columns
 from tranship.redshift.types import (
     RedshiftType,
     is_nested,
-    plain_type,
     type_for,
     varchar_width,
 )
@@ -292,6 +292,8 @@ def _incoming_type(
 def _accepts(there: ExistingColumn, incoming: RedshiftType, column: Column) -> bool:
     if there.type.name == "super" and is_nested(plain_type(column.type)):
         return True
+    if there.type.name == "varbyte" and is_uuid(column.type):
+        return True  # what such columns were made as before UUIDs were texts
     return there.type.holds(incoming)
 
 
@@ -338,9 +340,9 @@ def _staged_type(column: Column, type_: RedshiftType) -> pa.DataType:
     if type_.name == "time":
         return pa.string()
     if type_.name == "super":
-        return (
-            incoming if is_nested(incoming) or pa.types.is_large_string(incoming) else pa.string()
-        )
+        if is_nested(incoming):
+            return in_microseconds(incoming)
+        return incoming if pa.types.is_large_string(incoming) else pa.string()
     if type_.holds_text:
         return (
             incoming if is_text(incoming) and not pa.types.is_string_view(incoming) else pa.string()

@@ -107,7 +107,7 @@ def read(
         ),
         log=log or logging.getLogger(__name__),
     )
-    return Batches(reading.schema, reading.open)
+    return Batches(reading.schema, reading.open, any_thread=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tranship.arrow_types import is_uuid, plain_array, times_in_microseconds, uuid_texts
 from tranship.errors import RowsOutsideSliceError, ValueDoesNotFitError
+from tranship.exactness import (
+    MisfitError,
+    check_clock,
+    check_years,
+    to_dates,
+    to_decimals,
+    to_floats,
+)
 from tranship.redshift.identifiers import fold_slice
 from tranship.redshift.plan import LoadPlan, PlannedColumn
-from tranship.redshift.types import plain_type
 from tranship.slices import Slice
 from tranship.tables import is_binary, is_text
 
@@ -32,6 +40,7 @@ class Shaper:
         part: The slice that every row has to belong to.
         key: Names, folded, of the columns that identify a row when merging.
         truncate_timestamps: Whether nanoseconds may be cut off.
+        rounding: Whether numbers may be rounded to what their column holds.
     """
 
     def __init__(
@@ -41,11 +50,13 @@ class Shaper:
         key: tuple[str, ...] = (),
         *,
         truncate_timestamps: bool = False,
+        rounding: bool = False,
     ):
         self._plan = plan
         self._slice = fold_slice(part)
         self._key = key
         self._truncates = truncate_timestamps
+        self._rounding = rounding
         self._schema = plan.staged_schema
         self.rows = 0
         self.longest: dict[str, Longest] = {}
@@ -74,13 +85,12 @@ class Shaper:
         return {name: longest.bytes for name, longest in self.longest.items()}
 
     def _cast(self, column: PlannedColumn, array: pa.Array) -> pa.Array:
-        if isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        if isinstance(array, pa.DictionaryArray):
-            array = array.dictionary_decode()
+        if is_uuid(array.type) and is_text(column.staged):
+            array = uuid_texts(plain_array(array))
+        array = plain_array(array)
         if array.null_count and (column.name in self._key or not column.nullable):
             raise self._null(column, array)
-        if array.type != column.staged:
+        if array.type != column.staged or pa.types.is_temporal(array.type):
             array = self._converted(column, array)
         if column.limit_bytes is not None:
             self._measure(column, array)
@@ -91,10 +101,12 @@ class Shaper:
             array = pc.cast(array, pa.timestamp("us", array.type.tz), safe=False)
 
         def cast(values: pa.Array) -> pa.Array:
-            return _to_type(values, column.staged)
+            return _to_type(values, column, rounding=self._rounding)
 
         try:
             return cast(array)
+        except MisfitError as error:
+            raise self._does_not_fit(column, array, error.index, error.why, error.remedy) from error
         except pa.ArrowException as error:
             index = first_failing(array, cast)
             raise self._does_not_fit(column, array, index, str(error)) from error
@@ -139,13 +151,22 @@ class Shaper:
         )
 
     def _does_not_fit(
-        self, column: PlannedColumn, array: pa.Array, index: int, said: str
+        self,
+        column: PlannedColumn,
+        array: pa.Array,
+        index: int,
+        said: str,
+        remedy: str | None = None,
     ) -> ValueDoesNotFitError:
         row, value = self.rows + index + 1, array[index]
-        remedy = "Correct the value, or declare a wider type in column_types."
-        if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
+        if remedy is None and "would lose data" in said and getattr(array.type, "unit", "") == "ns":
             said = "it has digits beyond microseconds, which Redshift cannot keep"
-            remedy = "Round it to microseconds, or set truncate_timestamps to cut such digits off."
+            remedy = "Round it to microseconds."
+            if pa.types.is_timestamp(array.type):
+                remedy = (
+                    "Round it to microseconds, or set truncate_timestamps to cut such digits off."
+                )
+        remedy = remedy or "Correct the value, or declare a wider type in column_types."
         return ValueDoesNotFitError(
             f'Row {row}, column "{column.source}" of {self._plan.table}: {_shown(_python(value))} '
             f"({array.type}) does not fit {column.type}: {said}.",
@@ -195,15 +216,32 @@ def first_failing(array: pa.Array, cast: Callable[[pa.Array], object]) -> int:
     return low
 
 
-def _to_type(array: pa.Array, wanted: pa.DataType) -> pa.Array:
-    if pa.types.is_float16(array.type):
-        array = array.cast(pa.float32())
-    if is_text(wanted) and is_binary(plain_type(array.type)):
+def _to_type(array: pa.Array, column: PlannedColumn, *, rounding: bool) -> pa.Array:
+    """An array as its column is staged, every value as it was."""
+    wanted, given = column.staged, array.type
+    if pa.types.is_decimal(wanted) and (
+        pa.types.is_floating(given) or is_text(given) or (rounding and pa.types.is_decimal(given))
+    ):
+        return to_decimals(array, wanted, rounding=rounding)
+    if pa.types.is_floating(wanted):
+        return to_floats(array, wanted, rounding=rounding)
+    if pa.types.is_date32(wanted):
+        return to_dates(array)
+    if pa.types.is_time(given) and column.type.name == "time":
+        # Its text is what Redshift casts to a TIME, which holds microseconds.
+        array = array.cast(pa.time64("us"))
+        check_clock(array)
+    if pa.types.is_nested(wanted):
+        return times_in_microseconds(array)
+    if is_text(wanted) and is_binary(given):
         array = array.cast(pa.binary())
-    if pa.types.is_decimal(wanted) and pa.types.is_integer(array.type):
+    if pa.types.is_decimal(wanted) and pa.types.is_integer(given):
         # Arrow judges an integer by its type, not its value; a wide decimal in between does the opposite.
         array = array.cast(pa.decimal128(20, 0))
-    return array.cast(wanted, safe=True)
+    shaped = array.cast(wanted, safe=True)
+    if pa.types.is_timestamp(wanted):
+        check_years(shaped)
+    return shaped
 
 
 def _python(value: pa.Scalar) -> object:

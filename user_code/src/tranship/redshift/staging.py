@@ -12,13 +12,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tranship.errors import TranshipError
-from tranship.read_ahead import read_ahead
+from tranship.read_ahead import InThisThread, read_ahead
 from tranship.redshift.aws import aws_errors
 from tranship.redshift.multipart import Uploads
 from tranship.redshift.settings import RedshiftSettings
@@ -104,6 +105,8 @@ class StagingArea:
         batches: Iterable[pa.RecordBatch],
         schema: pa.Schema,
         progress: Callable[[int, int], None] | None = None,
+        *,
+        any_thread: bool = True,
     ) -> Staged:
         """Write all batches and their manifest. On failure nothing is left behind.
 
@@ -111,6 +114,7 @@ class StagingArea:
             batches: The rows, shaped.
             schema: Their schema, and that of every file.
             progress: Called with the rows and Arrow bytes written so far.
+            any_thread: Whether the batches may be read ahead in another thread than this one.
 
         Raises:
             TranshipError: S3 refuses, or the batches cannot be read.
@@ -119,7 +123,8 @@ class StagingArea:
         counted = _Counted()
         try:
             with aws_errors(self.settings, f"staging into {self.url()}"):
-                files = self._write_files(batches, counted, schema, progress)
+                taken = _read_ahead if any_thread else _read_here
+                files = self._write_files(partial(taken, batches), counted, schema, progress)
                 manifest = self._write_manifest(files) if files else None
         except BaseException:
             self.remove()
@@ -145,7 +150,7 @@ class StagingArea:
 
     def _write_files(
         self,
-        batches: Iterable[pa.RecordBatch],
+        taken: "Callable[[Uploads], Generator[pa.RecordBatch, None, None]]",
         counted: "_Counted",
         schema: pa.Schema,
         progress: Callable[[int, int], None] | None,
@@ -154,7 +159,7 @@ class StagingArea:
         headers = self.settings.upload_headers
         with (
             Uploads(self.client, self.settings.bucket_name, headers) as uploads,
-            closing(_read_ahead(batches, uploads)) as ahead,
+            closing(taken(uploads)) as ahead,
         ):
             groups = counted.passing(row_groups(ahead))
             group = next(groups, None)
@@ -295,6 +300,15 @@ def _read_ahead(
         look=lambda _: uploads.raise_failures(),
         name="tranship-shape",
     )
+
+
+def _read_here(
+    batches: Iterable[pa.RecordBatch], uploads: Uploads
+) -> Generator[pa.RecordBatch, None, None]:
+    """The batches, read in this thread: what a user's generator uses may live in no other."""
+    with InThisThread(lambda: iter(batches)) as here:
+        while (batch := here.get(lambda _: uploads.raise_failures())) is not None:
+            yield batch
 
 
 @dataclass(slots=True)

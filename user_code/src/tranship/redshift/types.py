@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from tranship.arrow_types import is_uuid, plain_type
 from tranship.errors import ConfigurationError, UnsupportedTypeError
 from tranship.tables import Column, SourceType, is_binary, is_text
 
@@ -17,6 +18,7 @@ MAX_VARBYTE_BYTES = 1_024_000
 MAX_DECIMAL_DIGITS = 38
 UTF8_BYTES_PER_CHARACTER = 4
 DEFAULT_VARCHAR_BYTES = 256
+UUID_TEXT_BYTES = 36
 
 _ALIASES = {
     "int2": "smallint",
@@ -177,6 +179,8 @@ def type_for(column: Column, declared: str | None = None) -> RedshiftType:
     """
     if declared is not None:
         return RedshiftType.parse(declared)
+    if is_uuid(column.type):
+        return RedshiftType("varchar", length=UUID_TEXT_BYTES)
     type_ = plain_type(column.type)
     if pa.types.is_null(type_):
         raise UnsupportedTypeError(
@@ -200,15 +204,6 @@ def type_for(column: Column, declared: str | None = None) -> RedshiftType:
     return (
         RedshiftType("decimal", precision=20, scale=0) if name == "decimal" else RedshiftType(name)
     )
-
-
-def plain_type(type_: pa.DataType) -> pa.DataType:
-    """The type of the values, without dictionary encoding or extension type around it."""
-    if pa.types.is_dictionary(type_):
-        return plain_type(type_.value_type)
-    if isinstance(type_, pa.BaseExtensionType):
-        return plain_type(type_.storage_type)
-    return type_
 
 
 def varchar_width(measured_bytes: int, limit: int = MAX_VARCHAR_BYTES) -> int:
@@ -265,7 +260,7 @@ def _text_bytes(source: SourceType | None) -> int | None:
     if source is None:
         return None
     if source.name == "uniqueidentifier":
-        return 36
+        return UUID_TEXT_BYTES
     if source.length is None or "char" not in source.name:
         return None
     return min(source.length * UTF8_BYTES_PER_CHARACTER, MAX_VARCHAR_BYTES)

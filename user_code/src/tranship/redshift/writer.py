@@ -10,6 +10,7 @@ from typing import Any
 import psycopg2
 import pyarrow as pa
 
+from tranship.arrow_types import check_carried
 from tranship.errors import TransientError, ValueDoesNotFitError
 from tranship.frames import Batches
 from tranship.keys import comparable
@@ -100,6 +101,7 @@ def write(
         >>> write(settings, WriteRequest(TableName("public", "fact_sales")), Batches.of(frame))  # doctest: +SKIP
     """
     schema = TableSchema.from_arrow(batches.schema)
+    check_carried(batches.schema)
     return _Write(
         settings=settings,
         request=request,
@@ -132,7 +134,12 @@ class _Write:
         area.sweep()
         shaper = self._shaper(plan)
         try:
-            staged = area.stage(_shaped(batches, shaper), plan.staged_schema, self.progress)
+            staged = area.stage(
+                _shaped(batches, shaper),
+                plan.staged_schema,
+                self.progress,
+                any_thread=batches.any_thread,
+            )
             self.log.info(
                 "Staged %s rows in %d files (%.1f MB) in %.2f s.",
                 f"{staged.rows:,}",
@@ -176,6 +183,7 @@ class _Write:
             self.request.slice,
             tuple(fold(name) for name in self.request.key),
             truncate_timestamps=self.settings.truncate_timestamps,
+            rounding=self.request.round,
         )
 
     def _describe(self, connection: Any) -> ExistingTable | None:
@@ -305,6 +313,12 @@ class _Write:
 
 
 def _shaped(batches: Batches, shaper: Shaper) -> Iterator[pa.RecordBatch]:
-    for batch in batches.open():
-        for piece in pieces(batch):
-            yield shaper.shape(piece)
+    opened = batches.open()
+    try:
+        for batch in opened:
+            for piece in pieces(batch):
+                yield shaper.shape(piece)
+    finally:
+        close: Any = getattr(opened, "close", None)
+        if close is not None:
+            close()

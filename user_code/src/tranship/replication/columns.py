@@ -110,7 +110,7 @@ class ColumnChanges:
         schema = self.written(read).to_arrow()
         if schema.equals(batches.schema, check_metadata=True):
             return batches
-        return Batches(schema, partial(self._changed, batches, read, schema), batches.replayable)
+        return replace(batches, schema=schema, open=partial(self._changed, batches, read, schema))
 
     def _changed(
         self, batches: Batches, read: TableSchema, schema: pa.Schema

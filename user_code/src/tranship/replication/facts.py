@@ -5,7 +5,7 @@ SQL over the target. Rows that were lost, doubled or altered on the way give oth
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
@@ -94,7 +94,7 @@ class Tap:
 
     def batches(self) -> Batches:
         """The stream, watched."""
-        return Batches(self.source.schema, partial(self._watched), self.source.replayable)
+        return replace(self.source, open=partial(self._watched))
 
     def _watched(self) -> Iterator[pa.RecordBatch]:
         self.rows, self._measured = 0, {name: {} for name in self.columns}

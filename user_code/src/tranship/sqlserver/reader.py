@@ -83,7 +83,7 @@ def read(
     source = schema if schema is not None else describe(settings, request.table, handover=left)
     query = build_query(request, source, chosen)
     opened = partial(_open, settings, query, chosen, _split_by(query, chosen), log or _log, left)
-    return Batches(query.schema.to_arrow(), opened)
+    return Batches(query.schema.to_arrow(), opened, any_thread=True)
 
 
 def _split_by(query: Query, options: ReadOptions) -> str | None:
