@@ -3,13 +3,18 @@
 import secrets
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import psycopg2
 import pytest
+from cable import Cable
 from psycopg2 import extensions
+from sqlalchemy import make_url, text
+from sqlalchemy.exc import OperationalError
 
 from standins.embedded import EmbeddedPostgres
+from tranship.runs.storage import PooledPostgresStorage
 
 APPLICATION = "tranship-storage-test"
 
@@ -125,3 +130,31 @@ def test_an_instance_that_is_done_with_holds_no_connection(
     while connections(server) and time.monotonic() < until:
         time.sleep(0.05)
     assert connections(server) == 0
+
+
+def test_a_kept_connection_that_the_network_forgot_is_noticed_in_seconds(
+    instance: dg.DagsterInstance,
+):
+    run_storage: Any = instance.run_storage
+    with run_storage.connect() as connection:
+        told = connection.connection.driver_connection.get_dsn_parameters()
+    assert told["tcp_user_timeout"] == "20000"
+    # Twenty seconds until it is given up while we wait, as while we send.
+    probes = int(told["keepalives_interval"]) * int(told["keepalives_count"])
+    assert int(told["keepalives_idle"]) + probes == 20
+
+
+def test_a_storage_that_says_nothing_is_given_up(storage_url: str, monkeypatch: pytest.MonkeyPatch):
+    url = make_url(storage_url)
+    cable = Cable(url.host or "", url.port or 5432)
+    monkeypatch.setattr("tranship.runs.storage._StorageConnection.answer_seconds", 2.0)
+    through = url.set(host="127.0.0.1", port=cable.port).render_as_string(hide_password=False)
+    storage: Any = PooledPostgresStorage(through)
+    with storage.run_storage.connect() as connection:
+        connection.execute(text("select 1"))
+        cable.fall_silent()
+        with pytest.raises(OperationalError, match="said nothing for 2 s"):
+            connection.execute(text("select 2"))
+        cable.pull()
+    storage.run_storage.dispose()
+    cable.close()

@@ -21,6 +21,7 @@ from psycopg2 import sql
 
 from tranship.errors import TransientError, UnreachableError, ValueDoesNotFitError, WriteFailedError
 from tranship.frames import Batches
+from tranship.postgres.locking import TableHeldError
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.tables import TableName
@@ -202,12 +203,19 @@ def test_a_long_reader_delays_the_swap_but_not_other_readers(
                 'select count(*) from "{}"."{}"'.format(table.schema, table.name.replace('"', '""'))
             )
         impatient = replace(settings, lock_wait_seconds=1.0)
+        reads: list[int] = []
+        schema = generation(1).schema
+
+        def frames() -> Iterator[pa.RecordBatch]:
+            reads.append(1)
+            yield from generation(1).to_batches()
+
         failures: list[BaseException] = []
 
         def run() -> None:
             try:
-                write(impatient, WriteRequest(table), one_shot(iter([generation(1)])))
-            except TransientError as error:
+                write(impatient, WriteRequest(table), Batches(schema, frames, replayable=True))
+            except TableHeldError as error:
                 failures.append(error)
 
         thread = threading.Thread(target=run)
@@ -222,6 +230,8 @@ def test_a_long_reader_delays_the_swap_but_not_other_readers(
         message = str(failures[0])
         assert f"{table} could not be locked within 1 s" in message
         assert "the report, idle in transaction" in message
+        # Only the swap was repeated: the source was read once.
+        assert reads == [1]
     finally:
         holder.close()
     load(table, generation(1), times=1)

@@ -40,7 +40,8 @@ def failing(settings: SqlServerSettings) -> ConnectionFailedError:
 def test_a_wrong_password_is_said_to_be_one(settings):
     error = failing(replace(settings, password=WRONG))
     assert str(error) == (
-        f'{settings.address} refused the login "{settings.user}" (18456). '
+        f'{settings.address} refused the login "{settings.user}" (18456): Login failed for user '
+        f"'{settings.user}'. It happened while connecting on {settings.address}. "
         "Check user and password, and that the server allows SQL Server authentication."
     )
 
@@ -49,7 +50,9 @@ def test_a_wrong_database_is_named(settings):
     error = failing(replace(settings, database="NoSuchDatabase"))
     assert str(error) == (
         f'The login "{settings.user}" cannot open the database "NoSuchDatabase" on {settings.address} '
-        "(4060). Check the database's name, and that the login has a user in it."
+        '(4060): Cannot open database "NoSuchDatabase" requested by the login. The login failed. It happened while '
+        f"connecting on {settings.address}. Check the database's name, and that the login has a user in it: "
+        f"use [NoSuchDatabase]; create user [{settings.user}] for login [{settings.user}];"
     )
 
 

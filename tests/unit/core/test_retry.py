@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tranship.budget import RetryBudget, retry_budget
 from tranship.errors import (
     ConfigurationError,
     ConnectionFailedError,
@@ -13,6 +14,7 @@ from tranship.errors import (
     UnreachableError,
     WriteFailedError,
 )
+from tranship.failures import as_failure
 from tranship.retry import is_transient, retry_transient
 
 
@@ -139,3 +141,80 @@ def test_only_errors_that_say_so_are_transient():
     assert is_transient(UnreachableError("x"))
     assert not is_transient(ConnectionFailedError("x"))
     assert not is_transient(TimeoutError("x"))
+
+
+class Clock:
+    """A clock that goes on by what is slept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000_000.0
+        monkeypatch.setattr("tenacity.nap.time.sleep", self.sleep)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_what_is_cheap_is_repeated_for_as_long_as_the_load_has_time(clock: Clock):
+    call = Failing(10_000)
+    budget = RetryBudget(600, clock=clock)
+    started = clock.now
+
+    with retry_budget(budget), pytest.raises(TransientError):
+        retry_transient(call, what="swapping", attempts=4, is_cheap=True)
+
+    assert call.calls > 10
+    assert 600 <= clock.now - started <= 620  # the last pause may reach over the end
+
+
+def test_what_is_costly_is_repeated_in_the_first_try_only(clock: Clock):
+    first, later = Failing(99), Failing(99)
+
+    with retry_budget(RetryBudget(600, clock=clock)), pytest.raises(TransientError):
+        retry_transient(first, what="reading", attempts=4)
+    again = RetryBudget(600, first_fault=clock.now, earlier_tries=1, clock=clock)
+    with retry_budget(again), pytest.raises(TransientError):
+        retry_transient(later, what="reading", attempts=4)
+
+    assert (first.calls, later.calls) == (4, 1)
+
+
+def test_two_that_repeat_share_one_time(clock: Clock):
+    inner = Failing(10_000)
+
+    def outer() -> str:
+        return retry_transient(inner, what="the transaction", attempts=5, is_cheap=True)
+
+    with retry_budget(RetryBudget(60, clock=clock)), pytest.raises(TransientError):
+        retry_transient(outer, what="the load", attempts=4)
+    alone = Failing(10_000)
+    with retry_budget(RetryBudget(60, clock=clock)), pytest.raises(TransientError):
+        retry_transient(alone, what="the transaction", attempts=5, is_cheap=True)
+
+    # Not four times as many: when the time is over, nobody begins anew.
+    assert inner.calls < 2 * alone.calls
+
+
+def test_each_repetition_says_how_much_time_is_left(clock: Clock, caplog: pytest.LogCaptureFixture):
+    with retry_budget(RetryBudget(600, clock=clock)):
+        retry_transient(Failing(1), what="replacing public.stg_a")
+
+    (record,) = caplog.records
+    assert record.getMessage().endswith("; 10 min of 10 min are left.")
+
+
+def test_a_step_is_not_tried_again_when_the_time_is_over(clock: Clock):
+    over = RetryBudget(600, first_fault=clock.now - 600, clock=clock)
+    with retry_budget(over):
+        assert as_failure(TransientError("Lost.")).allow_retries is False
+    with retry_budget(RetryBudget(600, clock=clock)):
+        assert as_failure(TransientError("Lost.")).allow_retries is True
+        assert as_failure(WriteFailedError("Refused.")).allow_retries is False
+    assert as_failure(TransientError("Lost.")).allow_retries is True

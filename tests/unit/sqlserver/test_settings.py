@@ -137,3 +137,29 @@ def test_an_unknown_encrypt_word_is_refused():
         ConfigurationError, match=r"encrypt is 'maybe'. Give one of yes, no, strict."
     ):
         SqlServerSettings.from_url("mssql+mssqlpython://etl:x@db/dw?Encrypt=maybe")
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"Authentication": "ActiveDirectoryMsi"},
+        {"authentication": "ActiveDirectoryDefault"},
+        {"Trusted_Connection": "yes"},
+    ],
+)
+def test_a_login_without_a_password_sends_none(keywords: dict[str, str]):
+    settings = SqlServerSettings(host="db", database="dw", driver_keywords=keywords)
+    sent = connection_string(settings)
+    assert "UID" not in sent
+    assert "PWD" not in sent
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [{}, {"Authentication": "ActiveDirectoryServicePrincipal"}, {"Trusted_Connection": "no"}],
+)
+def test_a_login_that_needs_a_password_is_refused_without(keywords: dict[str, str]):
+    with pytest.raises(ConfigurationError, match="user is empty"):
+        SqlServerSettings(host="db", database="dw", driver_keywords=keywords)
+    with pytest.raises(ConfigurationError, match="password is empty"):
+        SqlServerSettings(host="db", database="dw", user="etl", driver_keywords=keywords)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from tranship.budget import current_budget
 from tranship.errors import TranshipError
 
 
@@ -14,7 +15,8 @@ def as_failures() -> Iterator[None]:
 
     The failure's description is what happened and what to do; its metadata holds the facts. A retry
     policy on the step is honoured for faults that pass and left alone for all others, because a
-    wrong password does not become right by trying again.
+    wrong password does not become right by trying again; and only while the load's `RetryBudget`,
+    where there is one, has time left.
 
     Raises:
         dagster.Failure: For every `TranshipError` raised inside.
@@ -33,11 +35,14 @@ def as_failures() -> Iterator[None]:
 
 def as_failure(error: TranshipError) -> dg.Failure:
     """The failure that tells Dagster, and so the user, what an error says."""
+    budget = current_budget()
+    if error.transient and budget is not None:
+        budget.note_fault()
     return dg.Failure(
         description=str(error),
         metadata={
             "error": dg.MetadataValue.text(type(error).__name__),
             **{name: dg.MetadataValue.text(str(value)) for name, value in error.details.items()},
         },
-        allow_retries=error.transient,
+        allow_retries=error.transient and (budget is None or not budget.is_over),
     )

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import tenacity
 
+from tranship.budget import RetryBudget, current_budget
 from tranship.errors import ConfigurationError, TranshipError
 
 Result = TypeVar("Result")
@@ -24,8 +25,13 @@ def retry_transient(
     first_pause_seconds: float = 0.5,
     longest_pause_seconds: float = 20.0,
     log: logging.Logger | None = None,
+    is_cheap: bool = False,
 ) -> Result:
     """Make a call, and make it again while it fails with a transient error.
+
+    Within a `RetryBudget` everything that repeats shares its time. A call that costs much, such as reading the
+    source, is then repeated in the load's first try only: whoever tries the load again repeats it as a whole. One
+    that costs little, as what it needs lies ready, is repeated for as long as there is time.
 
     The pause before attempt n is random between zero and a bound that doubles each time ("full
     jitter", https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), so that
@@ -38,6 +44,7 @@ def retry_transient(
         first_pause_seconds: Upper bound of the first pause.
         longest_pause_seconds: Upper bound of every pause.
         log: Where each repetition is announced; by default this module's logger.
+        is_cheap: Whether the call is repeated for as long as the load's budget allows, however often.
 
     Returns:
         What the call returned.
@@ -53,22 +60,32 @@ def retry_transient(
     if attempts < 1:
         raise ConfigurationError(f"attempts is {attempts}.", "Give at least 1.")
     logger = log or logging.getLogger(__name__)
+    budget = current_budget()
+    most = _most_attempts(attempts, budget, is_cheap=is_cheap)
+
+    def is_over(state: tenacity.RetryCallState) -> bool:
+        if budget is not None:
+            budget.note_fault()
+        if most is not None and state.attempt_number >= most:
+            return True
+        return budget is not None and budget.is_over
 
     def announce(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
         logger.warning(
-            "Attempt %d of %d at %s failed: %s Trying again in %.1f s.",
+            "Attempt %d%s at %s failed: %s Trying again in %.1f s%s.",
             state.attempt_number,
-            attempts,
+            "" if most is None else f" of {most}",
             what,
             error,
             pause,
+            "" if budget is None else f"; {budget}",
         )
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
-        stop=tenacity.stop_after_attempt(attempts),
+        stop=is_over,
         wait=tenacity.wait_random_exponential(
             multiplier=first_pause_seconds, max=longest_pause_seconds
         ),
@@ -76,3 +93,12 @@ def retry_transient(
         reraise=True,
     )
     return retrying(call)
+
+
+def _most_attempts(attempts: int, budget: RetryBudget | None, *, is_cheap: bool) -> int | None:
+    """How often a call is made at most; `None` for as often as there is time for."""
+    if budget is None:
+        return attempts
+    if is_cheap and attempts > 1:
+        return None
+    return 1 if budget.earlier_tries else attempts

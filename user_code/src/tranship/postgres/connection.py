@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import psycopg2
 import psycopg2.extensions
 
+from tranship.bounded_connections import KEEPALIVES, BoundedConnection
 from tranship.postgres.faults import refused, translated
 from tranship.postgres.settings import SYSTEM_CERTIFICATES, PostgresSettings
 from tranship.tls import system_authorities, tell_what_is_off
@@ -37,13 +38,11 @@ def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connectio
             sslrootcert=_authorities(settings.sslrootcert) if verified else None,
             connect_timeout=settings.connect_timeout_seconds,
             application_name=settings.application_name,
-            # A peer that vanished without a word is noticed within two minutes.
-            keepalives=1,
-            keepalives_idle=30,
-            keepalives_interval=15,
-            keepalives_count=6,
+            **KEEPALIVES,
+            connection_factory=BoundedConnection,
             client_encoding="utf8",
         )
+        connection.answer_seconds = settings.answer_timeout_seconds
         with connection.cursor() as cursor:
             for option in options:
                 cursor.execute(f"set {option}")

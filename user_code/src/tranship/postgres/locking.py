@@ -9,7 +9,8 @@ import psycopg2.errors
 import psycopg2.extensions
 from psycopg2 import sql
 
-from tranship.errors import TransientError
+from tranship.budget import current_budget, duration
+from tranship.errors import WriteFailedError
 from tranship.tables import TableName
 
 ATTEMPT_MILLISECONDS = 500
@@ -32,7 +33,11 @@ def lock_table_name(
     cursor.execute(
         "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tranship write {table}",)
     )
-    cursor.execute("select set_config('lock_timeout', '0', true)")
+    # It stays: what the write waits for later, a row that another transaction holds, has an end too.
+
+
+class TableHeldError(WriteFailedError):
+    """Somebody held a table for longer than we wait. Loading the rows again would end at the same lock."""
 
 
 def lock_exclusively(
@@ -43,17 +48,20 @@ def lock_exclusively(
 ) -> None:
     """Take exclusive locks without making readers queue behind us for long.
 
-    Each attempt waits half a second for all of them; a failed one frees those it had.
+    Each attempt waits half a second for all of them; a failed one frees those it had. The rows lie loaded meanwhile,
+    so this alone is repeated: for as long as the load may be tried again, where that is longer.
 
     Args:
         cursor: Of the write's transaction.
         statements: One per lock, in the order in which readers take them.
         table: Named in the error.
-        wait_seconds: When to give up.
+        wait_seconds: When to give up, at the earliest.
 
     Raises:
-        TransientError: Somebody held the table all that time; the message says who.
+        TableHeldError: Somebody held the table all that time; the message says who.
     """
+    budget = current_budget()
+    wait_seconds = wait_seconds if budget is None else max(wait_seconds, budget.left)
     deadline = time.monotonic() + wait_seconds
     pause = 0.05
     for attempt in count(1):
@@ -66,16 +74,18 @@ def lock_exclusively(
         except psycopg2.errors.LockNotAvailable:
             cursor.execute("rollback to savepoint tranship_lock")
             if time.monotonic() >= deadline:
-                raise TransientError(
-                    f"{table} could not be locked within {wait_seconds:g} s to put the new rows in "
-                    f"place{_holders(cursor, table)}.",
-                    "End those sessions, or raise lock_wait_seconds.",
+                raise TableHeldError(
+                    f"{table} could not be locked within {duration(wait_seconds)} to put the new rows in place, in "
+                    f"{attempt} attempts{_holders(cursor, table)}.",
+                    "End those sessions, or raise lock_wait_seconds; then run the load again.",
                 ) from None
             time.sleep(random.uniform(pause / 2, pause))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         else:
             cursor.execute("release savepoint tranship_lock")
-            cursor.execute("select set_config('lock_timeout', '0', true)")
+            cursor.execute(
+                "select set_config('lock_timeout', %s, true)", (_milliseconds(wait_seconds),)
+            )
             return
 
 

@@ -69,6 +69,10 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         description="How long a write waits for another writer of the same table, and for readers "
         "that stand in the way of a swap.",
     )
+    answer_timeout_seconds: float = Field(
+        default=21_600.0,
+        description="How long a call may wait for a server that says nothing; 0 waits for ever.",
+    )
     target_session_attrs: str | None = Field(
         default=None,
         description="Which of several hosts to take, in libpq's words; by default the one that takes writes.",
@@ -91,6 +95,7 @@ class PostgresResource(dg.ConfigurableResource[Any]):
             connect_timeout_seconds=self.connect_timeout_seconds,
             statement_timeout_seconds=self.statement_timeout_seconds,
             lock_wait_seconds=self.lock_wait_seconds,
+            answer_timeout_seconds=self.answer_timeout_seconds,
             target_session_attrs=self.target_session_attrs,
         )
 

@@ -32,12 +32,14 @@ class PostgresSettings:
         statement_timeout_seconds: The server ends a statement that runs longer; 0 waits for ever.
         lock_wait_seconds: How long a write waits for another writer of the same table, and for
             readers that stand in the way of a swap, before it gives up.
+        answer_timeout_seconds: How long a call may wait for a server that says nothing before the connection is
+            given up; 0 waits for ever. A server that is gone is noticed within two minutes.
         target_session_attrs: Which of the hosts to take, in libpq's words; by default the one that takes
             writes where several are named, and any where there is one.
 
     Example:
         >>> PostgresSettings(host="127.0.0.1", database="warehouse", user="etl", password="secret")
-        PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode=None, sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0, target_session_attrs=None)
+        PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode=None, sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0, answer_timeout_seconds=21600.0, target_session_attrs=None)
     """
 
     host: str
@@ -51,9 +53,15 @@ class PostgresSettings:
     application_name: str = "tranship"
     statement_timeout_seconds: float = 0
     lock_wait_seconds: float = 600.0
+    answer_timeout_seconds: float = 21_600.0
     target_session_attrs: str | None = None
 
     def __post_init__(self) -> None:
+        if self.answer_timeout_seconds < 0:
+            raise ConfigurationError(
+                f"answer_timeout_seconds is {self.answer_timeout_seconds}.",
+                "Give 0 or more seconds (0: no limit).",
+            )
         if self.target_session_attrs not in {None, *SESSION_ATTRIBUTES}:
             raise ConfigurationError(
                 f"target_session_attrs is {self.target_session_attrs!r}.",

@@ -7,6 +7,9 @@ dropped without `cascade`: what is not carried over makes the drop fail, and the
 into the old table instead.
 """
 
+import logging
+import random
+import time
 from dataclasses import dataclass, field
 
 import psycopg2
@@ -17,7 +20,7 @@ from psycopg2 import sql
 from tranship.errors import TransientError
 from tranship.postgres.catalog import ExistingTable, quoted
 from tranship.postgres.evolution import Evolution, evolve_table
-from tranship.postgres.locking import lock_exclusively
+from tranship.postgres.locking import LONGEST_PAUSE_SECONDS, lock_exclusively
 from tranship.postgres.snapshot import Attachments, attachments_of, fingerprint
 from tranship.tables import TableName
 
@@ -29,6 +32,11 @@ CARRY_OVER_FAILURES = (
     psycopg2.errors.WrongObjectType,
 )
 """What Postgres says when something cannot be carried over; anything else is a real failure."""
+
+HELD_UP = (psycopg2.errors.LockNotAvailable, psycopg2.errors.DeadlockDetected)
+"""What Postgres says when somebody stood in the way of the swap, and may not the next time."""
+
+_log = logging.getLogger(__name__)
 
 _OBSTACLES = """
 select case
@@ -111,32 +119,44 @@ class Replacement:
         self.cursor.execute(sql.SQL("analyze {}").format(quoted(self.table)))
 
     def swap(self, wait_seconds: float) -> str | None:
-        """Take the old table's place.
+        """Take the old table's place; this alone is repeated where a lock within it was not to be had.
 
         Returns:
             Why it was not possible, in which case nothing has changed; `None` once it is done.
 
         Raises:
-            TransientError: Readers did not let go in time, or somebody altered the table meanwhile.
+            TableHeldError: Readers did not let go in time.
+            TransientError: Somebody altered the table meanwhile.
         """
+        deadline = time.monotonic() + wait_seconds
+        while True:
+            # Going back to this point also lets go of the locks.
+            self.cursor.execute("savepoint tranship_swap")
+            try:
+                self._swap(wait_seconds)
+            except CARRY_OVER_FAILURES as error:
+                self.cursor.execute("rollback to savepoint tranship_swap")
+                detail = error.diag.message_detail
+                return f"{error.diag.message_primary}{f' ({detail})' if detail else ''}"
+            except HELD_UP as error:
+                self.cursor.execute("rollback to savepoint tranship_swap")
+                if time.monotonic() >= deadline:
+                    raise
+                _log.warning("The swap of %s is tried again: %s", self.existing.name, error)
+                time.sleep(random.uniform(0.05, LONGEST_PAUSE_SECONDS))
+            else:
+                self.cursor.execute("release savepoint tranship_swap")
+                return None
+
+    def _swap(self, wait_seconds: float) -> None:
         name = self.existing.name
-        attached = self._attached()
-        # Going back to this point also lets go of the locks.
-        self.cursor.execute("savepoint tranship_swap")
-        try:
-            lock_exclusively(self.cursor, attached.lock_statements(), name, wait_seconds)
-            if fingerprint(self.cursor, self.existing.oid) != self._before:
-                raise TransientError(
-                    f"{name} was altered by somebody else while its replacement was loaded.",
-                    "Run the write again.",
-                )
-            self._exchange()
-        except CARRY_OVER_FAILURES as error:
-            self.cursor.execute("rollback to savepoint tranship_swap")
-            detail = error.diag.message_detail
-            return f"{error.diag.message_primary}{f' ({detail})' if detail else ''}"
-        self.cursor.execute("release savepoint tranship_swap")
-        return None
+        lock_exclusively(self.cursor, self._attached().lock_statements(), name, wait_seconds)
+        if fingerprint(self.cursor, self.existing.oid) != self._before:
+            raise TransientError(
+                f"{name} was altered by somebody else while its replacement was loaded.",
+                "Run the write again.",
+            )
+        self._exchange()
 
     def drop(self) -> None:
         """Remove the replacement after its rows were moved otherwise."""

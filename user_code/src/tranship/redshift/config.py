@@ -77,6 +77,10 @@ class RedshiftConfig(dg.Config):
         default=None, description="File of certificate authorities; by default certifi's."
     )
     connect_timeout_seconds: int = Field(default=30, description="Limit for one connection.")
+    answer_timeout_seconds: float = Field(
+        default=21_600.0,
+        description="How long a call may wait for a cluster that says nothing; 0 waits for ever.",
+    )
     max_part_bytes: int = Field(
         default=90 * MEGABYTE, description="Size at which a staged file is closed."
     )

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
+from tranship.bounded_connections import KEEPALIVES, BoundedConnection
 from tranship.errors import ConnectionFailedError, TranshipError, UnreachableError, redact
 from tranship.redshift.credentials import (
     CredentialsSource,
@@ -21,14 +22,6 @@ from tranship.tls import sslmode_for, tell_what_is_off
 _LOGGER = logging.getLogger(__name__)
 
 APPLICATION_NAME = "tranship"
-# A COPY is silent for as long as it takes; without probes a NAT gateway drops the connection after
-# some minutes: https://docs.aws.amazon.com/redshift/latest/mgmt/connecting-drop-issues.html
-KEEPALIVE = {
-    "keepalives": 1,
-    "keepalives_idle": 60,
-    "keepalives_interval": 15,
-    "keepalives_count": 4,
-}
 
 
 def open_connection(
@@ -53,6 +46,7 @@ def open_connection(
                 raise refused from None
             source.forget()
         else:
+            opened.answer_seconds = settings.answer_timeout_seconds
             opened.autocommit = True
             tell_what_is_off(tls_mode(settings, endpoint.host), endpoint.host, "Redshift", _LOGGER)
             return opened
@@ -105,7 +99,10 @@ def _arguments(
         # Redshift knows UTF8 by the name of Unicode too; psycopg2 asks for UTF8 by itself only where
         # the server reports another encoding.
         "client_encoding": "utf8",
-        **KEEPALIVE,
+        # A COPY is silent for as long as it takes; without probes a NAT gateway drops the connection after
+        # some minutes: https://docs.aws.amazon.com/redshift/latest/mgmt/connecting-drop-issues.html
+        **KEEPALIVES,
+        "connection_factory": BoundedConnection,
         **verified,
     }
 

@@ -42,6 +42,8 @@ class RedshiftSettings:
         ssl_root_cert: File of certificate authorities for `verify-full`. By default certifi's, which
             has Amazon's.
         connect_timeout_seconds: How long one connection attempt may take.
+        answer_timeout_seconds: How long a call may wait for a cluster that says nothing before the connection is
+            given up; 0 waits for ever. A cluster that is gone is noticed within two minutes.
         max_part_bytes: Size at which a staged file is closed and the next one begun.
         compression: Parquet compression: `snappy` (which Redshift documents), `zstd`, `gzip`, `none`.
         varchar_lengths: Widths of text columns in bytes, by column, instead of measured ones.
@@ -84,6 +86,7 @@ class RedshiftSettings:
     sslmode: str | None = None
     ssl_root_cert: str | None = None
     connect_timeout_seconds: int = 30
+    answer_timeout_seconds: float = 21_600.0
     max_part_bytes: int = 90 * MEGABYTE
     compression: str = "snappy"
     varchar_lengths: Mapping[str, int] = field(default_factory=dict)

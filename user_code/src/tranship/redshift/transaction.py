@@ -107,6 +107,7 @@ class Transaction:
             first_pause_seconds=FIRST_PAUSE_SECONDS,
             longest_pause_seconds=LONGEST_PAUSE_SECONDS,
             log=self.log,
+            is_cheap=True,  # the rows are staged, and stay so
         )
 
     def _once(self) -> Committed:

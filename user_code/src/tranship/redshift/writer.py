@@ -160,6 +160,7 @@ class _Write:
             what=f"preparing the {self.request}",
             attempts=self.settings.attempts,
             log=self.log,
+            is_cheap=True,
         )
 
     def _plan(self) -> LoadPlan:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from tranship.budget import retry_budget
 from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.failures import as_failures
 from tranship.io_manager import column_schema, write_metadata
@@ -22,6 +23,7 @@ from tranship.replication.durations import parse_duration
 from tranship.replication.masking import KEY_VARIABLE
 from tranship.replication.partitioning import partitions_definition, slices_of
 from tranship.replication.plan import TablePlan
+from tranship.replication.retrying import budget_of_step, retry_policy
 from tranship.slices import Slice
 from tranship.sqlserver.resource import SqlServerResource
 from tranship.writes import WriteResult
@@ -38,8 +40,6 @@ UNIQUE_KEY = "no_key_twice"
 SCHEMA_DRIFT = "columns_as_in_the_source"
 
 _TARGET_KINDS = {"postgres", "redshift"}
-DEFAULT_RETRIES = 5
-FIRST_RETRY_SECONDS = 30
 
 
 class LoadConfig(dg.Config):
@@ -140,11 +140,6 @@ def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
         if settings.freshness
         else None
     )
-    if (settings.retries or 0) < 0:
-        raise ConfigurationError(
-            f"retries of {plan.source} is {settings.retries}.", "Give 0 or more."
-        )
-    retries = DEFAULT_RETRIES if settings.retries is None else settings.retries
     spec = dg.AssetSpec(
         table.asset_key,
         description=settings.description
@@ -169,17 +164,10 @@ def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
         required_resource_keys={table.source_key, table.target_key},
         pool=settings.pool or table.source_key,
         backfill_policy=None if table.partitions is None else dg.BackfillPolicy.single_run(),
-        retry_policy=dg.RetryPolicy(
-            max_retries=retries,
-            delay=FIRST_RETRY_SECONDS,
-            backoff=dg.Backoff.EXPONENTIAL,
-            jitter=dg.Jitter.PLUS_MINUS,
-        )
-        if retries
-        else None,
+        retry_policy=retry_policy(settings, plan.source),
     )
     def replicate(context: dg.AssetExecutionContext, config: LoadConfig):
-        with as_failures():
+        with retry_budget(budget_of_step(context, settings, plan.source)), as_failures():
             yield from _Step.of(table, context).results(config)
 
     return replicate

@@ -190,7 +190,12 @@ class Tuning(_Settings):
     retries: int | None = Field(
         default=None,
         description="How often a load is tried again for faults that pass, with growing pauses: "
-        "30 s, 1, 2, 4 ... minutes. 5 by default, a quarter of an hour.",
+        "30 s, then 1.5, 3.5, 7.5 and 15.5 minutes. 5 by default, 28 minutes in all.",
+    )
+    retry_for: str | None = Field(
+        default=None,
+        description="How long after its first fault a load may be tried again, by whatever repeats it: "
+        "45 minutes. 30 minutes by default.",
     )
     group: str | None = Field(default=None, description="Group of the asset in the UI.")
     owners: list[str] | None = Field(default=None, description="E-mail addresses, or team:name.")

@@ -23,6 +23,8 @@ from dagster_postgres.utils import (
 )
 from typing_extensions import override
 
+from tranship.bounded_connections import BoundedConnection
+
 #: Kept at most; a run uses one or two, the daemon's threads more.
 _KEPT = 5
 #: Opened beyond those while they are needed.
@@ -31,6 +33,19 @@ _MORE = 25
 _MAIN_TABLES = ("runs", "instance_info", "event_logs", "jobs")
 #: Firewalls forget connections that are idle for longer.
 _MAX_AGE_SECONDS = 300
+#: A kept connection that the network forgot is noticed in so many seconds, where the kernel alone would send to it
+#: for a quarter of an hour. Of all connections, the one that waits for notifications included.
+_LOST_SECONDS = 20
+_NOTICED = {
+    "keepalives": "1",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": str(_LOST_SECONDS * 1000),
+    "connect_timeout": "10",
+}
+#: A server that lives and says nothing is given up after so many seconds; Dagster's own statements are short.
+_ANSWER_SECONDS = 300.0
 
 
 class PooledPostgresStorage(DagsterPostgresStorage):
@@ -64,6 +79,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     ):
         # The parent's own constructor would make storages without a pool.
         DagsterStorage.__init__(self)
+        postgres_url = _noticing(postgres_url)
         self.postgres_url = postgres_url
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
@@ -77,6 +93,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             pool_pre_ping=True,
             # The one used last is used next: what a moment of many threads needed becomes idle, and is closed.
             pool_use_lifo=True,
+            connect_args={"connection_factory": _StorageConnection},
         )
         options = {
             "postgres_url": postgres_url,
@@ -99,6 +116,10 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             token_provider=get_token_provider_from_config(config_value),
         )
+
+
+class _StorageConnection(BoundedConnection):
+    answer_seconds = _ANSWER_SECONDS
 
 
 class _Pooled:
@@ -124,6 +145,18 @@ class _EventLogStorage(_Pooled, PostgresEventLogStorage):
 
 class _ScheduleStorage(_Pooled, PostgresScheduleStorage):
     pass
+
+
+def _noticing(postgres_url: str) -> str:
+    """The address with limits for a peer that is gone; those that it has stay.
+
+    Example:
+        >>> _noticing("postgresql://u@h/d?keepalives_idle=3").count("keepalives_idle")
+        1
+    """
+    url = sqlalchemy.make_url(postgres_url)
+    missing = {key: value for key, value in _NOTICED.items() if key not in url.query}
+    return url.update_query_dict(missing).render_as_string(hide_password=False)
 
 
 def _has_tables(engine: sqlalchemy.Engine) -> bool:

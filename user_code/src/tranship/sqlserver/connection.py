@@ -2,17 +2,24 @@
 
 import importlib
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tranship.errors import ConfigurationError, UnreachableError
+from tranship.read_ahead import on_cancel
 from tranship.sqlserver.driver_errors import driver_errors, missing_libraries
 from tranship.sqlserver.handover import Handover
+from tranship.sqlserver.lines import cut, noticing
 from tranship.sqlserver.settings import SqlServerSettings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+
+CUT_SECONDS = 3.0
+"""How long a cancel may take before the connection under it is cut."""
 
 
 def driver() -> Any:
@@ -64,15 +71,29 @@ def connect(
         connection = taking.take() if taking is not None else None
         if connection is None:
             connection = open_connection(settings)
-        try:
-            yield connection
-        except BaseException:
-            connection.close()
-            raise
-        if leaving is None:
-            connection.close()
-        else:
-            leaving.leave(connection)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(on_cancel(_cut_when_asked_again(connection)))
+                yield connection
+            except BaseException:
+                connection.close()
+                raise
+            if leaving is None:
+                connection.close()
+            else:
+                leaving.leave(connection)
+
+
+def _cut_when_asked_again(connection: Any) -> Callable[[], None]:
+    """What ends every call of a connection: not at once, so that the server is asked to stop first."""
+    first: list[float] = []
+
+    def stop() -> None:
+        first.append(time.monotonic())
+        if time.monotonic() - first[0] >= CUT_SECONDS:
+            cut(connection)
+
+    return stop
 
 
 def open_connection(settings: SqlServerSettings) -> Any:
@@ -86,12 +107,18 @@ def open_connection(settings: SqlServerSettings) -> Any:
     check_reachable(settings)
     # A pool would keep connections open, and a session's isolation level with them.
     module.pooling(enabled=False)
-    with driver_errors(module, settings, "connecting"):
+    with (
+        driver_errors(module, settings, "connecting"),
+        noticing(
+            settings.port, settings.connect_timeout_seconds, settings.answer_timeout_seconds
+        ) as remember,
+    ):
         connection = module.connect(
             connection_string(settings),
             autocommit=True,
             timeout=settings.connect_timeout_seconds,
         )
+        remember(connection)
         connection.timeout = settings.query_timeout_seconds
         return connection
 
@@ -125,11 +152,11 @@ def check_reachable(settings: SqlServerSettings) -> None:
 
 def connection_string(settings: SqlServerSettings) -> str:
     """The ODBC connection string. It holds the password: never log it."""
+    login = {"UID": settings.user, "PWD": settings.password}
     parts = {
         "Server": f"{settings.host},{settings.port}",
         "Database": settings.database,
-        "UID": settings.user,
-        "PWD": settings.password,
+        **{key: value for key, value in login.items() if value},
         **settings.keywords(),
     }
     return ";".join(f"{key}={_quoted(value)}" for key, value in parts.items())

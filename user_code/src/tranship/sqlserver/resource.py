@@ -38,8 +38,14 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
     host: str = Field(description="Host name or address, without instance or port.")
     port: int = Field(default=DEFAULT_PORT, description="TCP port.")
     database: str = Field(description="The database to read.")
-    user: str = Field(description="SQL Server login. It needs SELECT on the tables, no more.")
-    password: str = Field(repr=False, description="The login's password. Give it as an EnvVar.")
+    user: str = Field(
+        default="",
+        description="SQL Server login. It needs SELECT on the tables, no more. Empty where driver_keywords name "
+        "another way in: Authentication or Trusted_Connection.",
+    )
+    password: str = Field(
+        default="", repr=False, description="The login's password. Give it as an EnvVar."
+    )
     encrypt: str = Field(
         default="yes",
         description="yes (TLS, certificate verified), strict (TDS 8, SQL Server 2022 and later), or no.",
@@ -54,6 +60,11 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
     )
     query_timeout_seconds: int = Field(
         default=0, description="How long a query may take until its first row; 0 is no limit."
+    )
+    answer_timeout_seconds: int = Field(
+        default=7200,
+        description="How long the server may say nothing before the connection is cut and the read tried again; "
+        "0 is no limit.",
     )
     application_intent: str = Field(
         default="ReadWrite",
@@ -79,6 +90,7 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
             trust_server_certificate=self.trust_server_certificate,
             connect_timeout_seconds=self.connect_timeout_seconds,
             query_timeout_seconds=self.query_timeout_seconds,
+            answer_timeout_seconds=self.answer_timeout_seconds,
             application_intent=intent_of(self.application_intent),
             driver_keywords=self.driver_keywords,
         )

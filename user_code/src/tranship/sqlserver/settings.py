@@ -20,6 +20,15 @@ _OWN_KEYWORDS = {
     "trust_server_certificate", "applicationintent", "driver", "app",
 }  # fmt: skip
 
+# https://learn.microsoft.com/sql/connect/odbc/using-azure-active-directory: with a password are only
+# SqlPassword, ActiveDirectoryPassword and ActiveDirectoryServicePrincipal.
+_WITHOUT_PASSWORD = frozenset(
+    {
+        "activedirectorymsi", "activedirectorydefault", "activedirectoryintegrated",
+        "activedirectoryinteractive", "activedirectorydevicecode",
+    }
+)  # fmt: skip
+
 # The rules of SQLAlchemy's URLs, not those of the web's: a password may hold #, ? and / as they are.
 _URL = re.compile(
     r"[\w+]+://"
@@ -38,7 +47,8 @@ class SqlServerSettings:
     Args:
         host: Host name or address. An instance is named by its port, not as `host\instance`.
         database: The database to read.
-        user: SQL Server login.
+        user: SQL Server login. It and the password may be empty where driver_keywords name another way in:
+            `{"Authentication": "ActiveDirectoryMsi"}`, `{"Trusted_Connection": "yes"}`.
         password: Its password; it is in no message, representation or log.
         port: TCP port.
         encrypt: `yes` (TLS, the default), `strict` (TDS 8, SQL Server 2022), or `no`.
@@ -46,6 +56,8 @@ class SqlServerSettings:
             your own; the stock SQL Server container signs its certificate itself.
         connect_timeout_seconds: How long to wait for the server to answer and log in.
         query_timeout_seconds: How long one statement may take until its first row; 0 is no limit.
+        answer_timeout_seconds: How long the server may say nothing, in a statement or between two batches,
+            before the connection is cut and the read tried again; 0 is no limit.
         application_intent: `ReadOnly` lets an availability group send the connection to a replica.
         driver_keywords: Further ODBC keywords, such as `{"MultiSubnetFailover": "yes"}`.
 
@@ -59,18 +71,19 @@ class SqlServerSettings:
 
     host: str
     database: str
-    user: str
-    password: str = field(repr=False)
+    user: str = ""
+    password: str = field(default="", repr=False)
     port: int = DEFAULT_PORT
     encrypt: Encrypt = "yes"
     trust_server_certificate: bool = False
     connect_timeout_seconds: int = 10
     query_timeout_seconds: int = 0
+    answer_timeout_seconds: int = 7200
     application_intent: ApplicationIntent = "ReadWrite"
     driver_keywords: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("host", "database", "user", "password"):
+        for name in ("host", "database", *self._needed_of_login()):
             if not getattr(self, name):
                 raise ConfigurationError(f"The SQL Server's {name} is empty.", f"Set {name}.")
         if "\\" in self.host or "," in self.host:
@@ -82,11 +95,14 @@ class SqlServerSettings:
             raise ConfigurationError(
                 f"The SQL Server's port is {self.port}.", "Give 1 to 65535; 1433 is usual."
             )
-        if self.connect_timeout_seconds < 1 or self.query_timeout_seconds < 0:
+        if (
+            self.connect_timeout_seconds < 1
+            or min(self.query_timeout_seconds, self.answer_timeout_seconds) < 0
+        ):
             raise ConfigurationError(
-                f"The SQL Server timeouts are {self.connect_timeout_seconds} s to connect and "
-                f"{self.query_timeout_seconds} s per query.",
-                "Give at least 1 s to connect, and 0 or more per query (0: no limit).",
+                f"The SQL Server timeouts are {self.connect_timeout_seconds} s to connect, "
+                f"{self.query_timeout_seconds} s per query and {self.answer_timeout_seconds} s per answer.",
+                "Give at least 1 s to connect, and 0 or more per query and answer (0: no limit).",
             )
         doubled = sorted(key for key in self.driver_keywords if key.lower() in _OWN_KEYWORDS)
         if doubled:
@@ -95,6 +111,13 @@ class SqlServerSettings:
                 "Set host, port, database, user, password, encrypt, trust_server_certificate or "
                 "application_intent instead.",
             )
+
+    def _needed_of_login(self) -> tuple[str, ...]:
+        """What a login needs, by how the driver is told to log in."""
+        keywords = {key.lower(): value.lower() for key, value in self.driver_keywords.items()}
+        if keywords.get("trusted_connection") in {"yes", "true"}:
+            return ()
+        return () if keywords.get("authentication") in _WITHOUT_PASSWORD else ("user", "password")
 
     @classmethod
     def from_url(cls, url: "str | sa.URL") -> Self:
@@ -151,8 +174,8 @@ class SqlServerSettings:
 
         return sa.URL.create(
             "mssql+mssqlpython",
-            username=self.user,
-            password=self.password,
+            username=self.user or None,
+            password=self.password or None,
             host=self.host,
             port=self.port,
             database=self.database,

@@ -2,11 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from tranship.budget import duration
+from tranship.deadlines import within
+from tranship.errors import TransientError
 from tranship.read_ahead import on_cancel
+from tranship.sqlserver.lines import Line, line_of
 
 FREE_SECONDS = 5.0
 """How long freeing a statement waits for a cancel of it that is under way."""
@@ -39,7 +43,7 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
 
     try:
         with on_cancel(stop):
-            yield cursor
+            yield _Bounded(cursor, line_of(connection))
     except Exception as error:
         # Where the driver knows no reason, the server's messages before it are all there is.
         for _, message in getattr(cursor, "messages", ()):
@@ -54,6 +58,43 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
                 "The driver did not cancel a statement within %g s, so it is not freed.",
                 FREE_SECONDS,
             )
+
+
+class _Bounded:
+    """A driver's cursor whose calls end: where the server says nothing for too long, its line is cut."""
+
+    def __init__(self, cursor: Any, line: Line | None) -> None:
+        self._cursor = cursor
+        self._line = line
+
+    def execute(self, *statement_and_values: Any) -> "_Bounded":
+        self._call(self._cursor.execute, *statement_and_values)
+        return self
+
+    def fetchall(self) -> list[Any]:
+        return self._call(self._cursor.fetchall)
+
+    def nextset(self) -> Any:
+        return self._call(self._cursor.nextset)
+
+    def arrow_batch(self, rows: int) -> Any:
+        return self._call(self._cursor.arrow_batch, rows)
+
+    def _call(self, call: Callable[..., Any], *values: Any) -> Any:
+        if self._line is None:
+            return call(*values)
+        seconds = self._line.answer_seconds
+        with within(seconds, self._line.cut) as deadline:
+            try:
+                return call(*values)
+            except Exception as error:
+                if deadline.passed:
+                    raise TransientError(
+                        f"The server said nothing for {duration(seconds)}, so the connection was given up.",
+                        "Look whether it, or what is between, is stuck. If a query does take that long until "
+                        "its next rows, raise answer_timeout_seconds.",
+                    ) from error
+                raise
 
 
 def cancel(cursor: Any) -> None:

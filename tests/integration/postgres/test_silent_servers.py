@@ -1,0 +1,124 @@
+"""A Postgres that keeps the connection and says nothing: every wait for it ends."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from cable import Cable
+
+from tranship.bounded_connections import KEEPALIVES
+from tranship.errors import ConfigurationError, TransientError
+from tranship.frames import Batches
+from tranship.postgres.connection import connect
+from tranship.postgres.reader import read
+from tranship.postgres.settings import PostgresSettings
+from tranship.postgres.writer import write
+from tranship.reads import ReadRequest
+from tranship.tables import TableName
+from tranship.writes import WriteRequest, WriteResult
+
+SILENCE = "the server said nothing for 2 s"
+Load = Callable[..., WriteResult]
+Run = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def cable(settings: PostgresSettings) -> Iterator[Cable]:
+    if settings.host.startswith("/"):
+        pytest.skip("this server listens on a socket in the file system, which has no cable")
+    made = Cable(settings.host, settings.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def impatient(settings: PostgresSettings, cable: Cable) -> PostgresSettings:
+    return replace(settings, host="127.0.0.1", port=cable.port, answer_timeout_seconds=2)
+
+
+def frame(rows: int) -> pa.Table:
+    return pa.table({"id": pa.array(range(rows))})
+
+
+def select(connection: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
+
+
+@pytest.mark.parametrize("waiting", [select, lambda connection: connection.commit()])
+def test_a_call_that_is_never_answered_ends(
+    impatient: PostgresSettings, cable: Cable, waiting: Callable[[Any], None]
+) -> None:
+    def ask() -> None:
+        with connect(impatient) as connection:
+            select(connection)  # begins the transaction
+            cable.fall_silent()
+            waiting(connection)
+
+    with pytest.raises(TransientError, match=SILENCE):
+        ask()
+
+
+def test_a_copy_whose_server_falls_silent_ends_with_the_old_rows(
+    impatient: PostgresSettings, cable: Cable, table: TableName, load: Load, sql_rows: Run
+) -> None:
+    load(table, frame(3))
+
+    def frames() -> Iterator[pa.Table]:
+        for _ in range(1000):
+            yield frame(100_000)
+
+    sent: list[int] = []
+
+    def silence(rows: int, _size: int) -> None:
+        if not sent:
+            cable.fall_silent()
+        sent.append(rows)
+
+    started = time.monotonic()
+    with pytest.raises(TransientError, match=SILENCE):
+        write(impatient, WriteRequest(table), Batches.of(frames()), progress=silence)
+    assert time.monotonic() - started < 20
+    cable.pull()  # the server learns of it too, and lets go of its locks
+    assert sql_rows("select count(*) from {}", table) == [(3,)]
+
+
+def test_a_slow_source_is_no_silent_server(
+    impatient: PostgresSettings, table: TableName, sql_rows: Run
+) -> None:
+    def frames() -> Iterator[pa.Table]:
+        yield frame(3)
+        time.sleep(2.5)
+        yield frame(3)
+
+    write(impatient, WriteRequest(table), Batches.of(frames()))
+    assert sql_rows("select count(*) from {}", table) == [(6,)]
+
+
+def test_a_read_whose_server_falls_silent_ends(
+    impatient: PostgresSettings, cable: Cable, table: TableName, load: Load
+) -> None:
+    load(table, frame(1_000_000), times=1)
+    batches = read(impatient, ReadRequest(table)).open()
+    next(batches)
+    cable.fall_silent()
+    with pytest.raises(TransientError, match=SILENCE):
+        for _ in batches:
+            pass
+    cable.pull()  # the server learns of it too, and lets go of its locks
+
+
+def test_a_peer_that_is_gone_is_noticed_by_the_kernel(settings: PostgresSettings) -> None:
+    with connect(settings) as connection:
+        told = connection.get_dsn_parameters()
+    assert {name: told[name] for name in KEEPALIVES} == {
+        name: str(value) for name, value in KEEPALIVES.items()
+    }
+
+
+def test_a_negative_time_is_a_wrong_setting() -> None:
+    with pytest.raises(ConfigurationError, match="answer_timeout_seconds"):
+        PostgresSettings(host="db", database="w", user="etl", answer_timeout_seconds=-1)

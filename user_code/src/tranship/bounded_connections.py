@@ -1,0 +1,127 @@
+"""A psycopg2 connection that waits for no answer without an end.
+
+Keepalives notice a peer that is gone while we wait for it, and the kernel's limit for what was sent and never
+confirmed one that goes while we send. Neither notices a peer that lives and says nothing: a server that was
+stopped, a pooler that lost its server, a proxy that holds the line. So every call has a deadline too, at whose end
+the socket is shut down: the driver returns with a lost connection, as if the peer had died.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+from typing_extensions import override
+
+from tranship.budget import duration
+from tranship.deadlines import Deadline, within
+
+KEEPALIVES: dict[str, Any] = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 15,
+    "keepalives_count": 6,
+    # Without it the kernel tries for a quarter of an hour to send to a host that is gone, and keepalives
+    # do not count while something is unconfirmed: https://www.postgresql.org/docs/current/libpq-connect.html
+    "tcp_user_timeout": 120_000,
+}
+"""A peer that vanished without a word is noticed within two minutes, whether we wait or send."""
+
+
+class BoundedConnection(psycopg2.extensions.connection):
+    """A connection whose calls end: at the latest when `answer_seconds` have passed without an answer.
+
+    Args:
+        answer_seconds: Set after connecting; 0 waits without end.
+    """
+
+    answer_seconds: float = 0.0
+
+    @override
+    def cursor(self, *args: Any, **options: Any) -> Any:
+        options.setdefault("cursor_factory", BoundedCursor)
+        return super().cursor(*args, **options)
+
+    @override
+    def commit(self) -> None:
+        with bounded(self):
+            super().commit()
+
+    @override
+    def rollback(self) -> None:
+        with bounded(self):
+            super().rollback()
+
+    def cut(self) -> None:
+        """Shut the socket down, whoever waits on it; its file descriptor stays the driver's own."""
+        with suppress(OSError, psycopg2.InterfaceError):
+            line = socket.socket(fileno=os.dup(self.fileno()))
+            with line:
+                line.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def bounded(connection: psycopg2.extensions.connection) -> Iterator[Deadline]:
+    """A block of one call to the server, which ends.
+
+    Raises:
+        psycopg2.OperationalError: The server said nothing for too long; the connection is lost then.
+    """
+    if not isinstance(connection, BoundedConnection):
+        raise TypeError(f"{type(connection).__name__} has no deadline.")
+    seconds = connection.answer_seconds
+    with within(seconds, connection.cut) as deadline:
+        try:
+            yield deadline
+        except psycopg2.Error as error:
+            if not deadline.passed:
+                raise
+            raise psycopg2.OperationalError(
+                f"the server said nothing for {duration(seconds)}, so the connection was given up "
+                "(answer_timeout_seconds)"
+            ) from error
+
+
+class BoundedCursor(psycopg2.extensions.cursor):
+    """A cursor of a `BoundedConnection`."""
+
+    @override
+    def execute(self, *args: Any, **options: Any) -> None:
+        with bounded(self.connection):
+            super().execute(*args, **options)
+
+    @override
+    def fetchmany(self, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
+        with bounded(self.connection):  # of a named cursor it is a statement
+            return super().fetchmany(*args, **options)
+
+    @override
+    def copy_expert(self, statement: Any, file: Any, *args: Any, **options: Any) -> None:
+        with bounded(self.connection) as deadline:
+            super().copy_expert(statement, _Watched(file, deadline), *args, **options)
+
+
+class _Watched:
+    """A file of COPY: while it gives or takes rows, nobody waits for the server."""
+
+    def __init__(self, file: Any, deadline: Deadline) -> None:
+        self._file = file
+        self._deadline = deadline
+
+    def read(self, size: int = -1) -> Any:
+        self._deadline.stop()
+        data = self._file.read(size)
+        self._deadline.start()
+        return data
+
+    def readline(self, size: int = -1) -> Any:
+        return self.read(size)
+
+    def write(self, data: Any) -> Any:
+        self._deadline.stop()
+        written = self._file.write(data)
+        self._deadline.start()
+        return written
