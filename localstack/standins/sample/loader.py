@@ -96,7 +96,9 @@ class SampleLoader:
                     f"[dbo].[{table.name}]", batches(), timeout=0, table_lock=True
                 )
                 return "bulk copy"
-            except (mssql_python.Error, RuntimeError, TypeError, ValueError) as error:
+            except BaseException as error:
+                if not _is_refusal(error):
+                    raise
                 self.no_bulk_copy_because = f"{type(error).__name__}: {error}"
                 on_rows(-sent)
                 self._execute(f"delete from [dbo].[{table.name}]")
@@ -130,6 +132,12 @@ class SampleLoader:
 
     def _execute(self, statement: str) -> None:
         self._connection.cursor().execute(statement)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the driver gave bulk copy up: its Rust part panics where a server answers otherwise, and that is no Exception."""
+    known = (mssql_python.Error, RuntimeError, TypeError, ValueError)
+    return isinstance(error, known) or type(error).__name__ == "PanicException"
 
 
 def _insert_statement(

@@ -32,6 +32,9 @@ create table if not exists standin.properties (
 create table if not exists standin.identity (
     created timestamp, service_broker_guid uuid, group_database_id uuid, database_guid uuid, family_guid uuid,
     recovery_fork_guid uuid, first_recovery_fork_guid uuid, is_visible boolean);
+create table if not exists standin.concealed (object_id integer, column_id integer, masked boolean, encryption_type integer);
+create table if not exists standin.policies (name varchar, object_id integer);
+create table if not exists standin.denied ("right" varchar);
 """
 _NEW_IDENTITY = """
 insert into standin.identity

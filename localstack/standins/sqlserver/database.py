@@ -1,6 +1,7 @@
 """The one database behind all sessions: DuckDB, the counter of rowversions, and the faults that tests switch on."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +106,50 @@ class Database:
         with self._lock:
             for column, value in marks.items():
                 self._root.execute(f'update standin.identity set "{column}" = ?', [value])
+
+    def restrict(
+        self,
+        *,
+        table: str | None = None,
+        column: str | None = None,
+        masked: bool = False,
+        encryption_type: int | None = None,
+        policy: str | None = None,
+        denied: Sequence[str] | None = None,
+    ) -> None:
+        """Take something from the view of the login. Values stay as they are: it is the catalogue that tells.
+
+        Args:
+            table: `schema.table` that `column` or `policy` belongs to.
+            column: Its column that is masked or encrypted.
+            masked: Whether it is masked for who lacks UNMASK.
+            encryption_type: 1 (deterministic) or 2 (randomized), where it is encrypted.
+            policy: A security policy that filters the table's rows.
+            denied: The rights that the login lacks from now on; INDEXES is what it takes to see sys.indexes.
+        """
+        with self._lock:
+            if denied is not None:
+                self._root.execute("delete from standin.denied")
+                for right in denied:
+                    self._root.execute("insert into standin.denied values (?)", [right])
+            if table is None:
+                return
+            schema, name = table.split(".")
+            found = self._root.execute(
+                """select t.object_id, (select c.column_id from standin.columns c where c.object_id = t.object_id and c.name = ?)
+                from standin.tables t join standin.schemas s using (schema_id) where s.name = ? and t.name = ?""",
+                [column or "", schema, name],
+            )
+            ((object_id, column_id),) = found.fetchall()
+            if column is not None:
+                self._root.execute(
+                    "insert into standin.concealed values (?, ?, ?, ?)",
+                    [object_id, column_id, masked, encryption_type],
+                )
+            if policy is not None:
+                self._root.execute(
+                    "insert into standin.policies values (?, ?)", [policy, object_id]
+                )
 
     def close(self) -> None:
         """Closes DuckDB."""

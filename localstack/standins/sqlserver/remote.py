@@ -116,6 +116,10 @@ class SqlServerProcess:
         """Lets it be another server or database, or a restored one; see `Database.become`."""
         self._ask("become", marks=marks)
 
+    def restrict(self, **sights: object) -> None:
+        """Takes something from the view of the login; see `Database.restrict`."""
+        self._ask("restrict", sights=sights)
+
     def drop_connections(self) -> None:
         """Breaks all connections now."""
         self._ask("drop")
@@ -158,6 +162,8 @@ def _perform(server: SqlServerStandin, request: dict[str, Any]) -> object:
                 setattr(server.faults, field.name, getattr(fresh, field.name))
         case "become":
             server.become(**request["marks"])
+        case "restrict":
+            server.restrict(**request["sights"])
         case "drop":
             server.drop_connections()
         case "connections":

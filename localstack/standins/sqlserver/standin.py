@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -162,6 +162,10 @@ class SqlServerStandin:
     def become(self, **marks: object) -> None:
         """Let it be another server or database, or a restored one; see `Database.become`."""
         self._store.become(**marks)
+
+    def restrict(self, **sights: Any) -> None:
+        """Take something from the view of the login; see `Database.restrict`."""
+        self._store.restrict(**sights)
 
     @property
     def connections(self) -> int:

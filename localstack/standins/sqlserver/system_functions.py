@@ -155,6 +155,18 @@ def _schema_id(call: Call) -> Typed:
     )
 
 
+def _has_perms_by_name(call: Call) -> Typed:
+    """1, or 0 for a right that the login was denied; null for UNMASK on anything but a database, as before SQL Server 2022."""
+    call.arity(3, 5)
+    call.compiler.environment.deterministic = False
+    right = f"upper({call.text(2).sql})"
+    return Typed(
+        f"""(case when {right} = 'UNMASK' and upper({call.text(1).sql}) <> 'DATABASE' then null
+        when exists (select 1 from standin.denied where "right" = {right}) then 0 else 1 end)""",
+        INT,
+    )
+
+
 def _object_id(call: Call) -> Typed:
     """The id of a table named by a string; brackets and missing schemas as T-SQL takes them."""
     call.arity(1, 2)
@@ -248,7 +260,7 @@ SYSTEM_FUNCTIONS: dict[str, Callable[[Call], Typed]] = {
     "col_name": _col_name,
     "type_name": _type_name,
     "columnproperty": _column_property,
-    "has_perms_by_name": lambda _call: integer_constant(1),
+    "has_perms_by_name": _has_perms_by_name,
     "is_srvrolemember": lambda _call: integer_constant(1),
     "is_member": lambda _call: integer_constant(1),
     "has_dbaccess": lambda _call: integer_constant(1),

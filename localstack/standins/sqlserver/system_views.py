@@ -62,6 +62,8 @@ _KEY_ROWS = f"""select k.name, k.object_id, null, t.schema_id, k.parent_id, k.ki
     case k.kind when 'PK' then 'PRIMARY_KEY_CONSTRAINT' else 'UNIQUE_CONSTRAINT' end, t.created, t.modified, {_MOMENTS}"""
 _DEFAULT_ROWS = f"""select c.default_name, c.default_id, null, t.schema_id, c.object_id, 'D ', 'DEFAULT_CONSTRAINT', t.created, t.modified, {_MOMENTS}"""
 _KEYS_FROM = "from standin.keys k join standin.tables t on t.object_id = k.parent_id"
+# Constraints and policies are shown to who may view definitions; SELECT on the table is not enough.
+_SEES_DEFINITIONS = """not exists (from standin.denied where "right" = 'VIEW DEFINITION')"""
 _COLUMNS_FROM = "from standin.columns c join standin.tables t using (object_id)"
 
 # (system_type_id, user_type_id, name, max_length, precision, scale) beside each declared column
@@ -115,10 +117,11 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "object_id int, name sysname, column_id int, system_type_id tinyint, user_type_id int, max_length smallint, precision tinyint, "
         "scale tinyint, collation_name sysname, is_nullable bit, is_ansi_padded bit, is_rowguidcol bit, is_identity bit, is_computed bit, "
         "is_filestream bit, is_replicated bit, is_xml_document bit, default_object_id int, is_sparse bit, is_column_set bit, "
-        "generated_always_type tinyint, generated_always_type_desc text60, is_hidden bit, is_masked bit",
+        "generated_always_type tinyint, generated_always_type_desc text60, is_hidden bit, is_masked bit, encryption_type int",
         f"""select c.object_id, c.name, c.column_id, y.system_type_id, y.user_type_id, {_MAX_LENGTH}, {_PRECISION}, {_SCALE},
         case when {_TEXTUAL} then '{COLLATION_NAME}' end, c.nullable, true, false, c.identity_seed is not null, c.computed_text is not null,
-        false, false, false, coalesce(c.default_id, 0), false, false, 0, 'NOT_APPLICABLE', false, false from standin.columns c {_TYPE_JOIN}""",
+        false, false, false, coalesce(c.default_id, 0), false, false, 0, 'NOT_APPLICABLE', false, coalesce(h.masked, false), h.encryption_type from standin.columns c {_TYPE_JOIN}
+        left join standin.concealed h on h.object_id = c.object_id and h.column_id = c.column_id""",
     ),
     "sys.types": (
         "name sysname, system_type_id tinyint, user_type_id int, schema_id int, principal_id int, max_length smallint, precision tinyint, "
@@ -131,10 +134,11 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "object_id int, name sysname, index_id int, type tinyint, type_desc text60, is_unique bit, data_space_id int, ignore_dup_key bit, "
         "is_primary_key bit, is_unique_constraint bit, fill_factor tinyint, is_padded bit, is_disabled bit, is_hypothetical bit, "
         "allow_row_locks bit, allow_page_locks bit, has_filter bit, filter_definition max",
-        """select parent_id, name, index_id, case when index_id = 1 then 1 else 2 end, case when index_id = 1 then 'CLUSTERED' else 'NONCLUSTERED' end,
+        """select i.* from (select parent_id, name, index_id, case when index_id = 1 then 1 else 2 end, case when index_id = 1 then 'CLUSTERED' else 'NONCLUSTERED' end,
         true, 1, false, kind = 'PK', kind = 'UQ', 0, false, false, false, true, true, false, null from standin.keys
         union all select object_id, null, 0, 0, 'HEAP', false, 1, false, false, false, 0, false, false, false, true, true, false, null
-        from standin.tables t where not exists (from standin.keys k where k.parent_id = t.object_id and k.index_id = 1)""",
+        from standin.tables t where not exists (from standin.keys k where k.parent_id = t.object_id and k.index_id = 1)) i
+        where not exists (from standin.denied where "right" = 'INDEXES')""",
     ),
     "sys.index_columns": (
         "object_id int, index_id int, index_column_id int, column_id int, key_ordinal tinyint, partition_ordinal tinyint, "
@@ -144,7 +148,7 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
     ),
     "sys.key_constraints": (
         f"{_OBJECT}, unique_index_id int, is_system_named bit, is_enforced bit",
-        f"{_KEY_ROWS}, k.index_id, false, true {_KEYS_FROM}",
+        f"{_KEY_ROWS}, k.index_id, false, true {_KEYS_FROM} where {_SEES_DEFINITIONS}",
     ),
     "sys.check_constraints": (f"{_OBJECT}, definition max, parent_column_id int", None),
     "sys.foreign_keys": (
@@ -192,6 +196,15 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "first_recovery_fork_guid guid, fork_point_lsn decimal25",
         f"""select {DATABASE_ID}, database_guid, family_guid, null, recovery_fork_guid, first_recovery_fork_guid, null
         from standin.identity where is_visible""",
+    ),
+    "sys.security_policies": (
+        f"{_OBJECT}, is_enabled bit, is_not_for_replication bit, is_schema_bound bit",
+        f"""select distinct p.name, 900000000 + p.object_id, null, 1, 0, 'SP', 'SECURITY_POLICY', timestamp '2026-01-01', timestamp '2026-01-01',
+        {_MOMENTS}, true, false, true from standin.policies p where {_SEES_DEFINITIONS}""",
+    ),
+    "sys.security_predicates": (
+        "object_id int, security_predicate_id int, target_object_id int, predicate_definition max, predicate_type int, predicate_type_desc text60",
+        f"""select 900000000 + p.object_id, 1, p.object_id, null, 0, 'FILTER' from standin.policies p where {_SEES_DEFINITIONS}""",
     ),
     "sys.partitions": (
         "partition_id bigint, object_id int, index_id int, partition_number int, hobt_id bigint, rows bigint, data_compression tinyint, data_compression_desc text60",
@@ -255,14 +268,14 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "CONSTRAINT_CATALOG sysname, CONSTRAINT_SCHEMA sysname, CONSTRAINT_NAME sysname, TABLE_CATALOG sysname, TABLE_SCHEMA sysname, "
         "TABLE_NAME sysname, CONSTRAINT_TYPE varchar, IS_DEFERRABLE varchar, INITIALLY_DEFERRED varchar",
         f"""select {_CATALOG}, s.name, k.name, {_CATALOG}, s.name, t.name, case k.kind when 'PK' then 'PRIMARY KEY' else 'UNIQUE' end, 'NO', 'NO'
-        {_KEYS_FROM} join standin.schemas s using (schema_id)""",
+        {_KEYS_FROM} join standin.schemas s using (schema_id) where {_SEES_DEFINITIONS}""",
     ),
     "information_schema.key_column_usage": (
         "CONSTRAINT_CATALOG sysname, CONSTRAINT_SCHEMA sysname, CONSTRAINT_NAME sysname, TABLE_CATALOG sysname, TABLE_SCHEMA sysname, "
         "TABLE_NAME sysname, COLUMN_NAME sysname, ORDINAL_POSITION int",
         f"""select {_CATALOG}, s.name, k.name, {_CATALOG}, s.name, t.name, c.name, kc."position"
         {_KEYS_FROM} join standin.schemas s using (schema_id) join standin.key_columns kc on kc.object_id = k.object_id
-        join standin.columns c on c.object_id = t.object_id and c.column_id = kc.column_id""",
+        join standin.columns c on c.object_id = t.object_id and c.column_id = kc.column_id where {_SEES_DEFINITIONS}""",
     ),
     "information_schema.referential_constraints": (
         "CONSTRAINT_CATALOG sysname, CONSTRAINT_SCHEMA sysname, CONSTRAINT_NAME sysname, UNIQUE_CONSTRAINT_CATALOG sysname, "

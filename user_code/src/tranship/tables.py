@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tranship.equality import TextEquality
 from tranship.errors import ColumnNotFoundError, ConfigurationError
+from tranship.visibility import Visibility
 
 SOURCE_TYPE_KEY = b"tranship.source_type"
 COMMENT_KEY = b"tranship.comment"
@@ -201,6 +202,7 @@ class TableSchema:
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = field(default=())
     comment: str | None = None
+    visibility: Visibility = field(default=Visibility(), compare=False, repr=False)
 
     @classmethod
     def from_arrow(cls, schema: pa.Schema) -> Self:

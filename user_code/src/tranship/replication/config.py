@@ -169,6 +169,11 @@ class Tuning(_Settings):
         description="Rows that are gone from the source: ignore (default), mark (set _deleted_at), or "
         "remove. Found by comparing all keys after each load of mode merge or append.",
     )
+    masked: Literal["refuse", "accept"] | None = Field(
+        default=None,
+        description="What happens to columns that the source masks for its login (dynamic data masking): refuse "
+        "them, or accept the masks as values. refuse by default.",
+    )
     on_nul: Literal["error", "strip"] | None = Field(
         default=None,
         description="Texts that hold U+0000, which no target takes: error (default), or strip.",

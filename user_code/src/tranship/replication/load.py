@@ -34,6 +34,7 @@ from tranship.replication.writing import (
     signature_of,
 )
 from tranship.slices import Slice, WholeTable
+from tranship.sqlserver.visibility import hidden_keys
 from tranship.tables import TableSchema
 from tranship.writes import OnSchemaChange, WriteMode, WriteResult
 
@@ -146,6 +147,8 @@ class _Load:
     ) -> "_Load":
         changes = column_changes(plan, source.schema, request.mask_key)
         key = changes.target_names(source.key, "part of the key") if plan.is_incremental else ()
+        if not key and plan.is_incremental and not source.schema.visibility.sees_keys:
+            raise hidden_keys(plan.source, source.settings.user)
         if not key and (plan.mode is Mode.MERGE or plan.delete is not OnDelete.IGNORE):
             raise ConfigurationError(
                 f"{plan.source} has no primary key, and its settings name no key to tell rows apart by.",

@@ -16,6 +16,7 @@ from tranship.sqlserver.catalogue import select_tables
 from tranship.sqlserver.nul import OnNul
 from tranship.sqlserver.options import MAX_PARTS
 from tranship.tables import TableName
+from tranship.visibility import OnMasked
 from tranship.writes import OnSchemaChange
 
 DEFAULT_SCHEMA = "dbo"
@@ -102,6 +103,7 @@ class TablePlan:
         on_schema_change: What happens when columns differ from the target's.
         delete: What happens to rows that are gone from the source.
         on_nul: What happens to texts that hold U+0000.
+        masked: What happens to columns that the source masks for its login.
         on_new_source: What happens where the source is another one than that of the last load.
         key_comparison: By what rows are told apart.
 
@@ -130,6 +132,7 @@ class TablePlan:
     on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
     delete: OnDelete = OnDelete.IGNORE
     on_nul: OnNul = OnNul.ERROR
+    masked: OnMasked = OnMasked.REFUSE
     on_new_source: OnNewSource = OnNewSource.RELOAD
     key_comparison: KeyComparison = KeyComparison.SOURCE
 
@@ -224,6 +227,7 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
         on_schema_change=OnSchemaChange(settings.on_schema_change or OnSchemaChange.ERROR),
         delete=OnDelete(settings.delete or OnDelete.IGNORE),
         on_nul=OnNul(settings.on_nul or OnNul.ERROR),
+        masked=OnMasked(settings.masked or OnMasked.REFUSE),
         on_new_source=OnNewSource(settings.on_new_source or OnNewSource.RELOAD),
         key_comparison=KeyComparison(settings.key_comparison or KeyComparison.SOURCE),
     )

@@ -268,7 +268,11 @@ class Source:
     def _options(self, columns: Sequence[str]) -> ReadOptions:
         casts = {name: type_ for name, type_ in self.plan.columns.cast.items() if name in columns}
         return ReadOptions(
-            where=self.plan.where, cast=casts, on_nul=self.plan.on_nul, parts=self.plan.parallel
+            where=self.plan.where,
+            cast=casts,
+            on_nul=self.plan.on_nul,
+            masked=self.plan.masked,
+            parts=self.plan.parallel,
         )
 
     def _ask(self, statement: Any) -> list[tuple[Any, ...]]:

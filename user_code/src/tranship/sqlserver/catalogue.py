@@ -16,8 +16,8 @@ from tranship.sqlserver import catalogue_queries as queries
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.inspection import (
-    COMMENTS,
     ESTIMATED_ROWS,
+    OF_SCHEMA,
     OPTIONAL,
     ask,
     estimates,
@@ -173,7 +173,7 @@ def describe_over(
     """
     found: dict[TableName, TableSchema | None] = {}
     for part in _parts(tables):
-        answers = ask(connection, settings, part, (COMMENTS,))
+        answers = ask(connection, settings, part, OF_SCHEMA)
         found.update({name: answers.schema(name) for name in part})
     if None in found.values():
         # Only now it matters which tables there are.

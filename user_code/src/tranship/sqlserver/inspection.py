@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tranship.errors import TranshipError
 from tranship.sqlserver import catalogue_queries as queries
+from tranship.sqlserver import visibility
 from tranship.sqlserver.collations import equality_of
 from tranship.sqlserver.connection import driver
 from tranship.sqlserver.driver_errors import driver_errors
@@ -25,15 +26,23 @@ from tranship.tables import Column, TableName, TableSchema
 Rows = list[tuple[Any, ...]]
 
 COMMENTS = "comments"
+KEY_INDEXES = "keys by their indexes"
+CONCEALED = "masked and encrypted columns"
+FILTERS = "row-level security"
 GENERATED = "identity and computed columns"
 ESTIMATED_ROWS = "row counts"
 
 OPTIONAL = {
     COMMENTS: queries.COMMENTS,
+    KEY_INDEXES: visibility.KEY_INDEXES,
+    CONCEALED: visibility.CONCEALED_COLUMNS,
+    FILTERS: visibility.FILTERS,
     GENERATED: queries.GENERATED,
     ESTIMATED_ROWS: queries.ESTIMATED_ROWS,
 }
 """Facts from `sys` views, which a server may lack."""
+OF_SCHEMA = (COMMENTS, KEY_INDEXES, CONCEALED, FILTERS)
+"""What a table's schema is made of beside its columns and key."""
 
 _NEEDED = (queries.COLUMNS, queries.PRIMARY_KEYS)
 
@@ -85,6 +94,9 @@ class Answers:
         for schema, name, column, identity, _ in facts.get(GENERATED, []):
             self._generated[fold(schema, name)][column.lower()] = bool(identity)
         self._estimates = estimates(facts.get(ESTIMATED_ROWS, []))
+        self._hidden = visibility.HiddenFacts(
+            facts.get(KEY_INDEXES), facts.get(CONCEALED), facts.get(FILTERS)
+        )
 
     def schema(self, table: TableName) -> TableSchema | None:
         """Columns, key and comments; `None` for a table that has no columns by this exact name."""
@@ -96,7 +108,12 @@ class Answers:
         described = tuple(
             replace(column, comment=comments.get(column.name.lower())) for column in columns
         )
-        return TableSchema(described, _spelled(self._keys[folded], described), comments.get(None))
+        return TableSchema(
+            described,
+            _spelled(self._keys[folded] or self._hidden.key(folded), described),
+            comments.get(None),
+            self._hidden.visibility(folded, [column.name for column in described]),
+        )
 
     def identity(self, table: TableName) -> tuple[str, ...]:
         """The columns that the server numbers itself."""
@@ -144,7 +161,11 @@ def ask(
     return Answers(
         columns,
         keys,
-        {fact: if_known(connection, settings, one, fact) for fact, one in optional.items()},
+        {
+            fact: found
+            for fact, one in optional.items()
+            if (found := known(connection, settings, one, fact)) is not None
+        },
     )
 
 
@@ -152,6 +173,13 @@ def if_known(
     connection: Any, settings: SqlServerSettings, statement: CompiledStatement, what: str
 ) -> Rows:
     """Rows of a `sys` view; none, and a line in the log, where the server has no such view."""
+    return known(connection, settings, statement, what) or []
+
+
+def known(
+    connection: Any, settings: SqlServerSettings, statement: CompiledStatement, what: str
+) -> Rows | None:
+    """The same, but `None` where the server has no such view: no row tells that there is nothing."""
     try:
         with driver_errors(driver(), settings, f"reading {what}"):
             return rows(connection, statement)
@@ -159,7 +187,7 @@ def if_known(
         if error.transient:
             raise
         _log.info("%s does not tell %s: %s", settings.address, what, error)
-        return []
+        return None
 
 
 def estimates(found: Rows) -> dict[tuple[str, str], int]:

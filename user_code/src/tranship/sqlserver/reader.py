@@ -27,6 +27,7 @@ from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import run
 from tranship.sqlserver.stopping import stoppable_cursor
 from tranship.sqlserver.types import is_large
+from tranship.sqlserver.visibility import check_columns, filter_note
 from tranship.tables import TableSchema
 
 _FIRST_ROWS = 8192
@@ -67,7 +68,7 @@ def read(
     Raises:
         TableNotFoundError: There is no such table; the message has names that are close.
         ColumnNotFoundError: A column that was named is not in the table.
-        UnsupportedTypeError: A column's type cannot be moved; the message says how to skip or cast it.
+        UnsupportedTypeError: A column's type cannot be moved, or its values are encrypted; the message says how to skip or cast it.
         ConfigurationError: The options contradict each other or the table.
         ConnectionFailedError: The server cannot be reached or refuses the login.
         ValueDoesNotFitError: While iterating: a text holds U+0000.
@@ -82,6 +83,8 @@ def read(
     left = handover or Handover()
     source = schema if schema is not None else describe(settings, request.table, handover=left)
     query = build_query(request, source, chosen)
+    shown, user = source.visibility, settings.user
+    check_columns(request.table, query.schema.names, shown, chosen.masked, user)
     opened = partial(_open, settings, query, chosen, _split_by(query, chosen), log or _log, left)
     return Batches(query.schema.to_arrow(), opened, any_thread=True)
 
@@ -118,11 +121,19 @@ def _open(
         if not said:
             said = True
             _say_what_it_sees(parts, log)
+            _say_what_is_filtered(query, settings, log)
         yield batch
 
 
 def _bytes(batch: pa.RecordBatch) -> int:
     return batch.nbytes
+
+
+def _say_what_is_filtered(query: Query, settings: SqlServerSettings, log: logging.Logger) -> None:
+    shown = query.source.visibility
+    note = filter_note(query.table, shown, settings.user)
+    if note is not None:
+        log.log(logging.WARNING if shown.filtered_by else logging.INFO, note)
 
 
 def _say_what_it_sees(parts: "Sequence[_Part]", log: logging.Logger) -> None:
