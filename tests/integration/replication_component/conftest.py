@@ -1,5 +1,6 @@
 """A replication as Dagster runs it: assets over the tests' servers, in an instance of its own."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -132,3 +133,21 @@ def copied(postgres_url: str, postgres_schema: str) -> Iterator[Callable[[str], 
 def events(source_table: Callable[..., str]) -> TableName:
     """A table of thirty rows with a key and a time of change."""
     return TableName("dbo", source_table(EVENTS, event_rows(1, 30)))
+
+
+@pytest.fixture
+def awkward(source: Callable[[str], None]) -> Iterator[Callable[[str], TableName]]:
+    """Makes tables of three rows; they are dropped after the test."""
+    made: list[str] = []
+
+    def make(name: str) -> TableName:
+        table = TableName("dbo", f"{name}{secrets.token_hex(3)}")
+        quoted = "[dbo].[" + table.name.replace("]", "]]") + "]"
+        made.append(quoted)
+        source(f"create table {quoted} (Id int not null primary key, At int not null)")
+        source(f"insert into {quoted} values (1, 1), (2, 2), (3, 3)")
+        return table
+
+    yield make
+    for quoted in made:
+        source(f"drop table {quoted}")

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 MODULES = [
-    *("errors", "failures", "fitting", "frames", "io_manager", "partitions"),
+    *("errors", "failures", "fitting", "frames", "io_manager", "names", "partitions"),
     *("reads", "retry", "slices", "tables", "writes"),
 ]
 WITHOUT_EXAMPLES = {"fitting"}

@@ -154,12 +154,11 @@ def test_a_schedule_of_partitions_asks_for_the_last_that_ended_or_for_all(
 
 def test_a_wrong_schedule_names_its_tables() -> None:
     component = ReplicationComponent(tables=[TableSettings(table="dbo.A", schedule="whenever")])
-    from tranship.replication.scheduling import schedules
 
-    with pytest.raises(
-        ConfigurationError, match=r"'whenever' in 'UTC', of staging\.A, cannot be used"
-    ):
-        schedules(component.replicated_tables([]), "copies", dg.in_process_executor)
+    (left_out,) = component.arranged([]).left_out
+
+    assert "'whenever' in 'UTC', of staging.A, cannot be used" in left_out.reason
+    assert left_out.source == "dbo.A"
 
 
 def test_patterns_are_resolved_from_what_the_source_had_when_the_location_was_loaded(

@@ -22,6 +22,7 @@ from tranship.replication.plan import (
     default_target,
     expand,
     is_pattern,
+    like_named,
     table_plan,
 )
 from tranship.sqlserver.nul import OnNul
@@ -149,14 +150,51 @@ def test_a_copy_is_called_like_its_source(source: TableName, target: str) -> Non
     assert default_target(source) == target
 
 
-def test_two_tables_are_not_copied_to_one_also_where_names_differ_by_case() -> None:
+def test_two_tables_are_not_copied_to_one() -> None:
     one = TablePlan(TableName("dbo", "A_b"), TableName("staging", "A_b"))
-    other = TablePlan(TableName("A", "b"), TableName("staging", "a_B"))
+    other = TablePlan(TableName("A", "b"), TableName("staging", "A_b"))
     check_targets([one])
     with pytest.raises(
         ConfigurationError, match=r"dbo\.A_b and A\.b would both be copied to .* with target"
     ):
         check_targets([one, other])
+
+
+def test_targets_whose_names_differ_by_case_know_of_each_other() -> None:
+    plans = [
+        TablePlan(TableName("dbo", name), TableName("staging", name)) for name in ("A", "a", "B")
+    ]
+    check_targets(plans)
+    upper, lower = TableName("staging", "A"), TableName("staging", "a")
+    assert like_named(plans) == {upper: frozenset({lower}), lower: frozenset({upper})}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "sales_OrderLines"),
+        ({"names": "keep"}, "sales_OrderLines"),
+        ({"names": "lower"}, "sales_orderlines"),
+        ({"names": "snake"}, "sales_order_lines"),
+        ({"target": "{schema}__{table}"}, "sales__OrderLines"),
+        ({"target": "src_{table}", "names": "snake"}, "src_order_lines"),
+        ({"target": "As It Stands", "names": "snake"}, "As It Stands"),
+        ({"target": "a]b.c"}, "a]b.c"),
+    ],
+)
+def test_a_target_is_called_as_its_settings_say(settings: dict[str, Any], expected: str) -> None:
+    made = merged(Tuning(**settings), TableSettings(table="sales.OrderLines"))
+    assert table_plan(made, TableName("sales", "OrderLines"), "copy").target == TableName(
+        "copy", expected
+    )
+
+
+def test_a_placeholder_that_is_none_is_named_with_those_there_are() -> None:
+    with pytest.raises(
+        ConfigurationError,
+        match=r"has \{tabel\}, which stands for nothing.*\{schema\} and \{table\}",
+    ):
+        table_plan(TableSettings(table="A", target="{tabel}"), TableName("dbo", "A"), "copy")
 
 
 # ---- patterns ----
@@ -170,6 +208,9 @@ def test_two_tables_are_not_copied_to_one_also_where_names_differ_by_case() -> N
         ("dbo.[DF]im", True),
         ("dbo.A", False),
         ("[dbo].[a*]", False),
+        ("dbo.[a*]", False),
+        ("dbo.[Order Details]", False),
+        ("*.[Order Details]", True),
     ],
 )
 def test_what_a_pattern_is(text: str, expected: bool) -> None:
@@ -220,6 +261,12 @@ def test_a_table_without_pattern_is_taken_without_asking_the_source() -> None:
 def test_two_entries_about_one_table_are_refused(tables: list[str], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         expand([TableSettings(table=table) for table in tables], Tuning(), PRESENT)
+
+
+def test_a_pattern_may_have_a_part_in_brackets_which_is_taken_as_it_is() -> None:
+    present = [TableName("a.b", "x*y"), TableName("a", "b.x*y"), TableName("a.b", "xzy")]
+    found = expand([TableSettings(table="*.[x*y]")], Tuning(), present)
+    assert list(found) == [TableName("a.b", "x*y")]
 
 
 def test_a_misspelled_exclusion_is_no_error_and_a_pattern_may_match_nothing() -> None:

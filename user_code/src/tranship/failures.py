@@ -8,6 +8,9 @@ import dagster as dg
 from tranship.budget import current_budget
 from tranship.errors import TranshipError
 
+LEFT_OUT_METADATA = "tranship/left_out"
+"""Metadata of an asset that stands for a table which cannot be loaded as things are: why. Alerts tell of it."""
+
 
 @contextmanager
 def as_failures() -> Iterator[None]:

@@ -6,6 +6,7 @@ writes is the target's own business.
 
 import logging
 import re
+import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from typing_extensions import override
 from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.failures import as_failures
 from tranship.frames import Batches
+from tranship.names import shortened
 from tranship.partitions import slice_of_partitions
 from tranship.reads import ReadRequest
 from tranship.slices import Nothing, Slice, WholeTable
@@ -42,6 +44,9 @@ WRITE_METADATA = (
 
 
 NAMESPACE = "tranship"
+TARGET_METADATA = "tranship/target"
+"""Metadata of an asset whose key need not spell its table's name: schema and name."""
+
 _MAPPED_STEP = re.compile(r"\[(\w+)\]$")
 
 
@@ -72,6 +77,11 @@ class TableIOManager(dg.ConfigurableIOManager):
         description="What happens when columns differ from the table's: error, evolve (add columns and "
         "widen types), or rebuild (make a table anew that is replaced as a whole). Overridden by an asset's `on_schema_change` metadata.",
     )
+
+    @property
+    def longest_name_bytes(self) -> int:
+        """How long a table's name may be, in bytes of UTF-8; as long as one likes, unless a target says."""
+        return sys.maxsize
 
     @property
     @abstractmethod
@@ -182,6 +192,8 @@ class TableIOManager(dg.ConfigurableIOManager):
         schema = metadata.get("schema") or self.schema_ or (path[-2] if len(path) > 1 else "public")
         if named := metadata.get("table"):
             return TableName.parse(named, default_schema=schema)
+        if target := metadata.get(TARGET_METADATA):
+            return TableName(target[0], shortened(target[1], self.longest_name_bytes))
         key = _mapping_key(context)
         return TableName(schema, f"{path[-1]}_{key}" if key else path[-1])
 

@@ -22,6 +22,7 @@ class Kind(enum.StrEnum):
     CHECK = "check"
     STALE = "stale"
     DAEMON = "daemon"
+    LEFT_OUT = "left out"
 
 
 class Change(enum.StrEnum):

@@ -15,12 +15,14 @@ _ADJECTIVES = {
     Kind.CHECK: "Check failed",
     Kind.STALE: "Stale",
     Kind.DAEMON: "Not working",
+    Kind.LEFT_OUT: "Left out",
 }
 _RECOVERED = {
     Kind.RUN: "Loaded again",
     Kind.CHECK: "Check passes again",
     Kind.STALE: "Fresh again",
     Kind.DAEMON: "Working again",
+    Kind.LEFT_OUT: "Taken in again",
 }
 
 

@@ -17,6 +17,7 @@ from tranship.alerts.delivery import deliver
 from tranship.alerts.events import Position, follow
 from tranship.alerts.freshness import watch_freshness
 from tranship.alerts.incidents import IncidentLog
+from tranship.alerts.left_out import watch_left_out
 from tranship.alerts.settings import DEFAULT_UI_URL, HOW_TO_CONFIGURE
 from tranship.failures import as_failures
 
@@ -73,7 +74,8 @@ def build_alert_sensors(
 
     @dg.sensor(
         name=FRESHNESS_SENSOR,
-        description="Tells once of each table that breaks its freshness policy, and once more when it is fresh.",
+        description="Tells once of each table that breaks its freshness policy or is left out, and once more when it "
+        "is over.",
         minimum_interval_seconds=freshness_interval_seconds,
         default_status=status,
     )
@@ -114,8 +116,9 @@ def _tell_of_stale_tables(
     if not channels:
         return dg.SkipReason(HOW_TO_CONFIGURE)
     log = IncidentLog.loads(context.cursor) if context.cursor else IncidentLog()
-    policies = _policies(context.repository_def)
-    watch_freshness(context.instance, policies, log, datetime.now(UTC), ui_url)
+    now = datetime.now(UTC)
+    watch_freshness(context.instance, _policies(context.repository_def), log, now, ui_url)
+    watch_left_out(context.repository_def, log, now, ui_url)
     delivered = deliver(log, channels, logger=context.log)
     context.update_cursor(log.dumps())
     return dg.SkipReason(str(delivered))

@@ -31,6 +31,13 @@ class PostgresIOManager(TableIOManager):
 
     @property
     @override
+    def longest_name_bytes(self) -> int:
+        from tranship.postgres.ddl import LONGEST_NAME_BYTES
+
+        return LONGEST_NAME_BYTES
+
+    @property
+    @override
     def default_load_type(self) -> Any:
         return pa.Table
 

@@ -101,6 +101,7 @@ def derived_name(name: str, suffix: str) -> str:
     whole = name + suffix
     if len(whole.encode()) <= MAX_BYTES:
         return whole
+    # Longer than the digest of `tranship.names`: clusters have tables of these names.
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     room = MAX_BYTES - len(suffix) - len(digest) - 1
     return f"{name.encode()[:room].decode(errors='ignore')}_{digest}{suffix}"

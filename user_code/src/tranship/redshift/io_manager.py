@@ -17,6 +17,7 @@ from tranship.io_manager import TableIOManager
 from tranship.reads import ReadRequest
 from tranship.redshift.config import RedshiftConfig
 from tranship.redshift.ddl import TableLayout
+from tranship.redshift.identifiers import MAX_BYTES
 from tranship.writes import WriteRequest, WriteResult
 
 LAYOUT_METADATA = tuple(field.name for field in fields(TableLayout))
@@ -48,6 +49,11 @@ class RedshiftIOManager(RedshiftConfig, TableIOManager):
         )
         ```
     """
+
+    @property
+    @override
+    def longest_name_bytes(self) -> int:
+        return MAX_BYTES
 
     @property
     @override

@@ -4,7 +4,6 @@ What loads and checks is imported by the step that does it: every run makes all 
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,8 @@ from pydantic import Field
 from tranship.budget import retry_budget
 from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.failures import as_failures
-from tranship.io_manager import column_schema, write_metadata
+from tranship.io_manager import TARGET_METADATA, column_schema, write_metadata
+from tranship.names import identifier, key_part
 from tranship.postgres.resource import PostgresResource
 from tranship.replication.columns import column_changes
 from tranship.replication.config import CheckSettings, TableSettings
@@ -26,6 +26,7 @@ from tranship.replication.plan import TablePlan
 from tranship.replication.retrying import budget_of_step, retry_policy
 from tranship.slices import Slice
 from tranship.sqlserver.resource import SqlServerResource
+from tranship.tables import TableName
 from tranship.writes import WriteResult
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class ReplicatedTable:
         target_key: The resource that is the target.
         group: Group in the UI.
         io_manager_key: What loads the table where another asset takes it as an input.
+        key_name: The last part of its asset key; by default made of the target's name.
+        like_named: Other targets, whose names differ from its own by case alone.
     """
 
     plan: TablePlan
@@ -73,11 +76,22 @@ class ReplicatedTable:
     target_key: str
     group: str
     io_manager_key: str | None = None
+    key_name: str | None = None
+    like_named: frozenset[TableName] = frozenset()
 
     @property
     def asset_key(self) -> dg.AssetKey:
-        """The target's schema and table."""
-        return dg.AssetKey([self.plan.target.schema, self.plan.target.name])
+        """The target's schema and table, in the signs that Dagster takes."""
+        target = self.plan.target
+        return dg.AssetKey([key_part(target.schema), self.key_name or key_part(target.name)])
+
+    @property
+    def op_name(self) -> str:
+        """What its step is called."""
+        target = self.plan.target
+        # Where its key needs a digest to be its own, so does its step.
+        own = (self.key_name or "").removeprefix(key_part(target.name))
+        return identifier("replicate", target.schema, target.name) + own
 
     @property
     def checks(self) -> CheckSettings:
@@ -157,7 +171,7 @@ def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
         spec = spec.with_io_manager_key(table.io_manager_key)
 
     @dg.multi_asset(
-        name="replicate_" + re.sub(r"\W+", "_", "_".join(table.asset_key.path)),
+        name=table.op_name,
         specs=[spec],
         check_specs=table.check_specs(),
         can_subset=True,
@@ -179,6 +193,8 @@ def _definition_metadata(table: ReplicatedTable) -> dict[str, Any]:
         "source_table": str(plan.source),
         "mode": str(plan.mode),
         "dagster/table_name": str(plan.target),
+        # For IO managers: its key may spell the name otherwise.
+        TARGET_METADATA: [plan.target.schema, plan.target.name],
     }
     if plan.cursor:
         told["cursor"] = plan.cursor
@@ -192,6 +208,7 @@ class _Step:
     """One execution: a load, its checks, or both."""
 
     table: ReplicatedTable
+    plan: TablePlan
     context: dg.AssetExecutionContext
     source: "Source"
     target: "Target"
@@ -204,7 +221,10 @@ class _Step:
         if not isinstance(resource, SqlServerResource):
             raise _wrong_resource(table.source_key, resource, "a SqlServerResource")
         target = target_of(table.target_key, getattr(context.resources, table.target_key))
-        return cls(table, context, Source.open(resource.settings(), table.plan), target)
+        _refuse_folded(table, target)
+        # Here it is known how long a name may be: 63 bytes in Postgres, 127 in Redshift.
+        plan = replace(table.plan, target=target.fitting(table.plan.target))
+        return cls(table, plan, context, Source.open(resource.settings(), plan), target)
 
     def results(self, config: LoadConfig) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """Load what was selected, then check what was selected."""
@@ -214,7 +234,7 @@ class _Step:
             yield from self._checked(None)
             return
         report = load(
-            self.table.plan,
+            self.plan,
             self.source,
             self.target,
             LoadRequest(
@@ -233,7 +253,7 @@ class _Step:
             None,
         )
         self.context.log.info(
-            f"{self.table.plan.source} -> {self.table.plan.target}: {report.rows:,} rows; {report.what}."
+            f"{self.plan.source} -> {self.plan.target}: {report.rows:,} rows; {report.what}."
         )
         yield dg.MaterializeResult(
             asset_key=self.table.asset_key, metadata=load_metadata(report, counted)
@@ -244,7 +264,7 @@ class _Step:
         return self._slices(self.context.partition_keys) if self.table.partitions else None
 
     def _slices(self, keys: Any) -> Callable[[str], Slice] | None:
-        plan, definition = self.table.plan, self.table.partitions
+        plan, definition = self.plan, self.table.partitions
         if plan.partitions is None or definition is None:
             return None
         return slices_of(plan.partitions, definition, list(keys), plan.source)
@@ -256,7 +276,7 @@ class _Step:
         selected = {key.name for key in self.context.selected_asset_check_keys}
         if not selected:
             return
-        plan = self.table.plan
+        plan = self.plan
         bookmark = report.bookmark if report else None
         if bookmark is None:
             self.target.prepare(plan.target)
@@ -300,7 +320,7 @@ class _Step:
 
     def _result(self, name: str, finding: "Finding") -> dg.AssetCheckResult:
         if not finding.passed:
-            self.context.log.warning(f"{self.table.plan.target}, {name}: {finding.description}")
+            self.context.log.warning(f"{self.plan.target}, {name}: {finding.description}")
         return dg.AssetCheckResult(
             asset_key=self.table.asset_key,
             check_name=name,
@@ -311,6 +331,22 @@ class _Step:
             description=finding.description,
             metadata=dict(finding.facts),
         )
+
+
+def _refuse_folded(table: ReplicatedTable, target: "Target") -> None:
+    """Refuse a table whose name is another one's in this target.
+
+    Raises:
+        ConfigurationError: The message names both.
+    """
+    own = table.plan.target
+    for other in sorted(table.like_named):
+        if target.table_name(target.fitting(other)) == target.table_name(target.fitting(own)):
+            raise ConfigurationError(
+                f"{other} and {own} are one table in {target.kind}, which writes names in lower case; neither "
+                "is loaded.",
+                f"Give {table.plan.source} another name with target.",
+            )
 
 
 def target_of(key: str, resource: Any) -> "Target":

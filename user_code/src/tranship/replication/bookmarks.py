@@ -29,9 +29,9 @@ rows into them need not be allowed to add."""
 _CREATE = """
     create table if not exists {} (
         table_name varchar(300) not null primary key,
-        source varchar(300) not null,
+        source varchar(1000) not null,
         mode varchar(20) not null,
-        cursor_column varchar(300),
+        cursor_column varchar(600),
         cursor_value varchar(300),
         loading varchar(2000),
         signature varchar(64) not null,
@@ -131,7 +131,7 @@ class BookmarkTable:
             ).format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)), self._bound),
             (str(table) if table else None,),
         )
-        return [_bookmark(row) for row in cursor.fetchall()]
+        return [_bookmark(row, self.name.schema) for row in cursor.fetchall()]
 
     def move(self, cursor: Any, new: Bookmark, *, expected_write_id: str | None) -> None:
         """Put a bookmark in the place of the one that a load started from.
@@ -215,9 +215,10 @@ def _kept_facts(bookmark: Bookmark) -> dict[str, Any]:
     return {**bookmark.facts, _IDENTITY: bookmark.identity.as_json()}
 
 
-def _bookmark(row: tuple[Any, ...]) -> Bookmark:
+def _bookmark(row: tuple[Any, ...], schema: str) -> Bookmark:
     fields = dict(zip(COLUMNS, row, strict=True))
-    schema, _, name = fields.pop("table_name").partition(".")
+    # Bookmarks stand beside their tables, so the schema is known: either name may have dots.
+    name = fields.pop("table_name").removeprefix(f"{schema}.")
     loading, facts = fields.pop("loading"), json.loads(fields.pop("facts"))
     identity = facts.pop(_IDENTITY, None)
     return Bookmark(

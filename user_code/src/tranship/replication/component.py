@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -16,10 +17,13 @@ from pydantic import BaseModel, Field, create_model
 from typing_extensions import override
 
 from tranship.errors import UnreachableError
+from tranship.names import identifier
 from tranship.replication.addresses import source_settings
+from tranship.replication.arranging import Arrangement, arranged
 from tranship.replication.assets import ReplicatedTable, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
-from tranship.replication.plan import check_targets, expand, is_pattern, table_plan
+from tranship.replication.left_out import left_out_asset
+from tranship.replication.plan import is_pattern
 from tranship.replication.scaffolding import ReplicationScaffolder
 from tranship.replication.scheduling import changes_sensor, schedules
 from tranship.sqlserver.catalogue import list_tables
@@ -149,16 +153,15 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             ConfigurationError: Settings of a table contradict each other.
         """
         found = json.loads(state_path.read_text()) if state_path is not None else []
-        tables = self.replicated_tables([TableName(schema, name) for schema, name in found])
+        arrangement = self.arranged([TableName(schema, name) for schema, name in found])
+        tables = arrangement.tables
         executor = (
             dg.in_process_executor
             if self.max_concurrent == 1
             else dg.multiprocess_executor.configured({"max_concurrent": self.max_concurrent})
         )
-        name = re.sub(
-            r"\W+", "_", "_".join(context.path.relative_to(context.defs_module_path).parts)
-        )
-        name = name or self.target_schema
+        path = "_".join(context.path.relative_to(context.defs_module_path).parts)
+        name = identifier(re.sub(r"\W+", "_", path or self.target_schema))
         watched = [table for table in tables if table.partitions is None]
         sensors = (
             [changes_sensor(watched, name, self.watch_changes_seconds, executor)]
@@ -166,27 +169,37 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             else []
         )
         return dg.Definitions(
-            assets=[replicated_asset(table) for table in tables],
-            schedules=schedules(tables, name, executor),
+            assets=[
+                *map(replicated_asset, tables),
+                *map(left_out_asset, arrangement.left_out),
+            ],
+            schedules=schedules([*tables, *arrangement.left_out], name, executor),
             sensors=sensors,
         )
 
-    def replicated_tables(self, present: list[TableName]) -> list[ReplicatedTable]:
-        """The tables that are wanted, of those that the source has.
+    def replicated_tables(self, present: Sequence[TableName]) -> list[ReplicatedTable]:
+        """The tables that are wanted, of those that the source has, without those that cannot be moved."""
+        return self.arranged(present).tables
 
-        Raises:
-            ConfigurationError: Settings of a table contradict each other, or two are copied to one.
+    def arranged(self, present: Sequence[TableName]) -> Arrangement:
+        """The tables that are wanted, of those that the source has, and those that cannot be moved.
+
+        One table that cannot be moved must not take the others down, nor the code location.
         """
-        tables = [
-            ReplicatedTable(
-                plan=table_plan(settings, source, self.target_schema),
+        found = arranged(
+            self.tables,
+            self.defaults,
+            present,
+            lambda plan, settings: ReplicatedTable(
+                plan=plan,
                 settings=settings,
                 source_key=self.source,
                 target_key=self.target,
-                group=self.group or self.target_schema,
+                group=identifier(self.group or self.target_schema),
                 io_manager_key=self.io_manager_key,
-            )
-            for source, settings in sorted(expand(self.tables, self.defaults, present).items())
-        ]
-        check_targets([table.plan for table in tables])
-        return tables
+            ),
+            self.target_schema,
+        )
+        for table in found.left_out:
+            _log.error("%s is left out of the replication: %s", table.source, table.reason)
+        return found

@@ -99,6 +99,17 @@ class CheckSettings(_Settings):
 class Tuning(_Settings):
     """Settings of a table that also stand under `defaults`."""
 
+    target: str | None = Field(
+        default=None,
+        description="Name in the target. {schema} and {table} stand for the source's, so that tables which "
+        'share an entry have names of their own: "{schema}_{table}". By default the table\'s name, after its '
+        "schema's unless that is dbo.",
+    )
+    names: Literal["keep", "snake", "lower"] | None = Field(
+        default=None,
+        description="How names that are made of the source's are written in the target: keep (default, as they "
+        "are), snake (fact_internet_sales), or lower.",
+    )
     mode: Literal["replace", "append", "merge", "partition"] | None = Field(
         default=None,
         description="replace: the whole table each time (default). append: rows beyond the bookmark; "
@@ -219,9 +230,6 @@ class TableSettings(Tuning):
     )
     exclude: list[str] = Field(
         default=[], description="Tables or patterns to leave out of a pattern."
-    )
-    target: str | None = Field(
-        default=None, description="Name in the target, where it is not the source's."
     )
     description: str | None = Field(
         default=None, description="What the table means to the business; the UI shows it."

@@ -1,10 +1,13 @@
 """What a table's settings come to: one immutable plan, checked for contradictions before anything runs."""
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tranship.errors import ConfigurationError
+from tranship.errors import ConfigurationError, TranshipError
+from tranship.names import NameStyle, styled
 from tranship.replication.config import (
     ColumnSettings,
     PartitionSettings,
@@ -12,7 +15,7 @@ from tranship.replication.config import (
     Tuning,
     merged,
 )
-from tranship.sqlserver.catalogue import select_tables
+from tranship.sqlserver.catalogue import has_wildcards, select_tables
 from tranship.sqlserver.nul import OnNul
 from tranship.sqlserver.options import MAX_PARTS
 from tranship.tables import TableName
@@ -21,7 +24,9 @@ from tranship.writes import OnSchemaChange
 
 DEFAULT_SCHEMA = "dbo"
 CHUNK_ROWS = 5_000_000
-WILDCARDS = "*?["
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+Refuse = Callable[[TableName, TranshipError], None]
+"""Takes a table that cannot be moved, and why."""
 
 
 class Mode(StrEnum):
@@ -209,9 +214,7 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
     """
     return TablePlan(
         source=source,
-        target=TableName.parse(f"[{settings.target}]", default_schema=target_schema)
-        if settings.target
-        else TableName(target_schema, default_target(source)),
+        target=TableName(target_schema, target_name(settings, source)),
         mode=Mode(settings.mode or Mode.REPLACE),
         key=tuple(settings.key or ()),
         cursor=settings.cursor,
@@ -233,6 +236,35 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
     )
 
 
+def target_name(settings: Tuning, source: TableName) -> str:
+    """What a table is called in the target, by its settings.
+
+    Raises:
+        ConfigurationError: `target` has a placeholder that is none, or leaves nothing of the name.
+
+    Example:
+        >>> target_name(Tuning(names="snake"), TableName("sales", "OrderLines"))
+        'sales_order_lines'
+        >>> target_name(Tuning(target="{schema}__{table}"), TableName("dbo", "A"))
+        'dbo__A'
+    """
+    template = settings.target
+    unknown = set(_PLACEHOLDER.findall(template or "")) - {"schema", "table"}
+    if unknown:
+        listed = ", ".join(sorted(f"{{{name}}}" for name in unknown))
+        raise ConfigurationError(
+            f"The target {template!r} of {source} has {listed}, which stands for nothing.",
+            "Use {schema} and {table}.",
+        )
+    if template and not _PLACEHOLDER.search(template):
+        return template
+    style = NameStyle(settings.names or NameStyle.KEEP)
+    if not template:
+        return styled(default_target(source), style)
+    parts = {"schema": source.schema, "table": source.name}
+    return styled(_PLACEHOLDER.sub(lambda placeholder: parts[placeholder[1]], template), style)
+
+
 def default_target(source: TableName) -> str:
     """What a table is called in the target: its own name, with its schema unless that is `dbo`."""
     return source.name if source.schema == DEFAULT_SCHEMA else f"{source.schema}_{source.name}"
@@ -242,14 +274,17 @@ def is_pattern(text: str) -> bool:
     """Whether a table's name is a pattern, for which the source must be asked.
 
     Example:
-        >>> is_pattern("dbo.Dim*"), is_pattern("[dbo].[Order Details]")
+        >>> is_pattern("dbo.Dim*"), is_pattern("dbo.[Order*]")
         (True, False)
     """
-    return any(sign in text for sign in WILDCARDS) and not text.startswith("[")
+    return has_wildcards(text)
 
 
 def expand(
-    tables: Sequence[TableSettings], defaults: Tuning, present: Sequence[TableName]
+    tables: Sequence[TableSettings],
+    defaults: Tuning,
+    present: Sequence[TableName],
+    refuse: Refuse | None = None,
 ) -> dict[TableName, TableSettings]:
     """Every table that is wanted, with its settings and the defaults in one.
 
@@ -257,33 +292,56 @@ def expand(
         tables: The entries of the configuration.
         defaults: What holds where an entry says nothing.
         present: The source's tables, for the patterns; may be empty where there is no pattern.
+        refuse: Takes a table whose entries contradict each other, which is then left out; by default the error
+            is raised.
 
     Raises:
         ConfigurationError: Two entries are about the same table.
     """
+    refuse = refuse or _raised
     found: dict[TableName, TableSettings] = {}
-    by_pattern: dict[TableName, str] = {}
+    refused: set[TableName] = set()
     for entry in tables:
-        if not is_pattern(entry.table):
+        if is_pattern(entry.table):
+            continue
+        try:
             name = TableName.parse(entry.table, default_schema=DEFAULT_SCHEMA)
-            if name in found:
-                raise ConfigurationError(
+        except ConfigurationError as error:
+            refuse(TableName(DEFAULT_SCHEMA, entry.table), error)
+            continue
+        if name in found and name not in refused:
+            refused.add(name)
+            refuse(
+                name,
+                ConfigurationError(
                     f"{name} stands twice in the configuration.", "Remove one of the two entries."
-                )
-            found[name] = merged(defaults, entry)
+                ),
+            )
+        found[name] = merged(defaults, entry)
+    named = frozenset(found)
+    by_pattern: dict[TableName, str] = {}
     for entry in tables:
         if not is_pattern(entry.table):
             continue
         for name in select_tables(present, [entry.table], exclude=entry.exclude):
-            if name in by_pattern:
-                raise ConfigurationError(
-                    f"{name} matches both {by_pattern[name]} and {entry.table}.",
-                    "Exclude it from one of the two, or give it an entry of its own.",
+            if name in named:
+                continue
+            if name in by_pattern and name not in refused:
+                refused.add(name)
+                refuse(
+                    name,
+                    ConfigurationError(
+                        f"{name} matches both {by_pattern[name]} and {entry.table}.",
+                        "Exclude it from one of the two, or give it an entry of its own.",
+                    ),
                 )
             by_pattern[name] = entry.table
-            if name not in found:
-                found[name] = merged(defaults, entry)
-    return found
+            found[name] = merged(defaults, entry)
+    return {name: settings for name, settings in found.items() if name not in refused}
+
+
+def _raised(_: TableName, error: TranshipError) -> None:
+    raise error
 
 
 def check_targets(plans: Sequence[TablePlan]) -> None:
@@ -292,12 +350,36 @@ def check_targets(plans: Sequence[TablePlan]) -> None:
     Raises:
         ConfigurationError: The message names both.
     """
-    taken: dict[tuple[str, str], TablePlan] = {}
+    for error in same_targets(plans).values():
+        raise error
+
+
+def same_targets(plans: Sequence[TablePlan]) -> dict[TableName, ConfigurationError]:
+    """Why the tables cannot be copied that would be copied to one: by its name."""
+    sharing: defaultdict[TableName, list[TablePlan]] = defaultdict(list)
     for plan in plans:
-        # Redshift folds names, and nobody wants two that differ by case alone.
-        folded = (plan.target.schema.lower(), plan.target.name.lower())
-        if (other := taken.setdefault(folded, plan)) is not plan:
-            raise ConfigurationError(
-                f"{other.source} and {plan.source} would both be copied to {plan.target}.",
-                "Give one of them another name with target.",
-            )
+        sharing[plan.target].append(plan)
+    return {
+        target: ConfigurationError(
+            f"{' and '.join(str(plan.source) for plan in together)} would both be copied to {target}.",
+            'Give one of them another name with target, or all of them with target: "{schema}_{table}".',
+        )
+        for target, together in sharing.items()
+        if len(together) > 1
+    }
+
+
+def like_named(plans: Sequence[TablePlan]) -> dict[TableName, frozenset[TableName]]:
+    """The other targets whose names differ from a target's by case alone, by its name.
+
+    Postgres keeps them apart; Redshift, which folds names, does not.
+    """
+    sharing: defaultdict[tuple[str, str], set[TableName]] = defaultdict(set)
+    for plan in plans:
+        sharing[plan.target.schema.lower(), plan.target.name.lower()].add(plan.target)
+    return {
+        target: frozenset(together - {target})
+        for together in sharing.values()
+        if len(together) > 1
+        for target in together
+    }

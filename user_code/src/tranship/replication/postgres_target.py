@@ -12,7 +12,7 @@ from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.postgres.catalog import find_table
 from tranship.postgres.connection import connect
-from tranship.postgres.ddl import ensure_schema
+from tranship.postgres.ddl import LONGEST_NAME_BYTES, ensure_schema
 from tranship.postgres.evolution import constraint_drifts, reconcile
 from tranship.postgres.faults import translated
 from tranship.postgres.key_index import LOWER
@@ -39,6 +39,7 @@ class PostgresTarget(Target):
     kind = "postgres"
     enforces_keys = True
     lower = LOWER
+    longest_name_bytes = LONGEST_NAME_BYTES
 
     @override
     def write(

@@ -17,7 +17,7 @@ from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_schema
 from tranship.redshift.faults import translated
-from tranship.redshift.identifiers import derived_name, fold, fold_slice, fold_table
+from tranship.redshift.identifiers import MAX_BYTES, derived_name, fold, fold_slice, fold_table
 from tranship.redshift.plan import constraint_drifts, plan_load
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.transaction import LOWER
@@ -51,6 +51,7 @@ class RedshiftTarget(Target):
     kind = "redshift"
     enforces_keys = False
     lower = LOWER
+    longest_name_bytes = MAX_BYTES
 
     @cached_property
     def _source(self) -> CredentialsSource:

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -12,16 +12,36 @@ from dagster._core.storage.tags import (
 )
 
 from tranship.errors import ConfigurationError
-from tranship.replication.assets import ReplicatedTable
+from tranship.names import identifier
 from tranship.replication.changes import changes_sensor
+from tranship.replication.config import TableSettings
 
 __all__ = ["changes_sensor", "schedules"]
 
 _NAMES = re.compile(r"\W+")
 
 
+class Scheduled(Protocol):
+    """What a schedule needs to know of a table."""
+
+    @property
+    def asset_key(self) -> dg.AssetKey:
+        """What is materialized."""
+        ...
+
+    @property
+    def settings(self) -> TableSettings:
+        """When."""
+        ...
+
+    @property
+    def partitions(self) -> dg.PartitionsDefinition[Any] | None:
+        """Its partitions."""
+        ...
+
+
 def schedules(
-    tables: Sequence[ReplicatedTable], name: str, executor: dg.ExecutorDefinition
+    tables: Sequence[Scheduled], name: str, executor: dg.ExecutorDefinition
 ) -> list[dg.ScheduleDefinition]:
     """The schedules that the tables' settings ask for; they run as soon as they are loaded.
 
@@ -33,7 +53,7 @@ def schedules(
     Raises:
         ConfigurationError: A cron expression or time zone is none.
     """
-    together: defaultdict[tuple[str, str, Any], list[ReplicatedTable]] = defaultdict(list)
+    together: defaultdict[tuple[str, str, Any], list[Scheduled]] = defaultdict(list)
     for table in tables:
         if cron := table.settings.schedule:
             key = (cron, table.settings.timezone or "UTC", table.partitions)
@@ -59,7 +79,7 @@ def _slug(cron: str, zone: str, partitions: Any, number: int) -> str:
         "" if zone == "UTC" else zone,
         "" if partitions is None else f"partitions_{number}",
     ]
-    return _NAMES.sub("_", "_".join(part for part in parts if part)).lower()
+    return identifier(_NAMES.sub("_", "_".join(part for part in parts if part)).lower())
 
 
 def _schedule(
@@ -67,10 +87,10 @@ def _schedule(
     cron: str,
     zone: str,
     partitions: dg.PartitionsDefinition[Any] | None,
-    tables: Sequence[ReplicatedTable],
+    tables: Sequence[Scheduled],
     executor: dg.ExecutorDefinition,
 ) -> dg.ScheduleDefinition:
-    listed = ", ".join(str(table.plan.target) for table in tables)
+    listed = ", ".join(".".join(table.asset_key.path) for table in tables)
     job = dg.define_asset_job(
         f"{name}_job",
         selection=dg.AssetSelection.assets(*(table.asset_key for table in tables)),

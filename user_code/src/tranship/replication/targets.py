@@ -11,6 +11,7 @@ from psycopg2 import sql
 from sqlalchemy.sql.elements import quoted_name
 
 from tranship.frames import Batches
+from tranship.names import shortened
 from tranship.own_tables import name_is_taken, own_table
 from tranship.postgres.statements import compiled
 from tranship.replication.bookmarks import Bookmark, BookmarkTable
@@ -37,6 +38,7 @@ class Target:
     """Whether a primary key keeps a second row of one key out."""
     lower: str
     """What lowers A to Z in a statement, with `{}` for the text."""
+    longest_name_bytes: int
 
     @abstractmethod
     def write(
@@ -97,6 +99,10 @@ class Target:
     def table_name(self, table: TableName) -> TableName:
         """What the target makes of a table's name."""
         return table
+
+    def fitting(self, table: TableName) -> TableName:
+        """A table's name as it is where the target has room for it, else shortened."""
+        return TableName(table.schema, shortened(table.name, self.longest_name_bytes))
 
     def folded(self, part: Slice) -> Slice:
         """The same slice in the target's names."""

@@ -7,6 +7,8 @@ what it lacks; where one is missing, that fact is missing too (and logged), neve
 
 import difflib
 import fnmatch
+import glob
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +36,8 @@ _TABLES_PER_QUERY = 200
 """Five questions go out together, each with schema and table names bound; a request may have 2,100."""
 
 _PAGE_BYTES = 8192
+
+_BRACKETED = re.compile(r"\[((?:[^\]]|\]\])+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def select_tables(
     chosen: set[TableName] = set()
     for pattern in patterns:
         matches = _matching(present, pattern)
-        if not matches and not any(sign in pattern for sign in "*?["):
+        if not matches and not has_wildcards(pattern):
             raise table_not_found(
                 TableName.parse(pattern, default_schema=DEFAULT_SCHEMA), present, database
             )
@@ -120,8 +124,50 @@ def _matching(present: Sequence[TableName], pattern: str) -> list[TableName]:
     exact = [table for table in present if str(table) == pattern]
     if exact:
         return exact
-    full = pattern if "." in pattern else f"{DEFAULT_SCHEMA}.{pattern}"
-    return [table for table in present if fnmatch.fnmatchcase(str(table).lower(), full.lower())]
+    schema, name = _pattern_parts(pattern)
+    return [
+        table
+        for table in present
+        if fnmatch.fnmatchcase(table.schema.lower(), schema.lower())
+        and fnmatch.fnmatchcase(table.name.lower(), name.lower())
+    ]
+
+
+def has_wildcards(text: str) -> bool:
+    """Whether a table's name has wildcards; what stands in brackets, as a whole part, is a name as it is.
+
+    Example:
+        >>> [has_wildcards(text) for text in ("dbo.Dim*", "dbo.[DF]im", "dbo.[Order Details]", "*.[A*]")]
+        [True, True, False, True]
+    """
+    return any(sign in part for part in _plain_parts(text) for sign in "*?[")
+
+
+def _plain_parts(text: str) -> list[str]:
+    """The parts of a name that do not stand in brackets."""
+    return [part for part in _name_parts(text) if not _BRACKETED.fullmatch(part)]
+
+
+def _name_parts(text: str) -> list[str]:
+    """The schema's part and the table's, or the table's alone; brackets and all."""
+    bracketed = _BRACKETED.match(text)
+    if bracketed and text[bracketed.end() : bracketed.end() + 1] == ".":
+        return [bracketed[0], text[bracketed.end() + 1 :]]
+    if bracketed and bracketed.end() == len(text):
+        return [text]
+    # Of a pattern's dots the first one ends the schema: names have dots more often than schemas do.
+    return text.split(".", 1)
+
+
+def _pattern_parts(pattern: str) -> tuple[str, str]:
+    """What the schema and the table's name have to match."""
+    parts = [
+        glob.escape(bracketed[1].replace("]]", "]"))
+        if (bracketed := _BRACKETED.fullmatch(part))
+        else part
+        for part in _name_parts(pattern)
+    ]
+    return (parts[0], parts[1]) if len(parts) == 2 else (DEFAULT_SCHEMA, parts[0])
 
 
 def describe(
