@@ -43,6 +43,7 @@ lint: .venv/.complete
 	.venv/bin/lint-imports
 	.venv/bin/shellcheck scripts/*.sh docker/*.sh docker/*/*.sh .ci/run
 	.venv/bin/hadolint docker/*/Dockerfile docker/airgap/*.Dockerfile localstack/Dockerfile tests/stack/probes/Dockerfile
+	.venv/bin/tranship check user_code/src
 	cd user_code && ../.venv/bin/dg check defs
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 

@@ -1,7 +1,6 @@
 """What stands in defs.yaml becomes assets, checks, jobs and schedules; nothing is connected to."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,6 +13,7 @@ from tranship.postgres.resource import PostgresResource
 from tranship.replication import ReplicationComponent
 from tranship.replication.assets import target_of
 from tranship.replication.config import TableSettings, Tuning
+from tranship.tables import TableName
 
 RESOURCES = {
     "sqlserver": dg.ResourceDefinition.none_resource(),
@@ -161,43 +161,19 @@ def test_a_wrong_schedule_names_its_tables() -> None:
     assert left_out.source == "dbo.A"
 
 
-def test_patterns_are_resolved_from_what_the_source_had_when_the_location_was_loaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from tranship.errors import UnreachableError
-    from tranship.replication import component as module
-    from tranship.tables import TableName
-
-    asked: list[list[str]] = []
-
-    def tables(settings: Any, patterns: list[str], *, views: bool) -> list[TableName]:
-        asked.append(patterns)
-        return [TableName("dbo", "DimA"), TableName("dbo", "DimOld"), TableName("dbo", "DimB")]
-
-    monkeypatch.setattr(module, "list_tables", tables)
-    url = "mssql+mssqlpython://reader:secret@127.0.0.1:1/dw"
+def test_an_entry_of_its_own_wins_over_a_pattern() -> None:
     component = ReplicationComponent(
-        source_url=url,
         tables=[
             TableSettings(table="dbo.Dim*", exclude=["dbo.DimOld"]),
             TableSettings(table="dbo.DimB", mode="merge", key=["Id"]),
         ],
         defaults=Tuning(on_schema_change="evolve"),
     )
-    component.write_state_to_path(tmp_path / "state")
-    assert asked == [["dbo.Dim*"]]
     present = [TableName("dbo", name) for name in ("DimA", "DimOld", "DimB")]
     made = {table.plan.source.name: table.plan for table in component.replicated_tables(present)}
     assert set(made) == {"DimA", "DimB"}
     assert made["DimB"].mode == "merge"
     assert {plan.on_schema_change for plan in made.values()} == {"evolve"}
-
-    def unreachable(*_: Any, **__: Any) -> list[TableName]:
-        raise UnreachableError("db:1433 did not answer.", "Check it.")
-
-    monkeypatch.setattr(module, "list_tables", unreachable)
-    component.write_state_to_path(tmp_path / "empty")
-    assert (tmp_path / "empty").read_text() == "[]"
 
 
 def test_a_resource_that_is_no_target_is_named() -> None:

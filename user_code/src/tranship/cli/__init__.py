@@ -1,4 +1,4 @@
-"""The command line: `tranship init` writes a replication's YAML, `tranship bookmarks` shows how far loads came.
+"""The command line: `tranship init` writes a replication's YAML, `tranship check` looks at it, `tranship bookmarks` shows how far loads came.
 
 Whatever this library refuses is one sentence on standard error and exit code 1; wrong usage is exit code 2.
 """
@@ -6,6 +6,7 @@ Whatever this library refuses is one sentence on standard error and exit code 1;
 import click
 
 from tranship.cli.bookmarks import bookmarks
+from tranship.cli.check import check
 from tranship.cli.groups import CommandGroup
 from tranship.cli.init import init
 
@@ -17,3 +18,4 @@ def main() -> None:
 
 main.add_command(init)
 main.add_command(bookmarks)
+main.add_command(check)

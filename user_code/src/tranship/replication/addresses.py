@@ -42,6 +42,11 @@ def source_settings(
     )
 
 
+def has_address(url: str | None, environment: Mapping[str, str]) -> bool:
+    """Whether anything says where the SQL Server is."""
+    return url is not None or bool(environment.get(f"{SOURCE}HOST"))
+
+
 def parsed_url(url: str, what: str, example: str, allowed: set[str]) -> sa.URL:
     """A URL of one of the kinds that are allowed.
 

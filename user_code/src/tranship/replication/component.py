@@ -1,33 +1,42 @@
 """Replication as a Dagster component: what stands in `defs.yaml` becomes assets, checks and schedules."""
 
-import json
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.definitions_load_context import (
+    DefinitionsLoadContext,
+    DefinitionsLoadType,
+)
 from dagster.components.utils.defs_state import (
     DefsStateConfig,
     DefsStateConfigArgs,
     ResolvedDefsStateConfig,
 )
+from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import override
 
-from tranship.errors import UnreachableError
-from tranship.names import identifier
-from tranship.replication.addresses import source_settings
+from tranship.errors import ConfigurationError
+from tranship.names import identifier, key_part
+from tranship.replication.addresses import has_address
 from tranship.replication.arranging import Arrangement, arranged
 from tranship.replication.assets import ReplicatedTable, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
-from tranship.replication.left_out import left_out_asset
-from tranship.replication.plan import is_pattern
+from tranship.replication.known_tables import KnownTables, Wanted, known_tables
+from tranship.replication.left_out import complaint_asset, left_out_asset
+from tranship.replication.plan import DEFAULT_SCHEMA, is_pattern
 from tranship.replication.scaffolding import ReplicationScaffolder
 from tranship.replication.scheduling import changes_sensor, schedules
-from tranship.sqlserver.catalogue import list_tables
 from tranship.tables import TableName
+
+_NAMED_TABLES_SECONDS = 3
+"""How long definitions wait for a server that they could do without."""
+_NEVER_ASKED = "nobody has asked for them yet; `dg utils refresh-defs-state` does."
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +46,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     """Copies tables of a SQL Server to Postgres or Redshift and keeps them up to date.
 
     One asset per table. Where a table is named by a pattern, the source is asked for its tables when the code
-    location is loaded; runs see the tables of that moment.
+    location is loaded; runs see the tables of that moment. A source that is down leaves those of the last time.
 
     Example:
         ```yaml
@@ -117,43 +126,75 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
     @property
-    def _patterns(self) -> list[str]:
-        return [entry.table for entry in self.tables if is_pattern(entry.table)]
+    def _wanted(self) -> Wanted:
+        named = [one.table for one in self.tables if not is_pattern(one.table)]
+        return Wanted(
+            key=self.defs_state_config.key,
+            patterns={one.table: one.exclude for one in self.tables if is_pattern(one.table)},
+            names=[table for text in named if (table := _parsed(text)) is not None],
+            views=self.include_views,
+        )
 
     @override
     def write_state_to_path(self, state_path: Path) -> None:
-        """Ask the source for the tables that match the patterns."""
-        try:
-            settings = source_settings(self.source_url, os.environ)
-            found = list_tables(settings, self._patterns, views=self.include_views)
-        except UnreachableError as error:
-            # The other tables and pipelines of the code location must not go down with the source.
-            _log.error(
-                "The tables of %s are not loaded: %s Reload the code location when the source is back.",
-                ", ".join(self._patterns),
-                error,
-            )
-            found = []
-        state_path.write_text(json.dumps([[table.schema, table.name] for table in found]))
+        """Ask the source for the tables that match the patterns, and for those that are named.
+
+        Raises:
+            ConfigurationError: They are checked with `dg check defs`, and some are not there.
+        """
+        known = known_tables(self._wanted, self.source_url, os.environ)
+        _say(known)
+        state_path.write_text(known.as_json())
 
     @override
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """The assets, checks, jobs, schedules and sensor of the tables."""
-        if self._patterns:
+        if not self._wanted.patterns:
+            return self._definitions(context, self._named_tables())
+        is_kept_elsewhere = (
+            self.defs_state_config.management_type
+            is not DefsStateManagementType.LEGACY_CODE_SERVER_SNAPSHOTS
+        )
+        if is_kept_elsewhere or DefinitionsLoadContext.is_set():
             return super().build_defs(context)
-        return self.build_defs_from_state(context, None)
+        # Outside of a code server (a test, a notebook, a script) Dagster has no place to keep the state in, nor would it
+        # find it again.
+        with tempfile.TemporaryDirectory() as folder:
+            state_path = Path(folder) / "state"
+            self.write_state_to_path(state_path)
+            return self.build_defs_from_state(context, state_path)
 
     @override
     def build_defs_from_state(
         self, context: dg.ComponentLoadContext, state_path: Path | None
     ) -> dg.Definitions:
-        """The same, for the tables that the source had.
+        """The same, for the tables that the source had."""
+        known = (
+            KnownTables(not_asked=_NEVER_ASKED)
+            if state_path is None
+            else KnownTables.from_json(state_path.read_text())
+        )
+        return self._definitions(context, known)
 
-        Raises:
-            ConfigurationError: Settings of a table contradict each other.
-        """
-        found = json.loads(state_path.read_text()) if state_path is not None else []
-        arrangement = self.arranged([TableName(schema, name) for schema, name in found])
+    def _named_tables(self) -> KnownTables:
+        """Whether named tables are there, where definitions are made: they are loaded whatever comes out."""
+        is_run = DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION
+        if is_run or not has_address(self.source_url, os.environ):
+            return KnownTables()
+        known = known_tables(
+            self._wanted, self.source_url, os.environ, connect_seconds=_NAMED_TABLES_SECONDS
+        )
+        if known.not_asked is not None:
+            _log.info("Whether the tables of %s are there: %s", self.source, known.not_asked)
+            return KnownTables()
+        _say(known)
+        return known
+
+    def _definitions(self, context: dg.ComponentLoadContext, known: KnownTables) -> dg.Definitions:
+        arrangement = self.arranged(known.present)
+        if arrangement.left_out and _is_check():
+            reasons = " ".join(f"{one.source}: {one.reason}" for one in arrangement.left_out)
+            raise ConfigurationError(f"Some tables cannot be replicated. {reasons}", "")
         tables = arrangement.tables
         executor = (
             dg.in_process_executor
@@ -168,10 +209,22 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             if self.watch_changes_seconds and watched
             else []
         )
+        complaints = (
+            []
+            if known.complaint is None
+            else [
+                complaint_asset(
+                    dg.AssetKey([key_part(self.target_schema), f"source_of_{name}"]),
+                    identifier(self.group or self.target_schema),
+                    known.complaint,
+                )
+            ]
+        )
         return dg.Definitions(
             assets=[
                 *map(replicated_asset, tables),
                 *map(left_out_asset, arrangement.left_out),
+                *complaints,
             ],
             schedules=schedules([*tables, *arrangement.left_out], name, executor),
             sensors=sensors,
@@ -203,3 +256,26 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         for table in found.left_out:
             _log.error("%s is left out of the replication: %s", table.source, table.reason)
         return found
+
+
+def _parsed(text: str) -> TableName | None:
+    """A table's name; `None` for what is none, which is left out with the reason."""
+    try:
+        return TableName.parse(text, default_schema=DEFAULT_SCHEMA)
+    except ConfigurationError:
+        return None
+
+
+def _is_check() -> bool:
+    """Whether definitions are made for `dg check defs`, which is to fail where something is wrong."""
+    return os.environ.get("DAGSTER_IS_DEFS_VALIDATION_CLI") == "1"
+
+
+def _say(known: KnownTables) -> None:
+    """Tell what is wrong with the tables: in the log, and as an error to who came to check."""
+    if known.wrong and _is_check():
+        raise ConfigurationError(
+            " ".join(known.wrong), "Correct the tables of the replication's defs.yaml."
+        )
+    if known.complaint is not None:
+        _log.error("%s", known.complaint)

@@ -59,3 +59,17 @@ def left_out_asset(table: LeftOut) -> dg.AssetsDefinition:
         )
 
     return left_out
+
+
+def complaint_asset(key: dg.AssetKey, group: str, complaint: str) -> dg.AssetSpec:
+    """What stands for a source whose tables are not all known: an asset that nothing makes, for the alert to tell of.
+
+    It is there as long as there is something to tell, and gone with the next load of the code location.
+
+    Args:
+        key: Its key.
+        group: Group in the UI.
+        complaint: What is amiss.
+    """
+    told = f"{complaint} Reload the code location when that is put right."
+    return dg.AssetSpec(key, description=told, group_name=group, metadata={LEFT_OUT_METADATA: told})

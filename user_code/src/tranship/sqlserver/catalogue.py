@@ -91,6 +91,16 @@ def list_tables(
     return select_tables(names, patterns, exclude=exclude, database=settings.database)
 
 
+def present_tables(settings: SqlServerSettings) -> dict[TableName, bool]:
+    """Every table and view that the login may see, and whether it is a view.
+
+    Raises:
+        ConnectionFailedError: The server cannot be reached or refuses the login.
+    """
+    with connect(settings, doing="listing tables") as connection:
+        return _tables(connection)
+
+
 def select_tables(
     present: Sequence[TableName],
     patterns: Sequence[str],
