@@ -11,6 +11,7 @@ import boto3
 import dagster as dg
 import pytest
 from redshift_places import REGION
+from source_capabilities import refusal
 
 from standins.embedded import EmbeddedPostgres
 from standins.redshift.faults import Faults
@@ -28,6 +29,17 @@ def instance_on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     with dg.DagsterInstance.local_temp(str(home)) as instance:
         yield instance
+
+
+@pytest.fixture(autouse=True)
+def _source_can(request: pytest.FixtureRequest) -> None:
+    """Skip a test that needs what the SQL Server under test cannot do, in that server's own words."""
+    for marker in request.node.iter_markers("source_can"):
+        url = request.getfixturevalue("sqlserver_url")
+        for capability in marker.args:
+            why = refusal(url, capability)
+            if why is not None:
+                pytest.skip(f"the SQL Server under test lacks {capability}: {why}")
 
 
 # ---- Redshift, and the bucket it loads from ----

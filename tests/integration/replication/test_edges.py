@@ -143,6 +143,7 @@ def test_rows_of_a_transaction_that_was_open_during_a_load_are_not_lost(
     made.assert_equal()
 
 
+@pytest.mark.source_can("min_active_rowversion")
 def test_a_rowversion_load_reads_only_what_changed(replica: Callable[..., Replica]) -> None:
     made = replica(VERSIONED, mode=Mode.MERGE, cursor="version")
     made.origin.add(*range(40))

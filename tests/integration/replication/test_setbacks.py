@@ -121,6 +121,7 @@ def test_a_load_goes_on_from_its_bookmark_as_set_and_says_so(
     assert not finding.passed
 
 
+@pytest.mark.source_can("min_active_rowversion")
 def test_a_row_that_was_changed_last_and_deleted_costs_no_reload_with_a_rowversion(
     replica: Callable[..., Replica],
 ) -> None:
@@ -292,6 +293,7 @@ def test_what_was_purged_in_the_middle_is_told_from_nothing_and_said(
 # ---- what the server gives ----
 
 
+@pytest.mark.source_can("min_active_rowversion")
 def test_a_rowversion_that_arrives_as_a_number_is_refused(
     replica: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +315,7 @@ def test_a_rowversion_that_arrives_as_a_number_is_refused(
     assert made.bookmark is None
 
 
+@pytest.mark.source_can("min_active_rowversion")
 def test_the_highest_rowversion_is_asked_for_as_eight_bytes(origin: Callable[..., Origin]) -> None:
     made = origin(VERSIONED)
     made.add(1)

@@ -98,6 +98,7 @@ def test_values_that_change_places_are_seen(
     assert len(seen) == 4
 
 
+@pytest.mark.source_can("min_active_rowversion")
 def test_a_row_that_is_committed_behind_versions_seen_before_is_seen(
     settings: SqlServerSettings, source_table: Callable[..., str], connect_to_source: Any
 ) -> None:

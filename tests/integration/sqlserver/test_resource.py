@@ -62,6 +62,7 @@ def test_a_rowversion_makes_the_fingerprint(resource, table, sqlserver_connectio
     assert resource.fingerprint(name) != before
 
 
+@pytest.mark.source_can("binary_checksum")
 def test_all_rows_make_the_fingerprint_where_there_is_no_rowversion(
     resource, table, sqlserver_connection
 ):

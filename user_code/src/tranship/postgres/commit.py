@@ -5,6 +5,8 @@ each recent transaction (https://www.postgresql.org/docs/current/functions-info.
 """
 
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import psycopg2
 import psycopg2.extensions
@@ -32,8 +34,8 @@ def commit(
         WriteFailedError: The server refused; or an append may or may not have been committed.
     """
     with connection.cursor() as cursor:
-        cursor.execute("select txid_current()::text")
-        (transaction,) = cursor.fetchone() or ("",)
+        cursor.execute("select txid_current()::text, pg_postmaster_start_time(), clock_timestamp()")
+        transaction, started, now = cursor.fetchone() or ("", None, None)
     details["transaction_id"] = transaction
     try:
         connection.commit()
@@ -43,7 +45,7 @@ def commit(
         lost = translate(error, settings, doing=f"commit of the {request}")
     else:
         return
-    status = _status(settings, transaction)
+    status = _status(settings, transaction, Server(started, now))
     if status == "committed":
         details["commit"] = "confirmed on a second connection"
         return
@@ -58,15 +60,43 @@ def commit(
     )
 
 
-def _status(settings: PostgresSettings, transaction: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server that a transaction was made on.
+
+    Args:
+        started: When its postmaster started.
+        seen: When it was asked, by its own clock.
+    """
+
+    started: Any
+    seen: Any
+
+    def is_still(self, started: Any) -> bool:
+        """Whether the one that answers now knows of our transaction.
+
+        The same postmaster does, and so does one that was started since. One that is another and was running
+        all the time is a standby that took over: it may have given our transaction's number to somebody else.
+
+        Args:
+            started: When the postmaster that answers now was started.
+        """
+        return started == self.started or started > self.seen
+
+
+def _status(settings: PostgresSettings, transaction: str, server: Server) -> str | None:
     """`committed`, `aborted`, or `None` where nobody can say."""
     deadline = time.monotonic() + ASK_FOR_SECONDS
     while True:
         status = None
         try:
             with connect(settings) as connection, connection.cursor() as cursor:
-                cursor.execute("select txid_status(%s::bigint)", (transaction,))
-                (status,) = cursor.fetchone() or (None,)
+                cursor.execute(
+                    "select txid_status(%s::bigint), pg_postmaster_start_time()", (transaction,)
+                )
+                status, started = cursor.fetchone() or (None, None)
+                if not server.is_still(started):
+                    return None
         except TranshipError as error:
             if not error.transient:
                 return None
