@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
+from standins.sqlserver import collations
 from standins.sqlserver.arithmetic import divided
 from standins.sqlserver.conversions import convert, narrow_integer
 from standins.sqlserver.errors import SqlError, unsupported
@@ -51,6 +52,10 @@ def aggregate(call: Call, over: Over) -> Typed:
             if node is None or isinstance(node, exp.Star)
             else call.compiler.value(node, call.scope).sql
         )
+        if distinct and node is not None:
+            item = call.compiler.value(node, call.scope)
+            if item.type is not None and item.type.is_string:
+                counted = collations.key(item)
         count = over(f"count({distinct}{counted})")
         return Typed(narrow_integer(count, INT) if kind == INT else count, kind, nullable=False)
     if node is None:
@@ -70,6 +75,8 @@ def aggregate(call: Call, over: Over) -> Typed:
             and kind.name != "rowversion"
         ):
             raise SqlError(8117, f"Operand data type {kind.name} is invalid for {name} operator.")
+        if kind.is_string:
+            return Typed(over(f"arg_{name}({value.sql}, {collations.key(value)})"), kind)
         return Typed(
             over(f"{name}({value.sql})"),
             SqlType("varbinary", 8) if kind.name == "rowversion" else kind,

@@ -10,6 +10,7 @@ from standins.sqlserver.errors import SqlError, syntax_error, unsupported
 from standins.sqlserver.table_text import (
     TableText,
     TokenReader,
+    collated,
     read_collation,
     read_column,
     read_constraint,
@@ -53,9 +54,9 @@ class Alterations(Definitions):
             )
         if reader.peek() in {"ADD", "DROP"}:
             raise unsupported(f"ALTER COLUMN ... {reader.peek()}")
-        changed = replace(column, type=read_type(reader), nullable=True)
-        if reader.accept("COLLATE"):
-            read_collation(reader)
+        kind = read_type(reader)
+        name_of_collation = read_collation(reader) if reader.accept("COLLATE") else ""
+        changed = replace(column, type=collated(kind, name_of_collation), nullable=True)
         if reader.accept("NOT", "NULL"):
             changed = replace(changed, nullable=False)
         elif not reader.accept("NULL") and reader.more():
@@ -179,6 +180,7 @@ class Alterations(Definitions):
         )
         self._connection.execute(f"drop table {old.sql}")
         self._connection.execute(f"alter table {beside} rename to {identifier(new.name)}")
+        self._create_key_indexes(new)
         self._erase(old.object_id)
         self._record(new)
         self._connection.execute(

@@ -23,7 +23,8 @@ create table if not exists standin.tables (
 create table if not exists standin.columns (
     object_id integer, column_id integer, name varchar collate nocase, type_name varchar collate nocase, length integer,
     "precision" integer, scale integer, nullable boolean, identity_seed bigint, identity_step bigint,
-    default_id integer, default_name varchar collate nocase, default_text varchar, computed_text varchar);
+    default_id integer, default_name varchar collate nocase, default_text varchar, computed_text varchar, collation_name varchar);
+alter table standin.columns add column if not exists collation_name varchar;
 create table if not exists standin.keys (
     object_id integer, parent_id integer, name varchar collate nocase, kind varchar, index_id integer);
 create table if not exists standin.key_columns (object_id integer, parent_id integer, "position" integer, column_id integer);
@@ -175,7 +176,7 @@ class Catalogue:
         columns = tuple(
             ColumnDefinition(
                 row[0],
-                SqlType(row[1], row[2], row[3], row[4]),
+                SqlType(row[1], row[2], row[3], row[4], row[12] or ""),
                 row[5],
                 (row[6], row[7]) if row[6] is not None else None,
                 row[8],
@@ -185,7 +186,7 @@ class Catalogue:
             )
             for row in self.rows(
                 """select name, type_name, length, "precision", scale, nullable, identity_seed, identity_step,
-                default_text, default_name, computed_text, column_id
+                default_text, default_name, computed_text, column_id, collation_name
                 from standin.columns where object_id = ? order by column_id""",
                 [object_id],
             )

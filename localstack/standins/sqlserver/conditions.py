@@ -2,10 +2,11 @@
 
 from sqlglot import exp
 
+from standins.sqlserver import collations
 from standins.sqlserver.conversions import convert
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Expressions, Scope
-from standins.sqlserver.typed import RANK, Typed, text_literal
+from standins.sqlserver.typed import NULL, RANK, Typed, text_literal
 from standins.sqlserver.types import MAX, SqlType, nvarchar
 
 _COMPARISONS: dict[type[exp.Expr], tuple[str, str]] = {
@@ -67,7 +68,7 @@ class Conditions(Expressions):
         raise unsupported(f"the condition {node.sql(dialect='tsql')[:200]} ({type(node).__name__})")
 
     def compare(self, operator: str, words: str, left: Typed, right: Typed) -> str:
-        """`left operator right` under T-SQL's rules: types meet at the higher one, text ignores case and trailing blanks."""
+        """`left operator right` under T-SQL's rules: types meet at the higher one, text by its collation."""
         if left.type is None or right.type is None:
             return f"({left.sql} {operator} {right.sql})"
         kinds = left.type, right.type
@@ -89,7 +90,8 @@ class Conditions(Expressions):
                     f"The data types {kinds[0].name} and {kinds[1].name} are incompatible in the {words} operator.",
                 )
         if kinds[0].is_string and kinds[1].is_string:
-            return f"({_trimmed(left)} collate nocase {operator} {_trimmed(right)})"
+            by = collations.common(left, right, words)
+            return f"({by.key(left.sql)} {operator} {by.key(right.sql)})"
         if not (kinds[0].is_number and kinds[1].is_number) and kinds[0].name != kinds[1].name:
             higher = max(kinds, key=lambda kind: RANK[kind.name])
             if higher.is_number and not higher.is_integer and any(kind.is_string for kind in kinds):
@@ -132,7 +134,8 @@ class Conditions(Expressions):
                 and value.type.is_string
                 and kind.is_string
             ):
-                return f"(rtrim({value.sql}, ' ') collate nocase in (select rtrim(q.x, ' ') from ({text}) q(x)))"
+                by = collations.common(value, Typed("q.x", kind), "equal to")
+                return f"({by.key(value.sql)} in (select {by.key('q.x')} from ({text}) q(x)))"
             if not same:
                 raise unsupported(
                     f"IN with {value.type} on the left and {kind} in the subquery: CAST one of them"
@@ -150,9 +153,10 @@ class Conditions(Expressions):
             escape, node = str(node.expression.this), node.this
             if not isinstance(node, exp.Like):
                 raise unsupported("ESCAPE without LIKE")
-        value, pattern = (
-            convert(self.value(side, scope), nvarchar(0)) for side in (node.this, node.expression)
-        )
+        sides = [self.value(side, scope) for side in (node.this, node.expression)]
+        texts = [side if side.type and side.type.is_string else NULL for side in sides]
+        by = collations.common(texts[0], texts[1], "like")
+        value, pattern = (convert(side, nvarchar(0)) for side in sides)
         # Brackets are T-SQL's own, DuckDB would take them as they stand.
         checked = f"case when strpos({pattern.sql}, '[') > 0 then t_fail(50000, 'The SQL Server stand-in does not support [ ] in LIKE patterns.') else {pattern.sql} end"
         source = self.value(node.expression, scope)
@@ -160,10 +164,8 @@ class Conditions(Expressions):
             if "[" in source.text:
                 raise unsupported("[ ] in LIKE patterns")
             checked = pattern.sql
-        return f"({value.sql} ilike {checked}{f' escape {text_literal(escape)}' if escape else ''})"
-
-
-def _trimmed(value: Typed) -> str:
-    if value.text is not None:
-        return text_literal(value.text.rstrip(" "))
-    return f"rtrim({value.sql}, ' ')"
+        word = "like" if by.case else "ilike"
+        subject = value.sql
+        if not by.accents:
+            subject, checked = f"strip_accents({subject})", f"strip_accents({checked})"
+        return f"({subject} {word} {checked}{f' escape {text_literal(escape)}' if escape else ''})"

@@ -4,9 +4,14 @@ from dataclasses import replace
 
 import duckdb
 
-from standins.sqlserver import numbering
+from standins.sqlserver import collations, numbering
 from standins.sqlserver.batch import Statement
-from standins.sqlserver.catalogue import RESERVED_SCHEMAS, ColumnDefinition, TableDefinition
+from standins.sqlserver.catalogue import (
+    RESERVED_SCHEMAS,
+    ColumnDefinition,
+    KeyDefinition,
+    TableDefinition,
+)
 from standins.sqlserver.changes import Changes, source_of
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
@@ -160,6 +165,7 @@ class Definitions:
         )
         numbering.begin(self._connection, table)
         self._connection.execute(self._table_sql(table, table.sql))
+        self._create_key_indexes(table)
         self._record(table)
 
     def _typed_computed(self, table: TableDefinition, column: ColumnDefinition) -> ColumnDefinition:
@@ -184,14 +190,30 @@ class Definitions:
                     f"{identifier(column.name)} {column.type.storage} generated always as ({self._computed(table, column).sql}) virtual"
                 )
                 continue
-            collation = " collate nocase" if column.type.storage == "varchar" else ""
             parts.append(
-                f"{identifier(column.name)} {column.type.storage}{collation}{'' if column.nullable else ' not null'}"
+                f"{identifier(column.name)} {column.type.storage}{'' if column.nullable else ' not null'}"
             )
         for key in table.keys:
+            if _has_text(table, key):
+                continue
             word = "primary key" if key.primary else "unique"
             parts.append(f"{word} ({', '.join(identifier(name) for name in key.columns)})")
         return f"create table {target} ({', '.join(parts)})"
+
+    def _create_key_indexes(self, table: TableDefinition) -> None:
+        """Keys that have a text in them are unique as its collation compares it, which DuckDB's constraints are not."""
+        for number, key in enumerate(table.keys, 1):
+            if not _has_text(table, key):
+                continue
+            columns = [column for name in key.columns if (column := table.column(name))]
+            parts = ", ".join(
+                f"({collations.collation(column.type.collation or collations.DEFAULT_NAME).key(identifier(column.name))})"
+                if column.type.is_string
+                else identifier(column.name)
+                for column in columns
+            )
+            name = identifier(f"key {number} of {table.object_id}")
+            self._connection.execute(f"create unique index {name} on {table.sql} ({parts})")
 
     def _next_id(self) -> int:
         return self._catalogue.rows("select nextval('standin.object_ids')", [])[0][0]
@@ -201,11 +223,11 @@ class Definitions:
         for position, column in enumerate(table.columns, 1):
             seed, step = column.identity or (None, None)
             self._connection.execute(
-                "insert into standin.columns values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert into standin.columns values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     table.object_id, column.column_id or position, column.name, column.type.name, column.type.length, column.type.precision,
                     column.type.scale, column.nullable, seed, step, self._next_id() if column.default else None, column.default_name,
-                    column.default, column.computed,
+                    column.default, column.computed, column.type.collation or None,
                 ],
             )  # fmt: skip
         keys = sorted(table.keys, key=lambda key: not key.primary)
@@ -255,3 +277,8 @@ class Definitions:
                 )
             if not reader.accept(","):
                 return
+
+
+def _has_text(table: TableDefinition, key: KeyDefinition) -> bool:
+    columns = (table.column(name) for name in key.columns)
+    return any(column is not None and column.type.is_string for column in columns)

@@ -1,13 +1,13 @@
 """T-SQL expressions to typed DuckDB text. What is not listed here is refused by name."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from standins.sqlserver import arithmetic
+from standins.sqlserver import arithmetic, collations
 from standins.sqlserver.catalogue import Catalogue, TableDefinition
 from standins.sqlserver.conversions import convert
 from standins.sqlserver.dialect import tree_type
@@ -25,14 +25,6 @@ from standins.sqlserver.types import BIT, INT, MAX, SqlType
 
 if TYPE_CHECKING:
     from standins.sqlserver.state import SessionState
-
-
-DEFAULT_COLLATIONS = {
-    "sql_latin1_general_cp1_ci_as",
-    "latin1_general_ci_as",
-    "database_default",
-    "catalog_default",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +58,8 @@ class Scope:
     sources: list[Source] = field(default_factory=list)
     parent: "Scope | None" = None
     ctes: dict[str, tuple[SourceColumn, ...]] = field(default_factory=dict)
+    grouped: set[str] = field(default_factory=set)
+    """Texts that rows are grouped by, as DuckDB text: of each group any one spelling is shown."""
 
     def cte(self, name: str) -> tuple[SourceColumn, ...] | None:
         """The columns of a common table expression in reach."""
@@ -89,6 +83,7 @@ class Expressions:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+        self.inside_aggregate = False
         self._values: dict[type, Callable[..., Typed]] = {
             exp.Column: self._column,
             exp.Literal: self._literal,
@@ -100,10 +95,10 @@ class Expressions:
             exp.BitwiseNot: self._bitwise_not,
             exp.Parameter: self._parameter,
             exp.SessionParameter: self._parameter,
-            exp.Cast: lambda node, scope: convert(
+            exp.Cast: lambda node, scope: _converted(
                 self.value(node.this, scope), tree_type(node.args["to"])
             ),
-            exp.TryCast: lambda node, scope: convert(
+            exp.TryCast: lambda node, scope: _converted(
                 self.value(node.this, scope), tree_type(node.args["to"]), safe=True
             ),
             exp.Convert: self._convert,
@@ -149,7 +144,10 @@ class Expressions:
         """
         handler = self._values.get(type(node))
         if handler is not None:
-            return handler(node, scope)
+            value = handler(node, scope)
+            if value.sql in scope.grouped and not self.inside_aggregate:
+                return replace(value, sql=f"any_value({value.sql})")
+            return value
         if isinstance(
             node,
             (
@@ -174,12 +172,14 @@ class Expressions:
 
     def _parenthesised(self, node: exp.Paren, scope: Scope) -> Typed:
         inner = self.value(node.this, scope)
-        return Typed(f"({inner.sql})", inner.type, inner.nullable, inner.text)
+        return replace(inner, sql=f"({inner.sql})")
 
     def _collate(self, node: exp.Collate, scope: Scope) -> Typed:
-        if node.expression.name.lower() not in DEFAULT_COLLATIONS:
-            raise unsupported(f"the collation {node.expression.name}")
-        return self.value(node.this, scope)
+        value, name = self.value(node.this, scope), collations.collation(node.expression.name).name
+        if value.type is None or not value.type.is_string:
+            kind = value.type.name if value.type else "NULL"
+            raise SqlError(447, f"Expression type {kind} is invalid for COLLATE clause.")
+        return replace(value, type=replace(value.type, collation=name), explicit=True)
 
     def _column(self, node: exp.Column, scope: Scope) -> Typed:
         source, column = self.resolve(node, scope)
@@ -278,7 +278,9 @@ class Expressions:
                 raise unsupported("CONVERT with a style that is no constant")
             number = int(str(style.this))
         value = self.value(node.expression, scope)
-        return convert(value, tree_type(node.this), safe=bool(node.args.get("safe")), style=number)
+        return _converted(
+            value, tree_type(node.this), safe=bool(node.args.get("safe")), style=number
+        )
 
     def _case(self, node: exp.Case, scope: Scope) -> Typed:
         operand = node.this
@@ -314,6 +316,15 @@ class Expressions:
 
     def _window(self, node: exp.Window, scope: Scope) -> Typed:
         return self.window_call(node, scope)
+
+
+def _converted(
+    value: Typed, target: SqlType, *, safe: bool = False, style: int | None = None
+) -> Typed:
+    """A CAST: text that stays text keeps its collation."""
+    if value.type is not None and value.type.is_string and target.is_string:
+        target = replace(target, collation=value.type.collation)
+    return replace(convert(value, target, safe=safe, style=style), type=target)
 
 
 def _answers_to(source: Source, qualifier: str, schema: str) -> bool:

@@ -88,7 +88,7 @@ def translate(
 def _constraint(text: str, database: str, table: TableDefinition | None, verb: str) -> SqlError:
     name = f"{table.full_name}" if table else "the table"
     if duplicate := _DUPLICATE.search(text):
-        value = re.sub(r"(^|, )[^:,]+: ", r"\1", duplicate[1])
+        value = re.sub(r"(^|, )(?:CASE.*?END|rtrim\(.*?\)|[^:,]+): ", r"\1", duplicate[1])
         key = table.keys[0] if table and table.keys else None
         kind = "PRIMARY KEY" if key is None or key.primary else "UNIQUE KEY"
         return SqlError(

@@ -3,6 +3,8 @@
 An error leaves DuckDB as the text `TDS|number|message`; `failures` turns it back into a `SqlError`.
 """
 
+from standins.sqlserver import collations
+
 YEAR_1_MICROSECONDS = 62_135_596_800_000_000
 
 _DATE = r"'^(\d{4})-?(\d\d)-?(\d\d)$'"
@@ -76,4 +78,5 @@ MACROS: dict[str, str] = {
 
 def statements() -> list[str]:
     """The `create macro` statements, each after those it uses."""
-    return [f"create or replace macro {head} as ({body})" for head, body in MACROS.items()]
+    made = {**MACROS, **collations.macros()}
+    return [f"create or replace macro {head} as ({body})" for head, body in made.items()]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from standins.sqlserver import aggregates, system_functions
+from standins.sqlserver import aggregates, collations, system_functions
 from standins.sqlserver.conversions import convert
 from standins.sqlserver.date_functions import DATE_FUNCTIONS
 from standins.sqlserver.dialect import only
@@ -30,7 +30,7 @@ class Queries(Sources):
         call = Call(name, arguments, self, scope)
         folded = name.lower()
         if folded in aggregates.AGGREGATES:
-            return aggregates.aggregate(call, lambda text: text)
+            return self._aggregate(call, lambda text: text)
         handler = (
             FUNCTIONS.get(folded)
             or TEXT_FUNCTIONS.get(folded)
@@ -56,7 +56,8 @@ class Queries(Sources):
         parts = []
         if partition := node.args.get("partition_by"):
             parts.append(
-                "partition by " + ", ".join(self.value(item, scope).sql for item in partition)
+                "partition by "
+                + ", ".join(_distinguished(self.value(item, scope)) for item in partition)
             )
         if node.args.get("order"):
             parts.append(self._order(node.args["order"], scope, ()))
@@ -67,8 +68,15 @@ class Queries(Sources):
         if call.name.lower() in aggregates.RANKINGS:
             return aggregates.ranking(call, lambda text: text + window)
         if call.name.lower() in aggregates.AGGREGATES:
-            return aggregates.aggregate(call, lambda text: text + window)
+            return self._aggregate(call, lambda text: text + window)
         raise unsupported(f"OVER with the function {call.name}")
+
+    def _aggregate(self, call: Call, over: aggregates.Over) -> Typed:
+        outside, self.inside_aggregate = self.inside_aggregate, True
+        try:
+            return aggregates.aggregate(call, over)
+        finally:
+            self.inside_aggregate = outside
 
     def subquery_text(self, node: exp.Expr, scope: Scope) -> tuple[str, list[SourceColumn]]:
         """A subquery in a condition."""
@@ -158,6 +166,21 @@ class Queries(Sources):
             sides.append(f"select {casts} from ({side.sql}) u({', '.join(names)})")
         word = {exp.Union: "union", exp.Except: "except", exp.Intersect: "intersect"}[type(node)]
         text = f"({sides[0]}) {word}{'' if node.args.get('distinct') else ' all'} ({sides[1]})"
+        if (
+            node.args.get("distinct")
+            and isinstance(node, exp.Union)
+            and any(kind.is_string for kind in kinds)
+        ):
+            shown = [
+                identifier(column.name or name) for name, column in zip(names, columns, strict=True)
+            ]
+            told_apart = ", ".join(
+                _distinguished(Typed(f"u.{name}", kind))
+                for name, kind in zip(shown, kinds, strict=True)
+            )
+            text = (
+                f"select distinct on ({told_apart}) * from (({sides[0]}) union all ({sides[1]})) u"
+            )
         outer = Scope([Source("u", columns)], scope)
         order = node.args.get("order")
         if order:
@@ -171,9 +194,6 @@ class Queries(Sources):
             source = " from " + self.source(node.args["from_"].this, scope)
         for join in node.args.get("joins") or []:
             source += self.join(join, scope)
-        outputs: list[tuple[str, SourceColumn]] = []
-        for item in node.expressions:
-            outputs.extend(self._output(item, scope))
         where = node.args.get("where")
         text = f" where {self.condition(where.this, scope)}" if where else ""
         if group := node.args.get("group"):
@@ -181,9 +201,14 @@ class Queries(Sources):
                 group.args.get(key) for key in ("grouping_sets", "cube", "rollup", "all", "totals")
             ):
                 raise unsupported("GROUP BY with CUBE, ROLLUP or GROUPING SETS")
-            text += " group by " + ", ".join(
-                self.value(item, scope).sql for item in group.expressions
-            )
+            values = [self.value(item, scope) for item in group.expressions]
+            text += " group by " + ", ".join(_distinguished(value) for value in values)
+            scope.grouped = {
+                value.sql for value in values if value.type is not None and value.type.is_string
+            }
+        outputs: list[tuple[str, SourceColumn]] = []
+        for item in node.expressions:
+            outputs.extend(self._output(item, scope))
         if having := node.args.get("having"):
             text += f" having {self.condition(having.this, scope)}"
         columns = tuple(column for _, column in outputs)
@@ -195,6 +220,11 @@ class Queries(Sources):
         if order:
             text += " " + self._order(order, scope, columns, [sql for sql, _ in outputs])
         distinct = "distinct " if node.args.get("distinct") else ""
+        if distinct and any(column.type and column.type.is_string for column in columns):
+            told_apart = ", ".join(
+                _distinguished(Typed(sql, column.type)) for sql, column in outputs
+            )
+            distinct = f"distinct on ({told_apart}) "
         return Query(
             f"select {distinct}{selected}{source}{text}{self._limit(node, scope)}", columns
         )
@@ -273,7 +303,7 @@ class Queries(Sources):
             if kind is not None and kind.name == "datetimeoffset":
                 text = f"({text}).t"
             elif kind is not None and kind.is_string:
-                text = f"{text} collate nocase"
+                text = collations.key(Typed(text, kind))
             # A bare number would count as a position in DuckDB too.
             keys.append(f"({text}) {direction}")
         return "order by " + ", ".join(keys)
@@ -299,6 +329,13 @@ class Queries(Sources):
     def _count(self, node: exp.Expr, scope: Scope) -> str:
         value = self.value(node, scope)
         return f"({convert(value, BIGINT).sql})"
+
+
+def _distinguished(value: Typed) -> str:
+    """What tells a value from others in groups and among distinct rows: of a text the key of its collation."""
+    if value.type is not None and value.type.is_string:
+        return collations.key(value)
+    return value.sql
 
 
 def _output_names(columns: Sequence[SourceColumn]) -> list[str]:

@@ -6,6 +6,7 @@ To add one: an entry in `_VIEWS` with its columns and types; one without a query
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from standins.sqlserver.collations import DEFAULT_NAME
 from standins.sqlserver.typed import identifier, text_literal
 from standins.sqlserver.types import (
     BIGINT,
@@ -23,7 +24,7 @@ from standins.sqlserver.types import (
 if TYPE_CHECKING:
     from standins.sqlserver.catalogue import Catalogue, TableDefinition
 
-COLLATION_NAME = "SQL_Latin1_General_CP1_CI_AS"
+COLLATION_NAME = DEFAULT_NAME
 DATABASE_ID = 5
 
 
@@ -119,7 +120,7 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "is_filestream bit, is_replicated bit, is_xml_document bit, default_object_id int, is_sparse bit, is_column_set bit, "
         "generated_always_type tinyint, generated_always_type_desc text60, is_hidden bit, is_masked bit, encryption_type int",
         f"""select c.object_id, c.name, c.column_id, y.system_type_id, y.user_type_id, {_MAX_LENGTH}, {_PRECISION}, {_SCALE},
-        case when {_TEXTUAL} then '{COLLATION_NAME}' end, c.nullable, true, false, c.identity_seed is not null, c.computed_text is not null,
+        case when {_TEXTUAL} then coalesce(c.collation_name, '{COLLATION_NAME}') end, c.nullable, true, false, c.identity_seed is not null, c.computed_text is not null,
         false, false, false, coalesce(c.default_id, 0), false, false, 0, 'NOT_APPLICABLE', false, coalesce(h.masked, false), h.encryption_type from standin.columns c {_TYPE_JOIN}
         left join standin.concealed h on h.object_id = c.object_id and h.column_id = c.column_id""",
     ),
@@ -261,7 +262,7 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         case when c.type_name in ('decimal', 'numeric', 'tinyint', 'smallint', 'int', 'bigint', 'money', 'smallmoney') then {_SCALE} end,
         case when {_SCALED} or c.type_name in ('datetime', 'smalldatetime', 'date') then {_SCALE} end,
         case when {_NATIONAL} or c.type_name = 'ntext' then 'UNICODE' when {_TEXTUAL} then 'iso_1' end,
-        case when {_TEXTUAL} then '{COLLATION_NAME}' end, null
+        case when {_TEXTUAL} then coalesce(c.collation_name, '{COLLATION_NAME}') end, null
         {_COLUMNS_FROM} join standin.schemas s using (schema_id) {_TYPE_JOIN}""",
     ),
     "information_schema.table_constraints": (

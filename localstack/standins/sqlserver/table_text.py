@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot.tokenizer_core import Token, TokenType
 
+from standins.sqlserver import collations
 from standins.sqlserver.batch import word
 from standins.sqlserver.catalogue import ColumnDefinition, KeyDefinition
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
-from standins.sqlserver.expressions import DEFAULT_COLLATIONS
-from standins.sqlserver.types import INT, declared_type
+from standins.sqlserver.types import INT, SqlType, declared_type
 
 _TWO_WORD_TYPES = {
     ("DOUBLE", "PRECISION"),
@@ -203,7 +203,7 @@ def read_column(reader: TokenReader, table: str, found: TableText) -> None:
         found.columns.append(ColumnDefinition(name, INT, computed=computed))
         return
     kind = read_type(reader)
-    column = ColumnDefinition(name, kind, nullable=kind.name != "rowversion")
+    column = ColumnDefinition(name, collated(kind), nullable=kind.name != "rowversion")
     constraint = ""
     while reader.more() and reader.peek() not in {",", ")"}:
         if reader.accept("NOT", "NULL"):
@@ -236,7 +236,7 @@ def read_column(reader: TokenReader, table: str, found: TableText) -> None:
             )
             constraint = ""
         elif reader.accept("COLLATE"):
-            read_collation(reader)
+            column = replace(column, type=collated(kind, read_collation(reader)))
         elif reader.accept("ROWGUIDCOL") or reader.accept("SPARSE"):
             continue
         else:
@@ -244,11 +244,16 @@ def read_column(reader: TokenReader, table: str, found: TableText) -> None:
     found.columns.append(column)
 
 
-def read_collation(reader: TokenReader) -> None:
-    """The name behind COLLATE: only the database's own is known."""
-    name = reader.name()
-    if name.lower() not in DEFAULT_COLLATIONS:
-        raise unsupported(f"the collation {name}")
+def read_collation(reader: TokenReader) -> str:
+    """The name behind COLLATE."""
+    return collations.collation(reader.name()).name
+
+
+def collated(kind: SqlType, name: str = "") -> SqlType:
+    """The type of a column, whose texts have a collation: the one that was written, else the database's."""
+    if not kind.is_string:
+        return kind
+    return replace(kind, collation=name or collations.DEFAULT_NAME)
 
 
 def _default(reader: TokenReader) -> str:

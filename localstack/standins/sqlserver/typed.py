@@ -15,12 +15,14 @@ class Typed:
         type: T-SQL type; None for a bare NULL.
         nullable: whether the value can be NULL.
         text: the characters of a string constant, None for anything else.
+        explicit: whether its collation was written with COLLATE.
     """
 
     sql: str
     type: SqlType | None
     nullable: bool = True
     text: str | None = None
+    explicit: bool = False
 
 
 NULL = Typed("null", None)
@@ -117,7 +119,12 @@ def common_type(kinds: list[SqlType | None]) -> SqlType | None:
             "binary": "varbinary",
         }.get(highest.name, highest.name)
         large = any(kind.is_large for kind in same)
-        return SqlType(name, MAX if large else max([_text_length(kind) for kind in known]))
+        collated = next((kind.collation for kind in same if kind.collation), "")
+        return SqlType(
+            name,
+            MAX if large else max([_text_length(kind) for kind in known]),
+            collation=collated,
+        )
     if highest.name in {"time", "datetime2", "datetimeoffset"}:
         return SqlType(highest.name, scale=max(_fraction(kind) for kind in known))
     return highest

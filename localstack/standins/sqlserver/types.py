@@ -1,6 +1,6 @@
 """T-SQL types: name, length, precision and scale; how DuckDB stores each and what Arrow type it reads back as."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -118,6 +118,7 @@ class SqlType:
         length: characters (nchar, nvarchar) or bytes (char, varchar, binary, varbinary); `MAX` for max; 0 elsewhere.
         precision: digits of decimal and numeric, 0 elsewhere.
         scale: fraction digits of decimal, numeric, time, datetime2 and datetimeoffset, 0 elsewhere.
+        collation: of a text that has one of its own, a column's or one that was written; no part of the type.
 
     Example:
         >>> str(SqlType("decimal", precision=19, scale=4))
@@ -128,6 +129,7 @@ class SqlType:
     length: int = 0
     precision: int = 0
     scale: int = 0
+    collation: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         if self.name in {"decimal", "numeric"}:

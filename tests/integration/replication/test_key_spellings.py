@@ -210,3 +210,67 @@ def test_a_target_folds_texts_as_the_library_does(place: Place, collation: str) 
             connection, sql.SQL(f"select x, {{}} from (values {values}) v(x)").format(folded)
         )
     assert dict(rows) == {text: rule.fold(text) for text in texts}
+
+
+def under(collation: str) -> str:
+    return CODES.replace("nvarchar(20) not null", f"nvarchar(20) collate {collation} not null", 1)
+
+
+@pytest.mark.parametrize(
+    ("collation", "old", "new"),
+    [
+        ("Latin1_General_CI_AI", "resume", "Résumé"),
+        ("Latin1_General_100_CI_AS_SC", "A1", "\uff21\uff11"),
+        ("Japanese_CI_AS", "あか", "アカ"),
+        ("Latin1_General_CS_AS", "abc", "abc "),
+        ("Latin1_General_BIN2", "abc", "abc "),
+    ],
+)
+def test_each_collation_says_what_another_spelling_is(
+    origin: Callable[..., Origin], place: Place, collation: str, old: str, new: str
+) -> None:
+    made = of(origin(under(collation)), place, **BY_TIME, delete=OnDelete.REMOVE)
+    add(made.origin, old, "xyz")
+    made.load()
+    respell(made.origin, old, new, changed="2024-01-02")
+    assert made.load().gone == Gone(keys=2, rows=0)
+    made.assert_equal("code, note")
+
+
+@pytest.mark.parametrize(
+    ("collation", "one", "other"),
+    [
+        ("Latin1_General_CS_AS", "abc", "ABC"),
+        ("Latin1_General_CI_AS", "resume", "résumé"),
+        ("Japanese_CI_AS_KS", "あか", "アカ"),
+        ("Latin1_General_BIN2", "é", "e\u0301"),
+    ],
+)
+def test_what_a_collation_tells_apart_stays_apart(
+    origin: Callable[..., Origin], place: Place, collation: str, one: str, other: str
+) -> None:
+    made = of(origin(under(collation)), place, **BY_TIME, delete=OnDelete.REMOVE)
+    add(made.origin, one, other)
+    made.load()
+    made.origin.run(
+        f"update {{table}} set note = N'b', changed = '2024-01-02' where code = N'{one}'"
+    )
+    assert made.load().gone == Gone(keys=2, rows=0)
+    made.assert_equal("code, note")
+
+
+def test_another_collation_of_the_key_is_a_full_load_that_says_so(
+    replica: Callable[..., Replica],
+) -> None:
+    made = replica(
+        under("Latin1_General_CS_AS").replace(" primary key", ""), **BY_TIME, key=("code",)
+    )
+    add(made.origin, "abc")
+    made.load()
+    made.origin.run(
+        "alter table {table} alter column code nvarchar(20) collate Latin1_General_CI_AS not null"
+    )
+    assert made.changed().load().what == (
+        "the whole table, because the key column code is compared by Latin1_General_CI_AS now, and was by "
+        "Latin1_General_CS_AS"
+    )

@@ -128,8 +128,11 @@ def test_an_error_has_the_number_and_text_of_sql_server(
         ("create index i on t (a)", "CREATE INDEX"),
         ("create view v as select 1 a", "CREATE VIEW"),
         ("grant select to public", "GRANT"),
-        ("select 'a' collate Latin1_General_BIN", "Latin1_General_BIN"),
-        ("create table dbo.x (a nvarchar(5) collate Greek_CI_AS)", "Greek_CI_AS"),
+        ("select 'a' collate Turkish_CI_AS", "Turkish_CI_AS"),
+        (
+            "create table dbo.x (a nvarchar(5) collate Danish_Norwegian_CI_AS)",
+            "Danish_Norwegian_CI_AS",
+        ),
         ("select 1 where 'a' like '[a-z]'", "LIKE"),
         ("set xact_abort on", "XACT_ABORT"),
         ("select a from (values (1)) v(a) group by rollup (a)", "ROLLUP"),
