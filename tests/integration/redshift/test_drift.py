@@ -6,6 +6,7 @@ import pytest
 from tranship.errors import (
     ConfigurationError,
     SchemaDriftError,
+    TranshipError,
     UnsupportedTypeError,
     ValueDoesNotFitError,
     WriteFailedError,
@@ -88,17 +89,18 @@ def test_a_longer_text_widens_the_column_where_the_table_may_evolve(database):
         assert database.rows("select note from {schema}.sales") == [("é" * 20,)]
 
 
-def test_a_text_too_long_for_any_column_is_refused_or_kept_as_super(database):
+def test_a_text_too_long_for_any_column_is_refused_with_the_clusters_limit(database):
     long = pa.table({"id": [1, 2], "note": ["x", "y" * 65_536]})
     for policy in OnSchemaChange:
         with pytest.raises(ValueDoesNotFitError) as caught:
             database.write(long, on_schema_change=policy)
         assert 'Row 2, column "note"' in str(caught.value)
         assert "65536 bytes" in str(caught.value)
-        assert '{"column_types": {"note": "super"}}' in str(caught.value)
-    database.write(long, column_types={"note": "super"})
-    assert database.types()["note"] == "super"
-    assert database.rows("select count(*) from {schema}.sales") == [(2,)]
+        assert "enable_large_strings_opt_in" in str(caught.value)
+        assert '{"column_types": {"note": "super text"}}' in str(caught.value)
+    # The stand-in is a cluster without that parameter: it says so itself.
+    with pytest.raises(TranshipError, match="longer than 65535 bytes"):
+        database.write(long, column_types={"note": "super text"})
 
 
 def test_a_column_of_nulls_takes_the_type_of_the_table(database):

@@ -18,6 +18,7 @@ from tranship.redshift.catalogue import ExistingColumn, ExistingTable
 from tranship.redshift.exchange import Exchange
 from tranship.redshift.identifiers import fold, fold_columns
 from tranship.redshift.types import (
+    MAX_VARCHAR_BYTES,
     RedshiftType,
     is_nested,
     type_for,
@@ -28,6 +29,7 @@ from tranship.tables import Column, TableName, TableSchema, is_text
 from tranship.writes import OnSchemaChange, WriteMode, WriteRequest
 
 TIME_TEXT = RedshiftType("varchar", length=16)
+JSON_TEXT = RedshiftType("varchar", length=MAX_VARCHAR_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class PlannedColumn:
         exists: Whether the table has it already.
         limit_bytes: The most bytes one value may have, for text and bytes.
         may_widen: Whether the table's column may be made wider for longer values.
+        parses_json: Whether its texts are JSON that becomes a SUPER.
         exchange: Whether the table's column makes way for one of this type; with its values, or without them.
     """
 
@@ -56,17 +59,24 @@ class PlannedColumn:
     exists: bool = False
     limit_bytes: int | None = None
     may_widen: bool = False
+    parses_json: bool = False
     exchange: Literal["with values", "without values"] | None = None
 
     @property
     def copied(self) -> RedshiftType:
-        """The type it is copied as: COPY of Parquet has no TIME, which is cast from text afterwards."""
+        """The type it is copied as.
+
+        COPY of Parquet has no TIME, which is cast from text afterwards, and makes of a text in a SUPER a string:
+        https://docs.aws.amazon.com/redshift/latest/dg/ingest-super.html#parse_json
+        """
+        if self.parses_json:
+            return JSON_TEXT
         return TIME_TEXT if self.type.name == "time" else self.type
 
     @property
     def is_converted(self) -> bool:
         """Whether it cannot be copied straight into its column."""
-        return self.type.name == "time"
+        return self.type.name == "time" or self.parses_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +110,7 @@ class LoadPlan:
     @property
     def serializes(self) -> bool:
         """Whether COPY has to turn values into SUPER."""
-        return any(column.type.name == "super" for column in self.columns)
+        return any(column.copied.name == "super" for column in self.columns)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -299,6 +309,7 @@ def _accepts(there: ExistingColumn, incoming: RedshiftType, column: Column) -> b
 
 def _new_column(column: Column, name: str, type_: RedshiftType, *, added: bool) -> PlannedColumn:
     limited = type_.holds_text or type_.name == "varbyte"
+    parses_json = _parses_json(column, type_, type_)
     return PlannedColumn(
         source=column.name,
         name=name,
@@ -307,7 +318,12 @@ def _new_column(column: Column, name: str, type_: RedshiftType, *, added: bool) 
         # A column added to rows that are there has to be null in them.
         nullable=column.nullable or added,
         comment=column.comment,
-        limit_bytes=(type_.length or type_.limit_bytes) if limited else None,
+        limit_bytes=MAX_VARCHAR_BYTES
+        if parses_json
+        else (type_.length or type_.limit_bytes)
+        if limited
+        else None,
+        parses_json=parses_json,
     )
 
 
@@ -316,6 +332,9 @@ def _present_column(
 ) -> PlannedColumn:
     limited = there.type.holds_text or there.type.name == "varbyte"
     may_widen = evolve and there.type.name == "varchar"
+    parses_json = _parses_json(column, there.type, incoming)
+    if parses_json:
+        incoming = there.type
     return PlannedColumn(
         source=column.name,
         name=there.name,
@@ -323,11 +342,19 @@ def _present_column(
         staged=_staged_type(column, there.type if limited else _staged_as(there.type, incoming)),
         nullable=there.nullable,
         exists=True,
-        limit_bytes=(there.type.limit_bytes if may_widen else there.type.length)
+        limit_bytes=MAX_VARCHAR_BYTES
+        if parses_json
+        else (there.type.limit_bytes if may_widen else there.type.length)
         if limited
         else None,
         may_widen=may_widen,
+        parses_json=parses_json,
     )
+
+
+def _parses_json(column: Column, type_: RedshiftType, incoming: RedshiftType) -> bool:
+    """Whether texts are documents of a SUPER, not strings in it."""
+    return type_.name == "super" and is_text(plain_type(column.type)) and not incoming.as_text
 
 
 def _staged_as(there: RedshiftType, incoming: RedshiftType) -> RedshiftType:

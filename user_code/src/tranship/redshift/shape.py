@@ -1,5 +1,6 @@
 """Incoming batches as the staged files take them: exact types, every value checked before it leaves."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -94,7 +95,21 @@ class Shaper:
             array = self._converted(column, array)
         if column.limit_bytes is not None:
             self._measure(column, array)
+        if column.parses_json:
+            self._check_json(column, array)
         return array
+
+    def _check_json(self, column: PlannedColumn, array: pa.Array) -> None:
+        """Redshift names neither row nor column of a text that is no JSON."""
+        for index, text in enumerate(array.to_pylist()):
+            if text is not None and (reason := why_not_json(text)) is not None:
+                row = self.rows + index + 1
+                raise ValueDoesNotFitError(
+                    f'Row {row}, column "{column.source}" of {self._plan.table}: {_shown(text)} is no JSON, which '
+                    f"SUPER is parsed from: {reason}.",
+                    f'Correct the value, or keep texts as strings: {{"column_types": {{"{column.source}": "super text"}}}}.',
+                    details={"column": column.source, "row": row, "value": _shown(text)},
+                )
 
     def _converted(self, column: PlannedColumn, array: pa.Array) -> pa.Array:
         if self._truncates and pa.types.is_timestamp(array.type):
@@ -177,8 +192,17 @@ class Shaper:
     def _too_long(
         self, column: PlannedColumn, size: int, row: int, value: str | bytes
     ) -> ValueDoesNotFitError:
-        if column.type.measured or column.limit_bytes == column.type.limit_bytes:
-            remedy = f'Shorten it, or keep it as SUPER: {{"column_types": {{"{column.source}": "super"}}}}.'
+        if column.parses_json:
+            remedy = (
+                "Redshift parses JSON from a VARCHAR of 65,535 bytes at most; a SUPER value itself may have 16 MB. Return "
+                "the column as lists and structs of Arrow instead of as text, or shorten it."
+            )
+        elif column.type.measured or column.limit_bytes == column.type.limit_bytes:
+            remedy = (
+                "Shorten it. A string in a SUPER has the same limit, unless the cluster's parameter "
+                "enable_large_strings_opt_in is Yes: then 16,000,000 bytes, with "
+                f'{{"column_types": {{"{column.source}": "super text"}}}}.'
+            )
         elif column.exists:
             remedy = "Set on_schema_change to evolve to widen the column, or shorten the value."
         else:
@@ -194,6 +218,26 @@ class Shaper:
                 "limit": column.limit_bytes,
             },
         )
+
+
+def why_not_json(text: str) -> str | None:
+    """Why a text is no JSON document; `None` where it is one.
+
+    Example:
+        >>> why_not_json('{"a": [1]}'), why_not_json("NaN")
+        (None, 'NaN is no value of JSON')
+    """
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is no value of JSON")
+
+    try:
+        json.loads(text, parse_constant=refuse)
+    except RecursionError:
+        return "it is nested too deeply"
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def first_failing(array: pa.Array, cast: Callable[[pa.Array], object]) -> int:

@@ -257,6 +257,13 @@ class Transaction:
             sql.SQL("{0}.{2} = {1}.{2}").format(target, temporary, sql.Identifier(name))
             for name in key
         ]
+        # Trailing blanks mean nothing to Redshift's "="; to a source that compares bytes they do.
+        matches += [
+            sql.SQL("octet_length({0}.{2}) = octet_length({1}.{2})").format(
+                target, temporary, sql.Identifier(name)
+            )
+            for name in self._by_bytes(key, rules)
+        ]
         values = self._values(temporary)
         # All columns where all are key: MERGE wants something to set.
         changed = [name for name in self.plan.names if name not in key] or key
@@ -291,6 +298,9 @@ class Transaction:
             for name, column in columns.items()
         ]
         groups = [keys.fold(column, rules.get(name), LOWER) for name, column in columns.items()]
+        groups += [
+            sql.SQL("octet_length({})").format(columns[name]) for name in self._by_bytes(key, rules)
+        ]
         cursor.execute(
             sql.SQL("select {}, count(*) from {} group by {} having count(*) > 1 limit 1").format(
                 sql.SQL(", ").join(shown_columns), temporary, sql.SQL(", ").join(groups)
@@ -305,6 +315,11 @@ class Transaction:
                 details={"key": shown},
             )
 
+    def _by_bytes(self, key: list[str], rules: keys.Rules) -> list[str]:
+        """The key columns of texts that are one only where their bytes are."""
+        varying = {column.name for column in self.plan.columns if column.type.name == "varchar"}
+        return [name for name in key if name in varying and name not in rules]
+
     def _values(self, temporary: sql.Composable | None) -> list[sql.Composable]:
         """What each column is filled with: the copied value, or a cast of it."""
         values: list[sql.Composable] = []
@@ -312,7 +327,9 @@ class Transaction:
             value: sql.Composable = sql.Identifier(column.name)
             if temporary is not None:
                 value = sql.SQL("{}.{}").format(temporary, value)
-            if column.is_converted:
+            if column.parses_json:
+                value = sql.SQL("json_parse({})").format(value)
+            elif column.is_converted:
                 value = sql.SQL("cast({} as {})").format(value, sql.SQL(str(column.type)))
             values.append(value)
         return values

@@ -75,16 +75,20 @@ class RedshiftType:
         length: Bytes that a varchar, char or varbyte holds; `None` where that is still to be measured.
         precision: Digits of a decimal.
         scale: Digits after the decimal point.
+        as_text: Whether texts go into a SUPER as they are; they are parsed as JSON otherwise.
 
     Example:
         >>> str(RedshiftType.parse("numeric(18, 2)"))
         'decimal(18,2)'
+        >>> RedshiftType.parse("super text").as_text
+        True
     """
 
     name: str
     length: int | None = None
     precision: int | None = None
     scale: int | None = None
+    as_text: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -99,6 +103,8 @@ class RedshiftType:
                 f"{text!r} is not a Redshift type.", "Write it as in DDL: varchar(200)."
             )
         spelled, first, second = match[1].lower(), match[2], match[3]
+        if spelled in {"super text", "super json"}:
+            return cls("super", as_text=spelled == "super text")
         name = _ALIASES.get(spelled, spelled)
         if name == "decimal":
             return cls(name, precision=int(first or 18), scale=int(second or 0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import sqlalchemy as sa
 from psycopg2 import sql
 from typing_extensions import override
 
@@ -20,6 +21,7 @@ from tranship.redshift.faults import translated
 from tranship.redshift.identifiers import MAX_BYTES, derived_name, fold, fold_slice, fold_table
 from tranship.redshift.plan import constraint_drifts, plan_load
 from tranship.redshift.settings import RedshiftSettings
+from tranship.redshift.statements import exact_predicate
 from tranship.redshift.transaction import LOWER
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
 from tranship.replication.bookmarks import BookmarkTable
@@ -127,6 +129,10 @@ class RedshiftTarget(Target):
     @override
     def folded(self, part: Slice) -> Slice:
         return fold_slice(part)
+
+    @override
+    def predicate(self, part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] | None:
+        return exact_predicate(part, schema)
 
     @override
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:

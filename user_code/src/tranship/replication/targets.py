@@ -108,6 +108,15 @@ class Target:
         """The same slice in the target's names."""
         return part
 
+    def predicate(self, part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] | None:
+        """The condition that rows of a slice meet, and no others; `None` where all do.
+
+        Args:
+            part: The slice, in the names of the data.
+            schema: The table's columns, in the target's names.
+        """
+        return self.folded(part).predicate(schema)
+
     def bookmark(self, table: TableName) -> Bookmark | None:
         """How far a table was loaded; `None` where it never was."""
         with self.transaction(f"reading the bookmark of {table}", table) as cursor:
@@ -138,7 +147,7 @@ class Target:
             quoted_name(name.name, quote=True), schema=quoted_name(name.schema, quote=True)
         )
         statement = sa.select(*expressions).select_from(clause)
-        predicate = self.folded(part).predicate(schema)
+        predicate = self.predicate(part, schema)
         if predicate is not None:
             statement = statement.where(predicate)
         if where is not None:
