@@ -8,7 +8,7 @@ from tests.integration.replication.conftest import Origin, Place, Replica, of
 
 from tranship.errors import ConfigurationError
 from tranship.replication.bookmarks import Bookmark
-from tranship.replication.deletions import keys_beside
+from tranship.replication.compared_keys import keys_beside
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.tables import TableName
 

@@ -53,6 +53,10 @@ class LoadConfig(dg.Config):
         default=None,
         description="Load from this cursor value on, instead of from the bookmark: 2024-01-31.",
     )
+    allow_deletes: bool = Field(
+        default=False,
+        description="Let rows go that are gone from the source, however many they are: beyond delete_guard.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,7 @@ class _Step:
                 partitions=self._partitions_of_run(),
                 full_reload=config.full_reload,
                 start_from=config.start_from,
+                allow_deletes=config.allow_deletes,
                 measured=self.table.measured,
                 mask_key=os.environ.get(KEY_VARIABLE),
             ),
@@ -395,7 +400,10 @@ def load_metadata(report: "LoadReport", rows_in_copy: Any = None) -> dict[str, A
     if report.bookmark.cursor_value is not None:
         told["bookmark"] = report.bookmark.cursor_value
     if report.gone is not None:
-        told |= {"rows_gone": report.gone.rows, "rows_returned": report.gone.returned}
+        gone = report.gone
+        told |= {"rows_gone": gone.rows, "rows_returned": gone.returned}
+        told |= {"rows_seen_at_the_second_look": gone.missed} if gone.missed else {}
+        told |= {"rows_brought_back": gone.brought_back} if gone.brought_back else {}
     if rows_in_copy is not None and report.plan.partitions is None:
         told["dagster/row_count"] = rows_in_copy
     return told

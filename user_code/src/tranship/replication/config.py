@@ -185,6 +185,11 @@ class Tuning(_Settings):
         description="What happens to columns that the source masks for its login (dynamic data masking): refuse "
         "them, or accept the masks as values. refuse by default.",
     )
+    delete_guard: str | None = Field(
+        default=None,
+        description="The most of the copy that one load may mark or remove, and beyond which it stops: 20% by "
+        "default; five rows are always let go, and all of them never, unless the run allows it.",
+    )
     on_nul: Literal["error", "strip"] | None = Field(
         default=None,
         description="Texts that hold U+0000, which no target takes: error (default), or strip.",
@@ -243,6 +248,7 @@ _ONLY_FOR = {
     "late_rows": _INCREMENTAL,
     "on_cursor_back": _INCREMENTAL,
     "delete": _INCREMENTAL,
+    "delete_guard": _INCREMENTAL,
     "key_comparison": _INCREMENTAL,
     "partitions": ("partition",),
 }

@@ -1,29 +1,34 @@
-"""Rows that are gone from the source: found by comparing all keys, then marked or removed.
+"""Rows that are gone from the source: found by comparing all keys, looked at twice, then marked or removed.
 
-A load by cursor never sees a deletion. So the source's keys are written to a table beside the target, and in
-the same transaction the target is compared with it on the server; no key is held in memory here.
+A load by cursor never sees a deletion. So the source's keys are written to a table beside the target and compared with
+it on the server; no key is held in memory here. What looks gone is asked for a second time before anything is done: one
+scan may pass over a row that moves. And more than a share of the copy never goes at once.
 """
 
-import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+import pyarrow as pa
 from psycopg2 import sql
 
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
-from tranship.pgsql.keys import Rules, other_spelling, same_key
 from tranship.replication.bookmarks import BookmarkMovedError
 from tranship.replication.columns import DELETED_AT
+from tranship.replication.compared_keys import ComparedKeys, refuse_a_copy
+from tranship.replication.deletion_guard import DeletionGuard
 from tranship.replication.plan import OnDelete
-from tranship.replication.targets import KEYS_SUFFIX, Target
+from tranship.replication.second_look import MOST_KEYS
+from tranship.replication.targets import Target
+from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName, TableSchema
-from tranship.writes import WriteRequest
+from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest
 
-_LONGEST_NAME_BYTES = 63
-"""Postgres's limit, which is the lower one."""
+Keys = Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,162 +39,192 @@ class Gone:
         keys: Keys that the source has.
         rows: Rows that were marked or removed now.
         returned: Rows that were marked and are in the source again.
+        missed: Rows that the first look did not show and the second one did.
+        lacking: Keys that the copy has no row for, up to a number.
+        brought_back: Rows of those that are not new, and were loaded by their key.
     """
 
     keys: int
     rows: int
     returned: int = 0
+    missed: int = 0
+    lacking: Keys = field(default=(), compare=False, repr=False)
+    brought_back: int = 0
 
 
-def apply_deletions(
-    target: Target,
-    table: TableName,
-    key: Sequence[str],
-    keys: Batches,
-    policy: OnDelete,
-    log: logging.Logger,
-    *,
-    loaded: str,
-) -> Gone:
-    """Mark or remove the rows of a table whose key is not among the source's.
+@dataclass(slots=True)
+class _Found:
+    """What was found so far; anew with each repetition of a transaction."""
+
+    write_id: str = ""
+    gone: int = 0
+    suspects: Keys = ()
+    rows: int = 0
+    returned: int = 0
+    lacking: Keys = ()
+
+
+@dataclass(slots=True)
+class KeyComparison:
+    """One comparison of a copy's keys with those of its source.
 
     Args:
         target: Where the table is.
         table: The table.
         key: The key columns, as they are called in the target's data.
-        keys: The source's keys, in columns of these names, read after the rows were loaded.
-        policy: Mark or remove.
+        keys_of: Reads the source's keys, in columns of these names: all of them, or those of a slice.
+        questions: Makes slices of the source that hold the rows of some keys; `None` where it cannot be
+            asked by key.
+        guard: How much may go at once.
         log: Where it is told.
-        loaded: The write that the bookmark was of before the keys were read.
-
-    Raises:
-        BookmarkMovedError: Another run loaded the table since the keys were read.
-        TranshipError: The keys cannot be read or written; the table is as it was.
+        loaded: The write that the bookmark was of before the keys are read.
     """
-    beside = keys_beside(table)
-    rules = TableSchema.from_arrow(keys.schema).equalities(key)
-    _refuse_a_copy(target, table, beside)
-    found = {"rows": 0, "returned": 0}
 
-    def compare(cursor: Any) -> None:
-        target.lock(cursor, table)
+    target: Target
+    table: TableName
+    key: Sequence[str]
+    keys_of: Callable[[Slice], Batches]
+    questions: Callable[[Keys], list[Slice]] | None
+    guard: DeletionGuard
+    log: logging.Logger
+    loaded: str
+    _found: _Found = field(default_factory=_Found)
+
+    def run(self) -> Gone:
+        """Mark or remove the rows whose key is not among the source's, at a second look either.
+
+        Raises:
+            BookmarkMovedError: Another run loaded or compared the table since the keys were read.
+            DeletionsStoppedError: More rows look gone than may go at once; nothing was marked or removed.
+            TranshipError: The keys cannot be read or written; the table is as it was.
+        """
+        keys = self.keys_of(WholeTable())
+        rules = TableSchema.from_arrow(keys.schema).equalities(self.key)
+        compared = ComparedKeys(self.target, self.table, tuple(self.key), rules)
+        beside = compared.beside
+        refuse_a_copy(self.target, self.table)
+        # Made anew where the key is another one than it was, and without a key of its own: a look may show a row twice.
+        replace_keys = WriteRequest(
+            beside,
+            on_schema_change=OnSchemaChange.REBUILD,
+            declared=Declared(key=tuple(self.key)),
+        )
+        first = self.target.write(
+            replace_keys, _keyless(keys), self.log, partial(self._first_look, compared)
+        )
+        self.loaded = self._found.write_id
+        if self._found.gone:
+            append = WriteRequest(beside, mode=WriteMode.APPEND)
+            again = _keyless(self._asked_again())
+            self.target.write(append, again, self.log, partial(self._second_look, compared))
+        found = self._found
+        return Gone(
+            first.rows,
+            found.rows,
+            found.returned,
+            missed=found.gone - found.rows,
+            lacking=tuple(found.lacking),
+        )
+
+    def _first_look(self, keys: ComparedKeys, cursor: Any) -> None:
+        """Count what looks gone; where nothing does, that was all."""
+        self._found = _Found(self._take_turn(cursor))
+        keys.respell(cursor)
+        live, gone = self._live(keys), self._gone(keys)
+        count, suspects = keys.count(cursor, live), keys.count(cursor, gone)
+        self.guard.check(keys=keys.count_beside(cursor), rows=count, gone=suspects)
+        self._found.gone = suspects
+        if not suspects:
+            self._finish(keys, cursor)
+        elif suspects <= MOST_KEYS:
+            self._found.suspects = keys.select(cursor, gone)
+
+    def _asked_again(self) -> Batches:
+        """The keys of the rows that look gone, as the source has them now; all keys where it cannot be asked so."""
+        self.log.info(
+            "%s rows of %s look gone from the source; it is asked a second time.",
+            f"{self._found.gone:,}",
+            self.table,
+        )
+        if self.questions is not None and self._found.suspects:
+            try:
+                asked = [self.keys_of(part) for part in self.questions(self._found.suspects)]
+            except ConfigurationError as error:  # values that the source's columns cannot have
+                self.log.debug("Looking at all keys instead: %s", error)
+            else:
+                return _together(asked)
+        return self.keys_of(WholeTable())
+
+    def _second_look(self, keys: ComparedKeys, cursor: Any) -> None:
+        """Do what is to be done to the rows that are not among the keys now either."""
+        self._take_turn(cursor)
+        keys.respell(cursor)
+        if self.guard.policy is OnDelete.REMOVE:
+            statement = sql.SQL("delete from {} where {}").format(keys.quoted, self._gone(keys))
+        else:
+            statement = sql.SQL("update {} set {} = current_timestamp where {}").format(
+                keys.quoted, keys.identifier(DELETED_AT.name), self._gone(keys)
+            )
+        cursor.execute(statement)
+        self._found.rows = cursor.rowcount
+        self._finish(keys, cursor)
+
+    def _finish(self, keys: ComparedKeys, cursor: Any) -> None:
+        """Take back marks of rows that are in the source, note what the copy lacks, and let the keys go."""
+        if self.guard.policy is OnDelete.MARK:
+            cursor.execute(
+                sql.SQL("update {0} set {1} = null where {1} is not null and not {2}").format(
+                    keys.quoted, keys.identifier(DELETED_AT.name), keys.not_among
+                )
+            )
+            self._found.returned = cursor.rowcount
+        self._found.lacking = keys.select_lacking(cursor, MOST_KEYS + 1)
+        keys.clear(cursor)
+
+    def _live(self, keys: ComparedKeys) -> sql.Composable:
+        if self.guard.policy is OnDelete.REMOVE:
+            return sql.SQL("true")
+        return sql.SQL("{} is null").format(keys.identifier(DELETED_AT.name))
+
+    def _gone(self, keys: ComparedKeys) -> sql.Composable:
+        return sql.SQL("{} and {}").format(self._live(keys), keys.not_among)
+
+    def _take_turn(self, cursor: Any) -> str:
+        """Make sure that nobody loaded or compared the table since, and that nobody else goes on with these keys.
+
+        Returns:
+            The write that the bookmark is of from now on.
+        """
+        self.target.lock(cursor, self.table)
+        places = self.target.bookmarks(self.table)
+        bookmark = places.read(cursor, self.target.table_name(self.table))
         # Rows that another run brought since would look as if they were gone.
-        there = target.bookmarks(table).read(cursor, target.table_name(table))
-        if there is None or there.write_id != loaded:
+        if bookmark is None or bookmark.write_id != self.loaded:
             raise BookmarkMovedError(
-                f"{table} was loaded while its keys were read; no row was removed.",
+                f"{self.table} was loaded while its keys were read; no row was removed.",
                 "Run the load again; a pool with one slot keeps loads of one table apart.",
             )
-        _respell(target, cursor, table, beside, key, rules)
-        gone = _not_among(target, table, beside, key, rules)
-        names = {
-            "table": target.identifier(table),
-            "deleted_at": _identifier(target, DELETED_AT.name),
-        }
-        if policy is OnDelete.REMOVE:
-            cursor.execute(sql.SQL("delete from {table} where {gone}").format(gone=gone, **names))
-            found["rows"] = cursor.rowcount
-        else:
-            cursor.execute(
-                sql.SQL(
-                    "update {table} set {deleted_at} = current_timestamp "
-                    "where {deleted_at} is null and {gone}"
-                ).format(gone=gone, **names)
-            )
-            found["rows"] = cursor.rowcount
-            cursor.execute(
-                sql.SQL(
-                    "update {table} set {deleted_at} = null where {deleted_at} is not null and not {gone}"
-                ).format(gone=gone, **names)
-            )
-            found["returned"] = cursor.rowcount
-        # The keys have served; an empty table costs nothing and needs no right to drop it.
-        cursor.execute(sql.SQL("delete from {}").format(target.identifier(beside)))
-
-    result = target.write(WriteRequest(beside), keys, log, compare)
-    return Gone(result.rows, found["rows"], found["returned"])
+        moved = replace(bookmark, write_id=uuid.uuid4().hex)
+        places.move(cursor, moved, expected_write_id=bookmark.write_id)
+        return moved.write_id
 
 
-def _refuse_a_copy(target: Target, table: TableName, beside: TableName) -> None:
-    """Never write keys over rows: a table of the source may be called as the table of keys is."""
-    if target.schema_of(target.bookmarks(beside).name) is None:
-        return
-    if (copied := target.bookmark(beside)) is not None:
-        raise ConfigurationError(
-            f"The keys of {table} are written to {beside}, which is a copy of {copied.source}: it was not touched.",
-            f"Give that copy another name (target:), then drop {beside} and forget its bookmark.",
-        )
+def _keyless(keys: Batches) -> Batches:
+    """The same keys, for a table that has no key itself."""
+    schema = replace(TableSchema.from_arrow(keys.schema), primary_key=()).to_arrow()
+
+    def opened() -> Iterator[pa.RecordBatch]:
+        for batch in keys.open():
+            yield batch.replace_schema_metadata(schema.metadata)
+
+    return replace(keys, schema=schema, open=opened)
 
 
-def keys_beside(table: TableName) -> TableName:
-    """The table beside a table that its source's keys are written to."""
-    name = f"{table.name}{KEYS_SUFFIX}"
-    if len(name.encode()) > _LONGEST_NAME_BYTES:
-        digest = hashlib.sha256(table.name.encode()).hexdigest()[:12]
-        room = _LONGEST_NAME_BYTES - len(KEYS_SUFFIX) - len(digest) - 1
-        kept = table.name.encode()[:room].decode(errors="ignore")
-        name = f"{kept}_{digest}{KEYS_SUFFIX}"
-    return TableName(table.schema, name)
+def _together(several: Sequence[Batches]) -> Batches:
+    """Several streams of one schema as one."""
 
+    def opened() -> Iterator[pa.RecordBatch]:
+        for batches in several:
+            yield from batches.open()
 
-def _respell(
-    target: Target,
-    cursor: Any,
-    table: TableName,
-    beside: TableName,
-    key: Sequence[str],
-    rules: Rules,
-) -> None:
-    """Give rows the spelling that their key has in the source now, where that takes both for the same."""
-    if not rules:
-        return
-    names = [target.name(name) for name in key]
-    folded = {target.name(name): rule for name, rule in rules.items()}
-    t, k = target.identifier(table), sql.Identifier("k")
-    respelled = sql.SQL("{} and ({})").format(
-        same_key(t, k, names, folded, target.lower), other_spelling(t, k, names, folded)
-    )
-    source = sql.SQL("{} as k").format(target.identifier(beside))
-    # A copy that compared bytes once may have both spellings; the source's own is the one that is kept up to date.
-    cursor.execute(
-        sql.SQL(
-            "delete from {} using {} where {} and exists (select 1 from {} as own where {} and not ({}))"
-        ).format(
-            t,
-            source,
-            respelled,
-            t,
-            same_key(sql.Identifier("own"), k, names, folded, target.lower),
-            other_spelling(sql.Identifier("own"), k, names, folded),
-        )
-    )
-    spelling = sql.SQL(", ").join(
-        sql.SQL("{0} = k.{0}").format(sql.Identifier(name)) for name in names if name in folded
-    )
-    cursor.execute(
-        sql.SQL("update {} set {} from {} where {}").format(t, spelling, source, respelled)
-    )
-
-
-def _not_among(
-    target: Target, table: TableName, beside: TableName, key: Sequence[str], rules: Rules
-) -> sql.Composable:
-    same = same_key(
-        target.identifier(table),
-        sql.Identifier("k"),
-        [target.name(name) for name in key],
-        {target.name(name): rule for name, rule in rules.items()},
-        target.lower,
-    )
-    # A null equals nothing, so whether its row is gone cannot be told.
-    whole = sql.SQL(" and ").join(
-        sql.SQL("{}.{} is not null").format(target.identifier(table), _identifier(target, name))
-        for name in key
-    )
-    return sql.SQL("({} and not exists (select 1 from {} as k where {}))").format(
-        whole, target.identifier(beside), same
-    )
-
-
-def _identifier(target: Target, name: str) -> sql.Identifier:
-    return sql.Identifier(target.name(name))
+    return replace(several[0], open=opened)

@@ -18,9 +18,10 @@ from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
 from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import Cursor, Value, cursor_of
-from tranship.replication.deletions import Gone, apply_deletions
+from tranship.replication.deletions import Gone
 from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.key_collisions import refuse_collisions
+from tranship.replication.key_comparison import compare_keys
 from tranship.replication.key_rules import digest_rules, rules_of
 from tranship.replication.keyless import BothSides
 from tranship.replication.plan import Mode, OnDelete, TablePlan
@@ -54,6 +55,7 @@ class LoadRequest:
         partitions: Gives the slice of the partitions to replace by the column's name, for mode `partition`.
         full_reload: Whether to forget the bookmark and load everything again.
         start_from: A cursor value to start from instead of the bookmark's.
+        allow_deletes: Whether rows may go from the copy however many they are.
         measured: Columns of the source to measure, for the checks; all of them for `True`.
         mask_key: The secret that columns are hashed under.
     """
@@ -62,6 +64,7 @@ class LoadRequest:
     partitions: Callable[[str], Slice] | None = None
     full_reload: bool = False
     start_from: str | None = None
+    allow_deletes: bool = False
     measured: bool | tuple[str, ...] = False
     mask_key: str | None = None
 
@@ -467,27 +470,9 @@ class _Load:
         )
 
     def _compare_keys(self) -> Gone:
-        loaded = self._bookmark().write_id
-        keys = replace(self.changes, read=self.source.key, marks_deleted=False)
-        read = self.source.read(self.source.key, log=self.log)
-        batches = self.writes.guard.confirmed(
-            keys.applied(key_rules.comparable(read, self.writes.rules, self.plan))
+        return compare_keys(
+            self.writes, self.cursor, self._bookmark, allows_all=self.request.allow_deletes
         )
-        gone = apply_deletions(
-            self.target,
-            self.plan.target,
-            self.key,
-            batches,
-            self.plan.delete,
-            self.log,
-            loaded=loaded,
-        )
-        if gone.rows or gone.returned:
-            self.log.info(
-                "%s: %d rows are gone from the source (%s), %d came back.",
-                self.plan.target, gone.rows, self.plan.delete, gone.returned,
-            )  # fmt: skip
-        return gone
 
     def _text(self, value: Value | None) -> str | None:
         return self.cursor.text(value) if self.cursor else None

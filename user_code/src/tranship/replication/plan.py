@@ -15,6 +15,7 @@ from tranship.replication.config import (
     Tuning,
     merged,
 )
+from tranship.replication.durations import parse_share
 from tranship.sqlserver.catalogue import has_wildcards, select_tables
 from tranship.sqlserver.nul import OnNul
 from tranship.sqlserver.options import MAX_PARTS
@@ -24,6 +25,7 @@ from tranship.writes import OnSchemaChange
 
 DEFAULT_SCHEMA = "dbo"
 CHUNK_ROWS = 5_000_000
+DELETE_GUARD = "20%"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 Refuse = Callable[[TableName, TranshipError], None]
 """Takes a table that cannot be moved, and why."""
@@ -107,6 +109,7 @@ class TablePlan:
         chunk_column: The column to cut chunks by.
         on_schema_change: What happens when columns differ from the target's.
         delete: What happens to rows that are gone from the source.
+        delete_guard: The share of the copy that may go at once.
         on_nul: What happens to texts that hold U+0000.
         masked: What happens to columns that the source masks for its login.
         on_new_source: What happens where the source is another one than that of the last load.
@@ -136,6 +139,7 @@ class TablePlan:
     chunk_column: str | None = None
     on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
     delete: OnDelete = OnDelete.IGNORE
+    delete_guard: str = DELETE_GUARD
     on_nul: OnNul = OnNul.ERROR
     masked: OnMasked = OnMasked.REFUSE
     on_new_source: OnNewSource = OnNewSource.RELOAD
@@ -175,6 +179,7 @@ class TablePlan:
                 "on_schema_change rebuild makes the whole table anew, and mode partition replaces parts of it",
                 "Set on_schema_change to evolve.",
             )
+        parse_share(self.delete_guard, f"delete_guard of {self.source}")
         if self.lookback is not None and not self.cursor:
             refuse.unless(
                 None, "lookback needs a cursor", "Name the cursor, or leave lookback out."
@@ -229,6 +234,7 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
         chunk_column=settings.chunk_column,
         on_schema_change=OnSchemaChange(settings.on_schema_change or OnSchemaChange.ERROR),
         delete=OnDelete(settings.delete or OnDelete.IGNORE),
+        delete_guard=settings.delete_guard or DELETE_GUARD,
         on_nul=OnNul(settings.on_nul or OnNul.ERROR),
         masked=OnMasked(settings.masked or OnMasked.REFUSE),
         on_new_source=OnNewSource(settings.on_new_source or OnNewSource.RELOAD),
