@@ -101,7 +101,8 @@ def test_a_slow_source_is_no_silent_server(
 def test_a_read_whose_server_falls_silent_ends(
     impatient: PostgresSettings, cable: Cable, table: TableName, load: Load
 ) -> None:
-    load(table, frame(1_000_000), times=1)
+    # More than what lies between us and the server: two blocks, and the buffers of two sockets.
+    load(table, pa.table({"v": ["x" * 100] * 500_000}), times=1)
     batches = read(impatient, ReadRequest(table)).open()
     next(batches)
     cable.fall_silent()

@@ -1,5 +1,6 @@
 """One time for everything that repeats, and an end for everything that waits."""
 
+import os
 import threading
 import time
 
@@ -90,3 +91,26 @@ def test_the_time_stands_still_while_somebody_else_is_waited_for():
 def test_no_time_at_all_is_no_end():
     with within(0, lambda: pytest.fail("there was no end")):
         time.sleep(0.05)
+
+
+def test_many_deadlines_are_watched_by_one_thread_and_each_ends_its_own():
+    cut: list[int] = []
+    before = threading.active_count()
+    with within(0.3, lambda: cut.append(300)), within(60, lambda: cut.append(60_000)):
+        with within(0.05, lambda: cut.append(50)):
+            while not cut:
+                time.sleep(0.01)
+        assert threading.active_count() <= before + 1
+        while len(cut) < 2:
+            time.sleep(0.01)
+    assert cut == [50, 300]
+
+
+def test_a_child_that_was_forked_has_deadlines_too():
+    with within(60, lambda: None):  # the thread runs
+        child = os.fork()
+        if child == 0:
+            late = threading.Event()
+            with within(0.05, late.set):
+                os._exit(0 if late.wait(5) else 1)
+        assert os.waitpid(child, 0)[1] == 0

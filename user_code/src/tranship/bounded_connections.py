@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import psycopg2
 import psycopg2.extensions
@@ -101,7 +101,22 @@ class BoundedCursor(psycopg2.extensions.cursor):
     @override
     def copy_expert(self, statement: Any, file: Any, *args: Any, **options: Any) -> None:
         with bounded(self.connection) as deadline:
-            super().copy_expert(statement, _Watched(file, deadline), *args, **options)
+            if isinstance(file, Paced):
+                file.deadline = deadline
+            else:
+                file = _Watched(file, deadline)
+            super().copy_expert(statement, file, *args, **options)
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A file of COPY that stops and starts the deadline itself, as it is called for every row."""
+
+    deadline: Deadline | None
+
+    def write(self, row: bytes) -> int:
+        """Take a row."""
+        ...
 
 
 class _Watched:

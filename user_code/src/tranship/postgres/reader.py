@@ -13,6 +13,7 @@ from functools import partial
 import pyarrow as pa
 from pyarrow import csv
 
+from tranship.deadlines import Deadline
 from tranship.errors import TableNotFoundError, ValueDoesNotFitError
 from tranship.frames import ROWS_PER_BATCH, Batches
 from tranship.postgres.catalog import find_table
@@ -176,6 +177,7 @@ class _Blocks:
     """Rows gathered into blocks; a file that `copy_expert` writes to, one row a call."""
 
     put: Callable[[bytes], None]
+    deadline: Deadline | None = None
     _rows: list[bytes] = field(default_factory=list)
     _size: int = 0
 
@@ -192,4 +194,9 @@ class _Blocks:
             block = b"".join(self._rows)
             self._rows.clear()
             self._size = 0
+            # While the block waits for whoever reads it, nobody waits for the server.
+            if self.deadline is not None:
+                self.deadline.stop()
             self.put(block)
+            if self.deadline is not None:
+                self.deadline.start()
