@@ -1,6 +1,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -162,3 +163,12 @@ def test_runs_of_long_ago_are_pruned_and_recent_ones_kept(tmp_path: Path):
     handed_over(ROWS, Batches, SpoolIOManager(base_uri=str(tmp_path), keep_days=7))
     assert not old.exists()
     assert recent.exists()
+
+
+def test_chunks_that_bring_dictionaries_of_their_own_arrive(spool: SpoolIOManager):
+    chunks = [pa.array(texts).dictionary_encode() for texts in (["a", "b"], ["c", None], ["a"])]
+    rows: Any = pa.chunked_array(chunks)
+
+    arrived = handed_over(pa.Table.from_arrays([rows], names=["kind"]), pa.Table, spool)
+
+    assert arrived["kind"].to_pylist() == ["a", "b", "c", None, "a"]

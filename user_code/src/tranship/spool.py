@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.failures import as_failures
+from tranship.fitting import hold_to
 from tranship.frames import Batches
 from tranship.io_manager import add_metadata, namespaced
 
@@ -151,12 +152,18 @@ def _store(filesystem: fs.FileSystem, path: str, content: bytes) -> None:
 def _store_batches(filesystem: fs.FileSystem, path: str, batches: Batches) -> tuple[int, int]:
     filesystem.create_dir(path.rsplit("/", 1)[0], recursive=True)
     rows = size = 0
+    # An IPC file has one dictionary for each column, and chunks of frames may bring their own.
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in batches.schema
+    ]
+    plain = pa.schema(fields).with_metadata(batches.schema.metadata)
     # No compression: the file is read once, soon, from the page cache.
     with (
         filesystem.open_output_stream(f"{path}.part") as stream,
-        pa.ipc.new_file(stream, batches.schema) as writer,
+        pa.ipc.new_file(stream, plain) as writer,
     ):
-        for batch in batches:
+        for batch in hold_to(plain, batches):
             writer.write_batch(batch)
             rows += batch.num_rows
             size += batch.nbytes

@@ -27,6 +27,7 @@ class ExistingColumn:
         generated: Whether Postgres computes it; nobody may write it.
         identity: `a` (always), `d` (by default) or empty.
         comment: Its comment.
+        base: The type whose values it holds, where its own is a domain.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ExistingColumn:
     generated: bool
     identity: str
     comment: str | None
+    base: PostgresType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,13 @@ class ExistingTable:
         return next((column for column in self.columns if column.name == name), None)
 
     def schema(self) -> TableSchema:
-        """The table in Arrow terms, each column with its Postgres type as source type."""
+        """The table in Arrow terms, each column with its Postgres type as source type; a domain's is its base."""
         columns = tuple(
             Column(
                 name=column.name,
-                type=arrow_type(column.type),
+                type=arrow_type(column.base or column.type),
                 nullable=column.nullable,
-                source_type=_source_type(column.type),
+                source_type=_source_type(column.base or column.type),
                 comment=column.comment,
             )
             for column in self.columns
@@ -138,7 +140,15 @@ def columns_of(cursor: psycopg2.extensions.cursor, oid: int) -> tuple[ExistingCo
     cursor.execute(
         """
         select a.attname::text, format_type(a.atttypid, a.atttypmod), not a.attnotnull, a.atthasdef,
-               a.attgenerated <> '', a.attidentity::text, col_description(a.attrelid, a.attnum)
+               a.attgenerated <> '', a.attidentity::text, col_description(a.attrelid, a.attnum),
+               (with recursive base as (
+                    select t.typbasetype as oid, t.typtypmod as modifier from pg_type t
+                    where t.oid = a.atttypid and t.typtype = 'd'
+                    union all
+                    select t.typbasetype, t.typtypmod from base join pg_type t on t.oid = base.oid
+                    where t.typtype = 'd')
+                select format_type(base.oid, base.modifier)
+                from base join pg_type t on t.oid = base.oid where t.typtype <> 'd')
         from pg_attribute a
         where a.attrelid = %s and a.attnum > 0 and not a.attisdropped
         order by a.attnum
@@ -146,8 +156,17 @@ def columns_of(cursor: psycopg2.extensions.cursor, oid: int) -> tuple[ExistingCo
         (oid,),
     )
     return tuple(
-        ExistingColumn(name, _parsed(type_), nullable, default, generated, identity, comment)
-        for name, type_, nullable, default, generated, identity, comment in cursor.fetchall()
+        ExistingColumn(
+            name,
+            _parsed(type_),
+            nullable,
+            default,
+            generated,
+            identity,
+            comment,
+            None if base is None else _parsed(base),
+        )
+        for name, type_, nullable, default, generated, identity, comment, base in cursor.fetchall()
     )
 
 

@@ -47,7 +47,7 @@ class PostgresIOManager(TableIOManager):
 
     @override
     def read(self, request: ReadRequest, log: logging.Logger) -> Batches:
-        return self.postgres.read(request.table, request.slice, columns=request.columns)
+        return self.postgres.read(request.table, request.slice, columns=request.columns, log=log)
 
 
 class PostgresPandasIOManager(PostgresIOManager):

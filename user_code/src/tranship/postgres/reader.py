@@ -5,6 +5,7 @@ receives the next: memory holds a few blocks, however large the table is.
 """
 
 import io
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +17,14 @@ from pyarrow import csv
 from tranship.deadlines import Deadline
 from tranship.errors import TableNotFoundError, ValueDoesNotFitError
 from tranship.frames import ROWS_PER_BATCH, Batches
+from tranship.postgres.array_texts import lists_of
 from tranship.postgres.catalog import find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.faults import translated
 from tranship.postgres.hexadecimal import bytes_from_hex
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import compiled, select_slice
+from tranship.postgres.widths import MOST_DIGITS, with_widths
 from tranship.read_ahead import ReadAhead, on_cancel
 from tranship.reads import ReadRequest
 from tranship.tables import TableSchema
@@ -30,18 +33,25 @@ BLOCK_BYTES = 4 * 2**20
 """Size at which a block of rows is handed over; one larger row makes a larger block."""
 BLOCKS_AHEAD = 2
 
+_TEXTS = {"text", "varchar", "char", "bpchar", "name", "citext", "uuid", "json", "jsonb", "xml"}
+_log = logging.getLogger(__name__)
 _CONVERSION = re.compile(r"In CSV column #(?P<column>\d+): (?P<why>.*)")
 
 
-def read(settings: PostgresSettings, request: ReadRequest) -> Batches:
+def read(
+    settings: PostgresSettings, request: ReadRequest, *, log: logging.Logger | None = None
+) -> Batches:
     """The rows of a table as batches, in no particular order.
 
-    Each pass opens a connection of its own and sees one snapshot of the table. Types that Arrow has no
-    match for (json, enums, arrays, intervals, unbounded numerics) come as text.
+    Each pass opens a connection of its own and sees one snapshot of the table. Domains come as what they are
+    made of, arrays as lists, and a `numeric` without declared digits as decimals of those that its values have,
+    for which they are looked through first. Types that Arrow has no match for (json, enums, intervals, ranges)
+    come as text; the log says which.
 
     Args:
         settings: The server.
         request: The table, its slice, and the columns.
+        log: Where it is said what is read as text; by default this module's logger.
 
     Returns:
         Batches that may be opened again and again; their schema is known before any row is read.
@@ -70,12 +80,36 @@ def read(settings: PostgresSettings, request: ReadRequest) -> Batches:
         schema = whole.select(request.columns) if request.columns else whole
         select = select_slice(request.table, list(schema.names), request.slice, whole)
         statement = cursor.mogrify(*compiled(select)).decode()
+        schema, wide = with_widths(cursor, schema, statement)
+    _say_what_is_text(request, schema, wide, log or _log)
     arrow_schema = schema.to_arrow()
     return Batches(
         arrow_schema,
         lambda: _stream(settings, request, statement, schema, arrow_schema),
         any_thread=True,
     )
+
+
+def _say_what_is_text(
+    request: ReadRequest, schema: TableSchema, wide: list[str], log: logging.Logger
+) -> None:
+    for name in wide:
+        log.warning(
+            'The column "%s" of %s is read as text: it is a numeric that holds NaN, infinities, or numbers of '
+            "more than %d digits, which no decimal does.",
+            name,
+            request.table,
+            MOST_DIGITS,
+        )
+    printed = [
+        f'"{column.name}" ({column.source_type or "of its own type"})'
+        for column in schema.columns
+        if pa.types.is_large_string(column.type)
+        and column.name not in wide
+        and (column.source_type is None or column.source_type.name not in _TEXTS)
+    ]
+    if printed:
+        log.info("Read as the text that Postgres prints: %s.", ", ".join(printed))
 
 
 def _stream(
@@ -127,7 +161,7 @@ def _parse(
     rows_before: int,
 ) -> Iterator[pa.RecordBatch]:
     types = {
-        column.name: pa.large_string() if pa.types.is_large_binary(column.type) else column.type
+        column.name: pa.large_string() if _comes_as_text(column.type) else column.type
         for column in schema.columns
     }
     try:
@@ -151,10 +185,33 @@ def _parse(
         raise _unreadable(error, schema, request, rows_before) from None
     for batch in table.to_batches(max_chunksize=ROWS_PER_BATCH):
         arrays = [
-            bytes_from_hex(array, digits_from=2) if pa.types.is_large_binary(wanted.type) else array
+            _converted(array, wanted, request, rows_before)
             for array, wanted in zip(batch.columns, arrow_schema, strict=True)
         ]
         yield pa.RecordBatch.from_arrays(arrays, schema=arrow_schema)
+        rows_before += batch.num_rows
+
+
+def _comes_as_text(type_: pa.DataType) -> bool:
+    return (
+        pa.types.is_large_binary(type_) or pa.types.is_list(type_) or pa.types.is_decimal256(type_)
+    )
+
+
+def _converted(
+    array: pa.Array, wanted: pa.Field, request: ReadRequest, rows_before: int
+) -> pa.Array:
+    """What the CSV parser has no form for, from its text."""
+    if pa.types.is_large_binary(wanted.type):
+        return bytes_from_hex(array, digits_from=2)
+    if not _comes_as_text(wanted.type):
+        return array
+    try:
+        if pa.types.is_decimal256(wanted.type):
+            return array.cast(wanted.type)
+        return lists_of(array, wanted.type)
+    except ValueError as error:  # pyarrow's are, too
+        raise _without_form(f'column "{wanted.name}"', str(error), request, rows_before) from None
 
 
 def _unreadable(
@@ -162,12 +219,17 @@ def _unreadable(
 ) -> ValueDoesNotFitError:
     match = _CONVERSION.search(str(error))
     where = f'column "{schema.names[int(match["column"])]}"' if match else "a row"
-    why = match["why"] if match else str(error)
+    return _without_form(where, match["why"] if match else str(error), request, rows_before)
+
+
+def _without_form(
+    where: str, why: str, request: ReadRequest, rows_before: int
+) -> ValueDoesNotFitError:
     return ValueDoesNotFitError(
         f"{request.table} holds a value in {where}, after row {rows_before}, that Arrow has no form "
         f"for: {why}.",
-        "Infinite dates, years before 1 or after 9999, and NaN in a numeric(p,s) cannot be read: leave "
-        "the column out, or read it through a view that casts it.",
+        "Infinite dates, years before 1 or after 9999, NaN in a numeric(p,s), and arrays of several dimensions "
+        "cannot be read: leave the column out, or read it through a view that casts it.",
         details={"column": where},
     )
 

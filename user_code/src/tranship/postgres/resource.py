@@ -124,12 +124,13 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         slice: Slice | None = None,  # noqa: A002 - the word of the whole library
         *,
         columns: Sequence[str] | None = None,
+        log: logging.Logger | None = None,
     ) -> Batches:
         """The rows of a table as batches; see `tranship.postgres.reader.read`."""
         from tranship.postgres.reader import read
 
         names = None if columns is None else tuple(columns)
-        return read(self.settings(), ReadRequest(table, slice or WholeTable(), names))
+        return read(self.settings(), ReadRequest(table, slice or WholeTable(), names), log=log)
 
     def row_count(self, table: TableName) -> int:
         """How many rows a table has now.

@@ -189,10 +189,16 @@ def _from_arrow(arrow: pa.DataType) -> PostgresType | None:
 def arrow_type(type_: PostgresType) -> pa.DataType:
     """The Arrow type that a column is read as; text for types that Arrow has no match for.
 
+    A `numeric` without digits is text too: how wide it must be, only its values say (`widths`).
+
     Example:
         >>> arrow_type(PostgresType.parse("numeric(10,2)"))
         Decimal128Type(decimal128(10, 2))
     """
+    element, bracket, _ = type_.name.partition("[")
+    if bracket:
+        # Postgres declares no number of dimensions: int[] and int[][] are one type.
+        return pa.list_(arrow_type(PostgresType(element, type_.modifiers)))
     plain = {
         "boolean": pa.bool_(), "smallint": pa.int16(), "integer": pa.int32(), "bigint": pa.int64(),
         "oid": pa.uint32(), "real": pa.float32(), "double precision": pa.float64(),

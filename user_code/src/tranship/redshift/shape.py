@@ -291,8 +291,8 @@ def _to_type(array: pa.Array, column: PlannedColumn, *, rounding: bool) -> pa.Ar
 def _python(value: pa.Scalar) -> object:
     try:
         return value.as_py()
-    except ValueError:  # nanoseconds that Python's datetime cannot show
-        return str(value)
+    except (ValueError, OverflowError):  # Python's own dates end sooner, and have no nanoseconds
+        return value.cast(pa.string()).as_py()
 
 
 def _shown(value: object) -> str:

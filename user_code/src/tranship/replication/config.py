@@ -199,6 +199,11 @@ class Tuning(_Settings):
         description="By what rows of mode merge or append are told apart: by what the source takes for the same "
         "key (default), which is its collation's affair, or by bytes, for keys that are never spelled in another way.",
     )
+    on_surrogate: Literal["error", "replace"] | None = Field(
+        default=None,
+        description="Texts that hold half of a UTF-16 pair, which is no character: error (default), or replace "
+        "(U+FFFD takes its place).",
+    )
     schedule: str | None = Field(
         default=None, description="Cron expression, or @hourly, @daily, @weekly, @monthly."
     )

@@ -19,6 +19,7 @@ from tranship.replication.durations import parse_share
 from tranship.sqlserver.catalogue import has_wildcards, select_tables
 from tranship.sqlserver.nul import OnNul
 from tranship.sqlserver.options import MAX_PARTS
+from tranship.sqlserver.surrogates import OnSurrogate
 from tranship.tables import TableName
 from tranship.visibility import OnMasked
 from tranship.writes import OnSchemaChange
@@ -112,6 +113,7 @@ class TablePlan:
         delete_guard: The share of the copy that may go at once.
         on_nul: What happens to texts that hold U+0000.
         masked: What happens to columns that the source masks for its login.
+        on_surrogate: What happens to texts that hold half of a UTF-16 pair.
         on_new_source: What happens where the source is another one than that of the last load.
         key_comparison: By what rows are told apart.
 
@@ -142,6 +144,7 @@ class TablePlan:
     delete_guard: str = DELETE_GUARD
     on_nul: OnNul = OnNul.ERROR
     masked: OnMasked = OnMasked.REFUSE
+    on_surrogate: OnSurrogate = OnSurrogate.ERROR
     on_new_source: OnNewSource = OnNewSource.RELOAD
     key_comparison: KeyComparison = KeyComparison.SOURCE
 
@@ -237,6 +240,7 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
         delete_guard=settings.delete_guard or DELETE_GUARD,
         on_nul=OnNul(settings.on_nul or OnNul.ERROR),
         masked=OnMasked(settings.masked or OnMasked.REFUSE),
+        on_surrogate=OnSurrogate(settings.on_surrogate or OnSurrogate.ERROR),
         on_new_source=OnNewSource(settings.on_new_source or OnNewSource.RELOAD),
         key_comparison=KeyComparison(settings.key_comparison or KeyComparison.SOURCE),
     )

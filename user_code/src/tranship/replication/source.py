@@ -272,6 +272,7 @@ class Source:
             cast=casts,
             on_nul=self.plan.on_nul,
             masked=self.plan.masked,
+            on_surrogate=self.plan.on_surrogate,
             parts=self.plan.parallel,
         )
 

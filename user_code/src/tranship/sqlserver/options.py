@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tranship.errors import ConfigurationError
 from tranship.frames import ROWS_PER_BATCH
 from tranship.sqlserver.nul import OnNul
+from tranship.sqlserver.surrogates import OnSurrogate
 from tranship.visibility import OnMasked
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ReadOptions:
         cast: Types to read columns as, by column: `{"Place": "nvarchar(max)"}`. The server casts.
         on_nul: What happens to texts that hold U+0000.
         masked: What happens to columns that the source masks for this login: refuse them, or accept the masks.
+        on_surrogate: What happens to texts that hold half of a UTF-16 pair.
         parts: Connections to read over at once, each one range of `part_column`.
         part_column: The column to split by; by default the primary key, where it is one column.
         batch_rows: Rows per batch at most.
@@ -48,6 +50,7 @@ class ReadOptions:
     cast: Mapping[str, str] = field(default_factory=dict)
     on_nul: OnNul = OnNul.ERROR
     masked: OnMasked = OnMasked.REFUSE
+    on_surrogate: OnSurrogate = OnSurrogate.ERROR
     parts: int = 1
     part_column: str | None = None
     batch_rows: int = ROWS_PER_BATCH

@@ -41,26 +41,41 @@ class Query:
 
     def select(self, part: Predicate | None = None) -> CompiledStatement:
         """The statement, of all rows that belong or of those in one part."""
+        return self._over(self._selected(), part, self.order_by)
+
+    def over(self, selected: str, part: Predicate | None = None) -> CompiledStatement:
+        """A statement of aggregates over the same rows.
+
+        Args:
+            selected: The select list, as SQL.
+            part: The rows of one part, where it is not all of them.
+        """
+        return self._over(selected, part, ())
+
+    def value(self, name: str) -> str:
+        """A column's value as it is read, as SQL."""
+        cast = self.casts.get(name)
+        return quoted(name) if cast is None else f"cast({quoted(name)} as {cast})"
+
+    def _over(
+        self, selected: str, part: Predicate | None, order_by: tuple[str, ...]
+    ) -> CompiledStatement:
         conditions = [one for one in (self.predicate, part) if one is not None]
         if not conditions:
+            ordered = f" order by {', '.join(map(quoted, order_by))}" if order_by else ""
             return CompiledStatement(
-                f"select {self._selected()} from {quoted(self.table.schema)}.{quoted(self.table.name)}"
-                f"{self._ordered()}"
+                f"select {selected} from {quoted(self.table.schema)}.{quoted(self.table.name)}{ordered}"
             )
         from tranship.sqlserver.conditions import select_where
 
-        return select_where(self._selected(), self.table, conditions, self.order_by)
+        return select_where(selected, self.table, conditions, order_by)
 
     def _selected(self) -> str:
         return ", ".join(self._expression(name) for name in self.schema.names)
 
     def _expression(self, name: str) -> str:
-        cast = self.casts.get(name)
-        return quoted(name) if cast is None else f"cast({quoted(name)} as {cast}) as {quoted(name)}"
-
-    def _ordered(self) -> str:
-        names = ", ".join(quoted(name) for name in self.order_by)
-        return f" order by {names}" if names else ""
+        value = self.value(name)
+        return value if name not in self.casts else f"{value} as {quoted(name)}"
 
     def rows(self, *expressions: "sa.ColumnElement[Any]") -> "sa.Select[*tuple[Any, ...]]":
         """A select of other expressions over the same rows."""

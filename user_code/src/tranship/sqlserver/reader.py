@@ -26,6 +26,7 @@ from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import run
 from tranship.sqlserver.stopping import stoppable_cursor
+from tranship.sqlserver.surrogates import OnSurrogate, ReplacementWatch
 from tranship.sqlserver.types import is_large
 from tranship.sqlserver.visibility import check_columns, filter_note
 from tranship.tables import TableSchema
@@ -71,7 +72,7 @@ def read(
         UnsupportedTypeError: A column's type cannot be moved, or its values are encrypted; the message says how to skip or cast it.
         ConfigurationError: The options contradict each other or the table.
         ConnectionFailedError: The server cannot be reached or refuses the login.
-        ValueDoesNotFitError: While iterating: a text holds U+0000.
+        ValueDoesNotFitError: While iterating: a text holds U+0000, or half of a UTF-16 pair.
         TransientError: While iterating: a fault that passes, such as a lost connection.
 
     Example:
@@ -174,11 +175,17 @@ class _Part:
             self.query.table, self.query.schema, cursor.arrow_batch(0).schema, self.options.on_nul
         )
         rows = min(self.options.batch_rows, self._first_rows())
+        watch = ReplacementWatch(self.query)
+        watches = self.options.on_surrogate is OnSurrogate.ERROR
         fetched = 0
         while (batch := cursor.arrow_batch(rows)).num_rows:
             rows = self._next_rows(batch)
-            yield fit.conform(batch, first_row=fetched + 1)
+            conformed = fit.conform(batch, first_row=fetched + 1)
+            if watches:
+                watch.see(conformed, first_row=fetched + 1)
+            yield conformed
             fetched += batch.num_rows
+        watch.check(cursor, self.predicate)
 
     def _first_rows(self) -> int:
         large = any(
