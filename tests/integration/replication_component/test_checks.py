@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 from replication_runs import checks, event_rows, said
 
+from tranship.identity import SourceIdentity
 from tranship.replication.config import CheckSettings, PartitionSettings, TableSettings
 from tranship.replication.postgres_target import PostgresTarget
 from tranship.tables import TableName, TableSchema
@@ -170,3 +171,26 @@ def test_a_failed_check_keeps_back_what_is_downstream_where_it_is_blocking(
     assert checks(result)["as_many_rows_as_the_source"] is False
     assert bool(built) is runs
     assert result.success is runs
+
+
+@pytest.mark.parametrize("mode", ["replace", "merge"])
+def test_checks_of_another_source_say_that_they_cannot_know(replication, events, monkeypatch, mode):
+    """The copy is right, as it would be if the source were the one that it was loaded from."""
+    table = (
+        merged(events, checks=ALL)
+        if mode == "merge"
+        else TableSettings(table=str(events), target="events", key=["Id"], checks=ALL)
+    )
+    assert replication.of(table).run().success
+    elsewhere = SourceIdentity.of({"server": "TEST"})
+    monkeypatch.setattr("tranship.replication.source.identity_of", lambda *_: elsewhere)
+
+    told = descriptions(check_alone(replication))
+
+    assert set(told) == {
+        "as_many_rows_as_the_source",
+        "columns_agree_with_the_source",
+        "columns_as_in_the_source",
+    }
+    assert all(text.startswith("Unknown: the copy is of another source") for text in told.values())
+    assert all("on the server TEST, no longer on" in text for text in told.values())
