@@ -92,7 +92,8 @@ class Conditions(Expressions):
         if kinds[0].is_string and kinds[1].is_string:
             by = collations.common(left, right, words)
             return f"({by.key(left.sql)} {operator} {by.key(right.sql)})"
-        if not (kinds[0].is_number and kinds[1].is_number) and kinds[0].name != kinds[1].name:
+        differ = kinds[0].name != kinds[1].name or kinds[0].is_fine != kinds[1].is_fine
+        if differ and not (kinds[0].is_number and kinds[1].is_number):
             higher = max(kinds, key=lambda kind: RANK[kind.name])
             if higher.is_number and not higher.is_integer and any(kind.is_string for kind in kinds):
                 higher = (

@@ -4,7 +4,7 @@ import re
 
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.typed import Typed, text_literal
-from standins.sqlserver.types import MAX, SqlType
+from standins.sqlserver.types import FINEST, FINEST_SCALE, MAX, SqlType
 
 # https://learn.microsoft.com/sql/t-sql/functions/cast-and-convert-transact-sql#date-and-time-styles
 _STYLES = {
@@ -52,7 +52,11 @@ def convert(
         return Typed(_convert(value, source, target, style), target, nullable=value.nullable)
     # DuckDB's TRY takes no function that raises errors itself, so those give way to their quiet twins.
     text = _convert(Typed(_INNER, source), source, target, style)
-    quiet = re.sub(r"\bt_(int|number|float|bit|moment|guid|datetime)\(", r"t_try_\1(", text)
+    quiet = re.sub(
+        r"\bt_(int|number|float|bit|moment|short_moment|fine_text|guid|datetime)\(",
+        r"t_try_\1(",
+        text,
+    )
     return Typed(f"try({quiet.replace(_INNER, value.sql)})", target)
 
 
@@ -148,9 +152,24 @@ def _to_text(sql: str, source: SqlType, style: int | None) -> str:
     return _moment_text(sql, source, style)
 
 
-def _fraction(sql: str, scale: int) -> str:
-    """`.123`: the fraction of a second to `scale` digits (the seventh is always 0)."""
-    return f"'.' || left(strftime({sql}, '%f') || '0', {scale})" if scale else "''"
+def _fraction(sql: str, scale: int, seventh: str = "'0'") -> str:
+    """`.123`: the fraction of a second to `scale` digits."""
+    return f"'.' || left(strftime({sql}, '%f') || {seventh}, {scale})" if scale else "''"
+
+
+def _seventh_digit(sql: str, kind: SqlType) -> str:
+    """The digit of a moment that its timestamp has no place for."""
+    if not kind.is_fine:
+        return "'0'"
+    count = f"({sql}).t" if kind.name == "datetimeoffset" else f"({sql})"
+    return f"cast({count} % 10 as varchar)"
+
+
+def timestamp_of(sql: str, kind: SqlType) -> str:
+    """A moment as a DuckDB timestamp, without its seventh digit; of a datetimeoffset, its instant."""
+    if kind.name == "datetimeoffset":
+        return f"t_micro(({sql}).t)" if kind.is_fine else f"({sql}).t"
+    return f"t_micro({sql})" if kind.is_fine else sql
 
 
 def _moment_text(sql: str, source: SqlType, style: int | None) -> str:
@@ -163,12 +182,12 @@ def _moment_text(sql: str, source: SqlType, style: int | None) -> str:
     if source.name == "datetimeoffset":
         if style not in {None, 0, 20, 21, 120, 121, 126}:
             raise unsupported(f"CONVERT of datetimeoffset with style {style}")
-        local, minutes = _local(sql), f"({sql}).o"
+        local, minutes = _local(sql, source), f"({sql}).o"
         joint = "T" if style == 126 else " "
         offset = f"printf('%s%02d:%02d', case when {minutes} < 0 then '-' else '+' end, abs({minutes}) // 60, abs({minutes}) % 60)"
         gap = "" if style == 126 else "' ' || "
-        return f"{_year_first(local, joint)} || {_fraction(local, scale)} || {gap}{offset}"
-    moment = f"cast({sql} as timestamp)"
+        return f"{_year_first(local, joint)} || {_fraction(local, scale, _seventh_digit(sql, source))} || {gap}{offset}"
+    moment = f"cast({timestamp_of(sql, source)} as timestamp)"
     if style in _STYLES:
         return f"strftime({moment}, '{_STYLES[style]}')"
     if source.name == "date" and style in {None, 0, 21, 121, 126}:
@@ -179,7 +198,8 @@ def _moment_text(sql: str, source: SqlType, style: int | None) -> str:
     if style in {None, 0, 21, 25, 121, 126}:
         if source.name == "datetime":
             moment = f"t_round({moment}, 1000)"
-        return f"{_year_first(moment, 'T' if style == 126 else ' ')} || {_fraction(moment, scale)}"
+        fraction = _fraction(moment, scale, _seventh_digit(sql, source))
+        return f"{_year_first(moment, 'T' if style == 126 else ' ')} || {fraction}"
     raise unsupported(f"CONVERT of {source.name} with style {style}")
 
 
@@ -187,9 +207,9 @@ def _year_first(moment: str, joint: str) -> str:
     return f"lpad(cast(year({moment}) as varchar), 4, '0') || strftime({moment}, '-%m-%d{joint}%H:%M:%S')"
 
 
-def _local(sql: str) -> str:
-    """The wall clock of a datetimeoffset."""
-    return f"(({sql}).t + to_minutes(cast(({sql}).o as integer)))"
+def _local(sql: str, kind: SqlType) -> str:
+    """The wall clock of a datetimeoffset, as a timestamp."""
+    return f"({timestamp_of(sql, kind)} + to_minutes(cast(({sql}).o as integer)))"
 
 
 def _to_binary(sql: str, source: SqlType, target: SqlType, style: int | None) -> str:
@@ -231,10 +251,16 @@ def _from_text(sql: str, source: SqlType, target: SqlType) -> str:
         return f"cast(t_number({sql}) as {target.storage})"
     if target.name == "uniqueidentifier":
         return f"t_guid({sql})"
-    moment = f"t_moment({sql})"
+    if target.name in {"datetime", "smalldatetime"}:
+        return _to_moment(f"t_short_moment({sql})", SqlType("datetime2", scale=6), target)
+    # Only these keep so much that the seventh digit counts, and telling it takes DuckDB its time.
+    if target.is_fine or target.scale == FINEST_SCALE - 1:
+        moment, source = f"t_fine_text({sql})", FINEST
+    else:
+        moment, source = f"t_moment({sql})", SqlType("datetime2", scale=6)
     if target.name == "datetimeoffset":
-        return f"t_offset_moment({_rounded(moment, target)}, t_minutes({sql}))"
-    return _to_moment(moment, SqlType("datetime2", scale=7), target)
+        return _with_offset(moment, source, target, f"t_minutes({sql})")
+    return _to_moment(moment, source, target)
 
 
 def _to_integer(sql: str, source: SqlType, target: SqlType) -> str:
@@ -270,15 +296,30 @@ def _to_number(sql: str, source: SqlType, target: SqlType) -> str:
     return f"cast({inner} as {target.storage})"
 
 
-def _rounded(moment: str, target: SqlType) -> str:
-    """A timestamp rounded to what `target` keeps."""
+def _rounded(sql: str, source: SqlType, target: SqlType) -> str:
+    """A moment without an offset, rounded to what `target` keeps, in its form."""
+    if target.is_fine:
+        if source.is_fine:
+            return sql
+        # To a finer type, a datetime is converted with all that it counts, 1/300 s (compatibility level 130).
+        # https://learn.microsoft.com/sql/database-engine/breaking-changes-to-database-engine-features-in-sql-server-2016
+        return f"t_fine_tick({sql})" if source.name == "datetime" else f"t_fine({sql})"
+    moment = timestamp_of(sql, source)
     if target.name == "datetime":
         return f"t_datetime({moment})"
     if target.name == "smalldatetime":
         return f"t_round({moment}, 60000000)"
+    if source.is_fine:
+        return f"t_coarse({sql}, {10 ** (FINEST_SCALE - target.scale)})"
     if target.scale < 6:
         return f"t_round({moment}, {10 ** (6 - target.scale)})"
     return moment
+
+
+def _with_offset(sql: str, source: SqlType, target: SqlType, minutes: str) -> str:
+    """A wall clock with its offset, as a datetimeoffset of `target`."""
+    pack = "t_fine_offset" if target.is_fine else "t_offset_moment"
+    return f"{pack}({_rounded(sql, source, target)}, {minutes})"
 
 
 def _to_moment(sql: str, source: SqlType, target: SqlType) -> str:
@@ -286,34 +327,47 @@ def _to_moment(sql: str, source: SqlType, target: SqlType) -> str:
         return f"(timestamp '1900-01-01' + to_days(cast({sql} as integer)))"
     if not source.is_datetime and source.name != "time":
         raise _not_allowed(source, target)
+    if source.name == "time" and target.name == "time":
+        if target.scale >= min(source.scale, 6):
+            return sql
+        return f"t_round_time({sql}, {10 ** (6 - target.scale)})"
+    if source.name == "time" and target.name == "date":
+        raise _not_allowed(source, target)
+    if source.name == target.name and source.scale == target.scale:
+        return sql
+    if source.name == target.name == "datetimeoffset":
+        instant = _rounded(f"({sql}).t", _wall(source), _wall(target))
+        return f"case when ({sql}) is null then null else struct_pack(t := {instant}, o := ({sql}).o) end"
+    return _from_wall_clock(*_wall_clock(sql, source), target)
+
+
+def _wall(kind: SqlType) -> SqlType:
+    """The type of a datetimeoffset's moment alone."""
+    return SqlType("datetime2", scale=kind.scale)
+
+
+def _wall_clock(sql: str, source: SqlType) -> tuple[str, SqlType]:
+    """A moment without its offset, and its type."""
     if source.name == "time":
-        if target.name == "time":
-            return (
-                sql
-                if target.scale >= min(source.scale, 6)
-                else f"t_round_time({sql}, {10 ** (6 - target.scale)})"
-            )
-        if target.name == "date":
-            raise _not_allowed(source, target)
-        moment = f"(timestamp '1900-01-01' + ({sql}))"
-    elif source.name == "datetimeoffset":
-        if target.name == "datetimeoffset":
-            if target.scale >= min(source.scale, 6):
-                return sql
-            return f"case when ({sql}) is null then null else struct_pack(t := {_rounded(f'({sql}).t', target)}, o := ({sql}).o) end"
-        moment = _local(sql)
-    else:
-        moment = sql if source.name not in {"date"} else f"cast({sql} as timestamp)"
+        return f"(timestamp '1900-01-01' + ({sql}))", SqlType("datetime2", scale=6)
+    if source.name == "date":
+        return f"cast({sql} as timestamp)", SqlType("datetime2", scale=0)
+    if source.name != "datetimeoffset":
+        return sql, source
+    if source.is_fine:
+        return f"(({sql}).t + cast(({sql}).o as bigint) * 600000000)", FINEST
+    return _local(sql, source), _wall(source)
+
+
+def _from_wall_clock(sql: str, source: SqlType, target: SqlType) -> str:
     if target.name == "date":
-        return f"cast({moment} as date)"
+        return f"cast({timestamp_of(sql, source)} as date)"
     if target.name == "time":
-        clock = f"cast({moment} as time)"
+        clock = f"cast({timestamp_of(sql, source)} as time)"
         return clock if target.scale >= 6 else f"t_round_time({clock}, {10 ** (6 - target.scale)})"
     if target.name == "datetimeoffset":
-        return f"t_offset_moment({_rounded(moment, target)}, 0)"
-    if source.name == target.name and source.scale <= target.scale:
-        return moment
-    return _rounded(moment, target)
+        return _with_offset(sql, source, target, "0")
+    return _rounded(sql, source, target)
 
 
 def instant(value: Typed) -> str:

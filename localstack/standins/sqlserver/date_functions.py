@@ -2,11 +2,20 @@
 
 import datetime
 
-from standins.sqlserver.conversions import convert, narrow_integer
+from standins.sqlserver.conversions import convert, narrow_integer, timestamp_of
 from standins.sqlserver.errors import unsupported
 from standins.sqlserver.functions import Call, Handler, registrar
 from standins.sqlserver.typed import Typed
-from standins.sqlserver.types import BIGINT, DATE, DATETIME, INT, SqlType, nvarchar
+from standins.sqlserver.types import (
+    BIGINT,
+    DATE,
+    DATETIME,
+    FINEST,
+    FINEST_SCALE,
+    INT,
+    SqlType,
+    nvarchar,
+)
 
 DATE_FUNCTIONS: dict[str, Handler] = {}
 register = registrar(DATE_FUNCTIONS)
@@ -27,11 +36,10 @@ def _now(call: Call) -> Typed:
     text = f"timestamp '{now}'"
     match call.name.lower():
         case "sysdatetime" | "sysutcdatetime":
-            return Typed(text, SqlType("datetime2", scale=7), nullable=False)
+            return Typed(f"t_fine({text})", FINEST, nullable=False)
         case "sysdatetimeoffset":
-            return Typed(
-                f"t_offset_moment({text}, 0)", SqlType("datetimeoffset", scale=7), nullable=False
-            )
+            kind = SqlType("datetimeoffset", scale=FINEST_SCALE)
+            return Typed(f"t_fine_offset(t_fine({text}), 0)", kind, nullable=False)
     return Typed(f"t_ticks({text})", DATETIME, nullable=False)
 
 
@@ -61,9 +69,7 @@ def _part(call: Call) -> str:
 def _moment(value: Typed) -> Typed:
     if value.type is not None and (value.type.is_datetime or value.type.name == "time"):
         return value
-    return convert(
-        value, SqlType("datetime2", scale=7) if value.type and value.type.is_string else DATETIME
-    )
+    return convert(value, FINEST if value.type and value.type.is_string else DATETIME)
 
 
 @register("dateadd")
@@ -83,10 +89,16 @@ def _dateadd(call: Call) -> Typed:
         case _:
             step = f"to_{part}s({number})"
     if value.type.name == "datetimeoffset":
-        shifted = f"struct_pack(t := ({value.sql}).t + {step}, o := ({value.sql}).o)"
+        instant = timestamp_of(value.sql, value.type) + f" + {step}"
+        if value.type.is_fine:
+            instant = f"t_fine({instant}) + ({value.sql}).t % 10"
+        shifted = f"struct_pack(t := {instant}, o := ({value.sql}).o)"
         return Typed(f"case when ({value.sql}) is null then null else {shifted} end", value.type)
     if value.type.name == "datetime":
         return Typed(f"t_ticks(t_round({value.sql}, 1000) + {step})", value.type)
+    if value.type.is_fine:
+        moved = f"t_fine({timestamp_of(value.sql, value.type)} + {step})"
+        return Typed(f"({moved} + ({value.sql}) % 10)", value.type)
     return Typed(f"cast(({value.sql}) + {step} as {value.type.storage})", value.type)
 
 
@@ -103,7 +115,7 @@ def _datediff(call: Call) -> Typed:
         value = _moment(call.argument(index))
         assert value.type is not None
         name = value.type.name
-        text = f"({value.sql}).t" if name == "datetimeoffset" else value.sql
+        text = timestamp_of(value.sql, value.type)
         sides.append(
             f"(timestamp '1900-01-01' + ({text}))"
             if name == "time"
@@ -119,11 +131,10 @@ def _datepart(call: Call) -> Typed:
     call.arity(1 if whole else 2)
     value = _moment(call.argument(0 if whole else 1))
     assert value.type is not None
-    text = (
-        convert(value, SqlType("datetime2", scale=7)).sql
-        if value.type.name == "datetimeoffset"
-        else value.sql
-    )
+    if value.type.name == "datetimeoffset":
+        value = convert(value, FINEST)
+    assert value.type is not None
+    text = timestamp_of(value.sql, value.type)
     if not whole and call.word(0) in {"weekday", "dw"}:
         return (
             Typed(f"dayname({text})", nvarchar(30))

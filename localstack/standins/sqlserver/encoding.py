@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from standins.sqlserver.errors import SqlError, unsupported
-from standins.sqlserver.types import SqlType
+from standins.sqlserver.types import FINEST_SCALE, SqlType
 
 ROW = 0xD1
 NULL_LENGTH = 0xFFFF
 DAY_MICROSECONDS = 86_400_000_000
+DAY_TICKS = 10 * DAY_MICROSECONDS
 DAYS_FROM_YEAR_1 = 719_162
 DAYS_FROM_1900 = 25_567
 GUID_ORDER = (3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15)
@@ -170,7 +171,7 @@ def _date(column: pa.Array, _kind: SqlType) -> Block:
 
 
 def _scaled_time(microseconds: Integers, scale: int) -> Block:
-    scaled = microseconds * 10 if scale == 7 else microseconds // 10 ** (6 - scale)
+    scaled = microseconds * 10 if scale == FINEST_SCALE else microseconds // 10 ** (6 - scale)
     return _little_endian(scaled, 3 if scale <= 2 else 4 if scale <= 4 else 5)
 
 
@@ -179,6 +180,11 @@ def _time(column: pa.Array, kind: SqlType) -> Block:
 
 
 def _datetime2(column: pa.Array, kind: SqlType) -> Block:
+    if kind.is_fine:
+        ticks = _values(column, "<i8")
+        days = ticks // DAY_TICKS
+        date = _little_endian(days, 3)
+        return np.concatenate((_little_endian(ticks - days * DAY_TICKS, 5), date), axis=1)
     days, time = _days_and_time(_values(column, "<i8"))
     date = _little_endian(days + DAYS_FROM_YEAR_1, 3)
     return np.concatenate((_scaled_time(time, kind.scale), date), axis=1)

@@ -21,7 +21,7 @@ _ARROW_SOURCES: list[tuple[str, SqlType]] = [
     ("is_float32", SqlType("real")),
     ("is_date", SqlType("date")),
     ("is_time", SqlType("time", scale=7)),
-    ("is_timestamp", SqlType("datetime2", scale=7)),
+    ("is_timestamp", SqlType("datetime2", scale=6)),
     ("is_string", nvarchar(0)),
     ("is_large_string", nvarchar(0)),
     ("is_binary", SqlType("varbinary", MAX)),
@@ -93,7 +93,7 @@ def _value(text: str, kind: pa.DataType) -> Typed:
         if kind.tz is not None:
             return Typed(
                 f"t_offset_moment(({text} at time zone 'UTC'), 0)",
-                SqlType("datetimeoffset", scale=7),
+                SqlType("datetimeoffset", scale=6),
             )
         return Typed(f"cast({text} as timestamp)", source_type(kind))
     if pa.types.is_time(kind):

@@ -10,6 +10,7 @@ YEAR_1_MICROSECONDS = 62_135_596_800_000_000
 _DATE = r"'^(\d{4})-?(\d\d)-?(\d\d)$'"
 _MOMENT = r"'^(\d{4})-?(\d\d)-?(\d\d)[ T]+(\d{1,2}:\d\d(:\d\d(\.\d+)?)?) *([AaPp][Mm])?$'"
 _OFFSET = r"'^(.*\d) *(Z|[+-]\d\d:\d\d)$'"
+_FRACTION = r"'\.(\d+)'"
 _TIME = r"'^(\d{1,2}:\d\d(:\d\d(\.\d+)?)?)$'"
 
 MACROS: dict[str, str] = {
@@ -43,6 +44,24 @@ MACROS: dict[str, str] = {
     "t_moment(s)": """case when s is null then null else coalesce(t_try_moment(s),
         t_fail(241, 'Conversion failed when converting date and/or time from character string.')) end""",
     "t_offset_moment(m, o)": "case when m is null then null else struct_pack(t := m - to_minutes(cast(o as integer)), o := cast(o as smallint)) end",
+    # moments of 100 ns, counted from year 1
+    "t_micro(x)": f"make_timestamp(x // 10 - {YEAR_1_MICROSECONDS})",
+    "t_fine(m)": f"(epoch_us(m) + {YEAR_1_MICROSECONDS}) * 10",
+    "t_fine_tick(m)": f"""(epoch_us(m) + {YEAR_1_MICROSECONDS}) // 86400000000 * 864000000000
+        + cast(round(round(((epoch_us(m) + {YEAR_1_MICROSECONDS}) % 86400000000) * 3 / 10000.0) * 100000 / 3.0) as bigint)""",
+    "t_coarse(x, step)": "t_micro((x + step // 2) // step * step)",
+    "t_digits(s)": rf"rpad(left(regexp_extract(t_local(s), {_FRACTION}, 1), 7), 7, '0')",
+    "t_seconds(s)": rf"regexp_replace(t_local(s), {_FRACTION}, '')",
+    "t_try_fine_text(s)": "t_fine(t_try_moment(t_seconds(s))) + cast(t_digits(s) as bigint)",
+    # The lambda has its argument worked out once, not in each place where it stands.
+    "t_fine_text(s)": "list_transform([t_seconds(s)], lambda x: t_fine(t_moment(x)))[1] + cast(t_digits(s) as bigint)",
+    # The old types read no more than three digits of a second
+    # (https://learn.microsoft.com/sql/t-sql/data-types/datetime-transact-sql).
+    "t_try_short_moment(s)": r"case when not regexp_matches(s, '\.\d{4}') then t_try_moment(s) end",
+    "t_short_moment(s)": r"""case when regexp_matches(s, '\.\d{4}')
+        then t_fail(241, 'Conversion failed when converting date and/or time from character string.')
+        else t_moment(s) end""",
+    "t_fine_offset(x, o)": "case when x is null then null else struct_pack(t := x - cast(o as bigint) * 600000000, o := cast(o as smallint)) end",
     "t_guid(s)": """case when s is null then null else coalesce(try_cast(trim(s) as uuid),
         t_fail(8169, 'Conversion failed when converting from a character string to uniqueidentifier.')) end""",
     "t_round(m, step)": f"""make_timestamp(((epoch_us(m) + {YEAR_1_MICROSECONDS} + step // 2) // step) * step - {YEAR_1_MICROSECONDS})""",
@@ -55,8 +74,9 @@ MACROS: dict[str, str] = {
     "t_try_bit(s)": """case when lower(trim(s)) = 'true' then true when lower(trim(s)) = 'false' then false
         else t_try_int(s, 'varchar', 'bit') <> 0 end""",
     "t_try_datetime(m)": "t_ticks(case when m >= timestamp '1753-01-01' then m end)",
-    "t_datetime(m)": """case when m < timestamp '1753-01-01' then t_fail(242, 'The conversion of a varchar data type to a datetime data type resulted in an out-of-range value.')
-        else t_ticks(m) end""",
+    "t_datetime(m)": """list_transform([m], lambda x: case when x < timestamp '1753-01-01'
+        then t_fail(242, 'The conversion of a varchar data type to a datetime data type resulted in an out-of-range value.')
+        else t_ticks(x) end)[1]""",
     "t_fit(s, n, message)": "case when t_units(rtrim(s, ' ')) > n then t_fail(2628, message || left(s, n) || '''.') when t_units(s) > n then left(s, n) else s end",
     "t_fit_bytes(b, n, message)": "case when octet_length(b) > n then t_fail(2628, message || '.') else b end",
     "t_pad(s, n)": "case when t_units(s) < n then s || repeat(' ', n - t_units(s)) else s end",

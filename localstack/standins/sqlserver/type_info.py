@@ -9,7 +9,7 @@ from decimal import Context, Decimal
 
 from standins.sqlserver.errors import unsupported
 from standins.sqlserver.tokens import COLLATION, long_text, short_text
-from standins.sqlserver.types import MAX, SqlType, nvarchar
+from standins.sqlserver.types import FINEST_SCALE, MAX, SqlType, nvarchar
 
 _NO_LENGTH = {"date": 0x28}
 _INTEGER_BYTES = {"tinyint": 1, "smallint": 2, "int": 4, "bigint": 8}
@@ -29,6 +29,8 @@ _BYTES = {"varbinary": 0xA5, "binary": 0xAD, "rowversion": 0xAD}
 _LEGACY = {"text": 0x23, "ntext": 0x63, "image": 0x22}
 EXACT = Context(prec=60)
 YEAR_1 = datetime.date(1, 1, 1)
+DAY_TICKS = 864_000_000_000
+"""Of 100 ns."""
 YEAR_1900 = datetime.datetime(1900, 1, 1)
 
 
@@ -163,14 +165,18 @@ class ParameterReader:
         if not data:
             return Value(kind, None)
         width = 3 if scale <= 2 else 4 if scale <= 4 else 5
-        ticks = int.from_bytes(data[:width], "little") * 10 ** (7 - scale)
+        ticks = int.from_bytes(data[:width], "little") * 10 ** (FINEST_SCALE - scale)
         microseconds = min((ticks + 5) // 10, 86_399_999_999)
         if token == 0x29:
             return Value(
                 kind, (datetime.datetime.min + datetime.timedelta(microseconds=microseconds)).time()
             )
-        day = datetime.datetime.combine(_date(data[width : width + 3]), datetime.time())
-        moment = day + datetime.timedelta(microseconds=microseconds)
+        date = _date(data[width : width + 3])
+        moment: object = datetime.datetime.combine(date, datetime.time()) + datetime.timedelta(
+            microseconds=microseconds
+        )
+        if kind.is_fine:
+            moment = (date - YEAR_1).days * DAY_TICKS + ticks
         if token == 0x2A:
             return Value(kind, moment)
         return Value(

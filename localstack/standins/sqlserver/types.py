@@ -15,6 +15,7 @@ BINARIES = ("binary", "varbinary", "image", "rowversion")
 DECIMALS = ("decimal", "numeric", "money", "smallmoney")
 FLOATS = ("float", "real")
 DATETIMES = ("date", "datetime", "smalldatetime", "datetime2", "datetimeoffset")
+FINEST_SCALE = 7
 OPAQUE = ("sql_variant", "hierarchyid", "geography", "geometry")
 """Declarable, kept as text; reading one needs a CAST to nvarchar."""
 
@@ -141,8 +142,15 @@ class SqlType:
         return self.name
 
     @property
+    def is_fine(self) -> bool:
+        """Moments that count 100 ns, kept as a whole number of them since year 1: DuckDB's timestamps count microseconds."""
+        return self.scale == FINEST_SCALE and self.name in {"datetime2", "datetimeoffset"}
+
+    @property
     def storage(self) -> str:
         """The DuckDB type that holds values of this one."""
+        if self.is_fine:
+            return "bigint" if self.name == "datetime2" else "struct(t bigint, o smallint)"
         if self.name in {"decimal", "numeric"}:
             return f"decimal({self.precision},{self.scale})"
         return _STORAGE.get(self.name, "varchar")
@@ -152,6 +160,8 @@ class SqlType:
         """The Arrow type the encoder needs, or None where it takes DuckDB's own."""
         if self.name in {"decimal", "numeric"}:
             return pa.decimal128(self.precision, self.scale)
+        if self.is_fine:
+            return pa.int64() if self.name == "datetime2" else None
         return _ARROW.get(self.name)
 
     @property
@@ -229,6 +239,8 @@ BIT = SqlType("bit")
 FLOAT = SqlType("float")
 DATE = SqlType("date")
 DATETIME = SqlType("datetime")
+FINEST = SqlType("datetime2", scale=FINEST_SCALE)
+"""What a moment is held as while its final type is not known."""
 UNIQUEIDENTIFIER = SqlType("uniqueidentifier")
 SYSNAME = SqlType("sysname", 128)
 NVARCHAR_MAX = SqlType("nvarchar", MAX)

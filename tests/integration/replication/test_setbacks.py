@@ -5,7 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.integration.replication.conftest import EVENTS, KEYLESS, VERSIONED, Origin, Replica
+from tests.integration.replication.conftest import (
+    EVENTS,
+    KEYLESS,
+    VERSIONED,
+    Origin,
+    Place,
+    Replica,
+    of,
+)
 
 from tranship.errors import ConfigurationError
 from tranship.replication.columns import column_changes
@@ -254,6 +262,26 @@ def test_rows_committed_late_come_to_a_table_without_key(
     made.load()
     made.load()
     made.assert_equal()
+
+
+def test_late_and_purged_rows_are_counted_in_the_names_of_either_target(
+    origin: Callable[..., Origin], place: Place
+) -> None:
+    made = of(
+        origin(KEYLESS.replace("changed", "[Changed At]")),
+        place,
+        mode=Mode.APPEND,
+        cursor="Changed At",
+    )
+    add = "insert into {table} (id, amount, [Changed At]) values "
+    made.origin.run(add + "(1, 1, '2024-01-01T00:01:00'), (2, 1, '2024-01-01T00:02:00')")
+    made.load()
+    made.origin.run("delete from {table} where id = 1", add + "(3, 1, '2024-01-01T00:01:30')")
+    made.load()
+    assert sorted(made.copied("id")) == [(1,), (2,), (3,)]
+    made.origin.run("delete from {table} where id = 2")
+    assert "though the highest value" in made.load().what
+    assert sorted(made.copied("id")) == [(1,), (2,), (3,)]
 
 
 def test_rows_committed_late_come_to_numbers_without_key(replica: Callable[..., Replica]) -> None:

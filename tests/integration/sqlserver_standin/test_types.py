@@ -3,6 +3,7 @@
 import datetime
 import uuid
 from decimal import Decimal
+from typing import Any
 
 import mssql_python
 import pyarrow as pa
@@ -167,6 +168,65 @@ def test_a_datetime_is_rounded_to_a_three_hundredth_of_a_second(
         datetime.datetime(2020, 1, 1, 0, 0, 0, 997000),
         datetime.datetime(1900, 1, 1),
     )
+
+
+def test_a_datetime_is_compared_with_finer_types_by_all_that_it_counts(
+    cursor: mssql_python.Cursor, schema: str
+) -> None:
+    """Under compatibility level 130 and higher: .333 is .3333333 then.
+
+    https://learn.microsoft.com/sql/database-engine/breaking-changes-to-database-engine-features-in-sql-server-2016
+    """
+    cursor.execute(f"create table {schema}.t (v datetime not null)")
+    cursor.execute(f"insert into {schema}.t values ('2016-10-23T12:45:37.333')")
+    cursor.execute(f"select cast(cast(v as datetime2) as varchar(40)) from {schema}.t")
+    assert cursor.fetchval() == "2016-10-23 12:45:37.3333333"
+    for bound, found in (
+        ("cast('2016-10-23T12:45:37.333' as datetime)", 1),
+        ("cast('2016-10-23T12:45:37.333' as datetime2(3))", 0),
+        ("cast('2016-10-23T12:45:37.333333' as datetime2(6))", 0),
+        ("cast('2016-10-23T12:45:37.3333333' as datetime2(7))", 1),
+    ):
+        cursor.execute(f"select count(*) from {schema}.t where v <= {bound}")
+        assert cursor.fetchval() == found, bound
+
+
+def test_a_datetime_is_read_from_no_more_than_three_digits(cursor: mssql_python.Cursor) -> None:
+    with pytest.raises(mssql_python.Error, match="Conversion failed when converting date"):
+        cursor.execute("select cast('2024-01-01T00:00:00.8333' as datetime)").fetchall()
+
+
+@pytest.mark.parametrize("declared", ["datetime2(7)", "datetimeoffset(7)"])
+def test_the_seventh_digit_is_kept_and_compared(
+    cursor: mssql_python.Cursor, schema: str, declared: str
+) -> None:
+    key = "" if "offset" in declared else " primary key"
+    cursor.execute(f"create table {schema}.t (v {declared} not null{key})")
+    values = [
+        "0001-01-01T00:00:00.0000000", "2024-01-01T00:00:00.1234568", "2024-01-01T00:00:00.1234569",
+        "9999-12-31T23:59:59.9999999",
+    ]  # fmt: skip
+    literals = ", ".join(f"('{value}')" for value in values)
+    cursor.execute(f"insert into {schema}.t values {literals}")
+    zone = "+00:00" if "offset" in declared else ""
+    cursor.execute(f"select convert(varchar(40), v, 126) from {schema}.t order by v")
+    assert [row[0] for row in cursor.fetchall()] == [one + zone for one in values]
+    cursor.execute(f"select count(*) from {schema}.t where v <= '{values[1]}'")
+    assert cursor.fetchval() == 2
+    cursor.execute(f"select convert(varchar(40), max(v), 126) from {schema}.t")
+    assert cursor.fetchval() == values[-1] + zone
+    # The driver has no place for it, and cuts it off.
+    cursor.execute(f"select v from {schema}.t where v = '{values[2]}'")
+    shown: Any = cursor.arrow().column(0).to_pylist()[0]
+    assert (shown.second, shown.microsecond) == (0, 123456)
+
+
+def test_a_text_is_rounded_to_the_digits_of_its_type(cursor: mssql_python.Cursor) -> None:
+    text = "'2024-01-01T00:00:00.1234565'"
+    cursor.execute(
+        f"select cast({text} as datetime2(6)), cast({text} as datetime2(3)), cast({text} as datetime2(0))"
+    )
+    assert [value.microsecond for value in cursor.fetchall()[0]] == [123457, 123000, 0]
 
 
 def test_a_uniqueidentifier_keeps_its_bytes(cursor: mssql_python.Cursor) -> None:

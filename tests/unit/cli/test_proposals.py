@@ -1,5 +1,7 @@
 """Which mode is proposed for which table, and why."""
 
+from dataclasses import replace
+
 import pytest
 
 from tranship.cli.proposals import names_in_target, propose
@@ -25,6 +27,24 @@ def test_a_column_that_says_when_rows_were_changed_is_followed_with_a_warning(ma
     trust, missing = proposal.caveats
     assert "changes that leave it alone are never copied" in trust
     assert missing == "Rows without a value in ModifiedDate are read by every load."
+
+
+@pytest.mark.parametrize(
+    ("type_", "default", "warns"),
+    [
+        ("datetime not null", "(getdate())", True),
+        ("datetime2(3) not null", "(sysdatetime())", True),
+        ("datetime2(3) not null", "(CURRENT_TIMESTAMP)", True),
+        ("datetime2(3) not null", "(getutcdate())", False),
+        ("datetimeoffset(3) not null", "(sysdatetimeoffset())", False),
+        ("datetime not null", None, False),
+    ],
+)
+def test_a_clock_that_goes_back_in_autumn_is_told_of(make_table, type_, default, warns):
+    table = make_table(Id="int not null", ModifiedDate=type_)
+    defaults = {} if default is None else {"ModifiedDate": default}
+    caveats = propose(replace(table, defaults=defaults)).caveats
+    assert any("an hour comes twice in autumn" in caveat for caveat in caveats) is warns
 
 
 def test_a_time_is_followed_rather_than_a_date(make_table):

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from tranship.sqlserver.inspection import COMMENTS, ESTIMATED_ROWS, GENERATED, Answers
+from tranship.sqlserver.inspection import COMMENTS, DEFAULTS, ESTIMATED_ROWS, GENERATED, Answers
 from tranship.tables import TableName
 
 ORDERS = TableName("dbo", "Orders")
@@ -25,6 +25,7 @@ def test_lower_cased_answers_find_their_table_and_columns():
             ],
             GENERATED: [("dbo", "orders", "id", True, False), ("dbo", "orders", "total", 0, 1)],
             ESTIMATED_ROWS: [("dbo", "orders", 7), ("sales", "orders", None)],
+            DEFAULTS: [("dbo", "orders", "Total", "((0))")],
         },
     )
     schema = answers.schema(ORDERS)
@@ -35,6 +36,7 @@ def test_lower_cased_answers_find_their_table_and_columns():
     assert schema.column("Total").type == pa.decimal128(19, 4)
     assert (answers.identity(ORDERS), answers.computed(ORDERS)) == (("Id",), ("Total",))
     assert answers.estimated_rows(ORDERS) == 7
+    assert answers.defaults(ORDERS) == {"Total": "((0))"}
 
 
 def test_facts_that_were_not_asked_for_are_missing_and_nothing_else():

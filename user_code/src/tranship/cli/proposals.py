@@ -6,9 +6,10 @@ from itertools import chain, count
 
 from tranship.cli.column_names import looks_personal, says_changed, says_made
 from tranship.cli.thresholds import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
-from tranship.replication.cursors import Kind, kind_of
+from tranship.replication.cursors import Kind, has_zone, kind_of
 from tranship.replication.plan import Mode, default_target
 from tranship.sqlserver.catalogue import SourceTable
+from tranship.sqlserver.local_clocks import is_local_clock
 from tranship.tables import Column, TableName
 
 # What SQL Server itself writes as text; of other types of .NET nobody knows what their text means.
@@ -96,6 +97,7 @@ def propose(
     key = () if set(declared) & set(exclude) else declared
     candidates = _candidates(table, key)
     choice = _choice(table, key, candidates, small_rows)
+    clock = _wall_clock(table, choice.cursor)
     cursors = {candidate.column.name for candidate in candidates}
     return Proposal(
         table=table,
@@ -105,7 +107,7 @@ def propose(
         key=key,
         cursor=choice.cursor,
         candidates=candidates,
-        caveats=choice.caveats,
+        caveats=(*choice.caveats, *clock),
         cast=cast,
         exclude=exclude,
         personal=tuple(
@@ -218,6 +220,19 @@ def _read_whole(table: SourceTable, candidates: tuple[Candidate, ...]) -> _Choic
         Mode.REPLACE,
         "nothing tells which rows were changed, so all of them are read",
         caveats=tuple(caveats),
+    )
+
+
+def _wall_clock(table: SourceTable, cursor: str | None) -> tuple[str, ...]:
+    """What to know of a cursor that the server fills with a clock that goes back in autumn."""
+    if cursor is None or kind_of(column := table.schema.column(cursor)) is not Kind.TIME:
+        return ()
+    default = table.defaults.get(cursor)
+    if has_zone(column.type) or not is_local_clock(default):
+        return ()
+    return (
+        f"{cursor} is filled by {default}, without an offset: where the server's zone has summer time, an hour "
+        "comes twice in autumn. Loads look back 70 minutes for it; keep any lookback of your own over an hour.",
     )
 
 

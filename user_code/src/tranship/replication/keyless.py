@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tranship.replication.cursors import Cursor, Value
 from tranship.replication.source import Source
 from tranship.replication.targets import Target
-from tranship.slices import Interval, Slice
+from tranship.slices import Interval, Slice, WholeTable
 from tranship.tables import TableSchema
 
 
@@ -59,6 +59,11 @@ class BothSides:
         with self.target.transaction(f"counting rows of {table}") as cursor:
             count = sa.func.count(sa.literal_column("*"))
             return int(self.target.select(cursor, table, [count], part, schema)[0])
+
+    def up_to(self, high: Value | None) -> tuple[int, int]:
+        """Rows of the source and of the copy up to a value, from the source's first one on: it purges old ones."""
+        low = self.source.lowest(self.cursor, WholeTable())
+        return self.of_source(low, high), self.of_copy(low, high)
 
     def start(self, bookmark: Value | None, log: logging.Logger) -> Start:
         """The first place in the lookback from which the copy has no rows that the source has purged.

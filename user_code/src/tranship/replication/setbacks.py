@@ -47,7 +47,7 @@ def set_back(
     highest = cursor.text(reached.value)
     what = f'the highest "{cursor.column}" of {plan.source} is {highest}, below the bookmark {bookmark}'
     if both is not None:
-        in_source, in_copy = both.of_source(None, reached.value), both.of_copy(None, reached.value)
+        in_source, in_copy = both.up_to(reached.value)
         if in_source == in_copy:
             log.warning(
                 "Now %s: its newest rows were deleted. The copy has the %d rows that are left, and keeps the others.",

@@ -9,8 +9,8 @@ import difflib
 import fnmatch
 import glob
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from tranship.errors import TableNotFoundError
@@ -32,8 +32,8 @@ from tranship.tables import TableName, TableSchema
 
 DEFAULT_SCHEMA = "dbo"
 
-_TABLES_PER_QUERY = 200
-"""Five questions go out together, each with schema and table names bound; a request may have 2,100."""
+_TABLES_PER_QUERY = 110
+"""Nine questions go out together, each with schema and table names bound; a request may have 2,100."""
 
 _PAGE_BYTES = 8192
 
@@ -52,6 +52,7 @@ class SourceTable:
         identity: The columns that the server numbers itself.
         computed: The columns that the server computes from others.
         estimated_rows: Rows by the server's own books; `None` for a view, or where it keeps none.
+        defaults: What the server fills columns with where a row names no value, by column.
     """
 
     name: TableName
@@ -60,6 +61,7 @@ class SourceTable:
     identity: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     estimated_rows: int | None = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_tables(
@@ -293,6 +295,7 @@ def inspect_tables(
                     identity=answers.identity(name),
                     computed=answers.computed(name),
                     estimated_rows=None if is_view[name] else answers.estimated_rows(name),
+                    defaults=answers.defaults(name),
                 )
     return found
 

@@ -31,6 +31,7 @@ CONCEALED = "masked and encrypted columns"
 FILTERS = "row-level security"
 GENERATED = "identity and computed columns"
 ESTIMATED_ROWS = "row counts"
+DEFAULTS = "column defaults"
 
 OPTIONAL = {
     COMMENTS: queries.COMMENTS,
@@ -39,8 +40,9 @@ OPTIONAL = {
     FILTERS: visibility.FILTERS,
     GENERATED: queries.GENERATED,
     ESTIMATED_ROWS: queries.ESTIMATED_ROWS,
+    DEFAULTS: queries.DEFAULTS,
 }
-"""Facts from `sys` views, which a server may lack."""
+"""Facts that a server may not tell, mostly from `sys` views."""
 OF_SCHEMA = (COMMENTS, KEY_INDEXES, CONCEALED, FILTERS)
 """What a table's schema is made of beside its columns and key."""
 
@@ -97,6 +99,9 @@ class Answers:
         self._hidden = visibility.HiddenFacts(
             facts.get(KEY_INDEXES), facts.get(CONCEALED), facts.get(FILTERS)
         )
+        self._defaults: defaultdict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        for schema, name, column, default in facts.get(DEFAULTS, []):
+            self._defaults[fold(schema, name)][column] = default
 
     def schema(self, table: TableName) -> TableSchema | None:
         """Columns, key and comments; `None` for a table that has no columns by this exact name."""
@@ -122,6 +127,10 @@ class Answers:
     def computed(self, table: TableName) -> tuple[str, ...]:
         """The columns that the server computes from others."""
         return self._made_by_server(table, identity=False)
+
+    def defaults(self, table: TableName) -> dict[str, str]:
+        """What the server fills columns with where a row names no value, by column."""
+        return dict(self._defaults[fold(table.schema, table.name)])
 
     def estimated_rows(self, table: TableName) -> int | None:
         """Rows by the server's own books."""

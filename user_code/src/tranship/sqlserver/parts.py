@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from tranship.comparisons import Predicate, sql_column
 from tranship.errors import ConfigurationError
-from tranship.sqlserver.conditions import ROW_COUNT
+from tranship.sqlserver.conditions import ROW_COUNT, as_shown
 from tranship.sqlserver.query import Query
 from tranship.sqlserver.statements import rows
 from tranship.sqlserver.types import is_large
@@ -77,7 +77,12 @@ def part_predicates(
     else:
         cuts = quantile_cuts(connection, query, column, parts)
     _log.info("Reading %s in %d parts of %s.", query.table, len(cuts) + 1, column)
-    return ranges(column, cuts, nullable=query.source.column(column).nullable)
+    nullable = query.source.column(column).nullable
+    # The driver binds no date before 1753, and shows less of some times than they hold.
+    return [
+        None if part is None else as_shown(part, query.source)
+        for part in ranges(column, cuts, nullable=nullable)
+    ]
 
 
 def _is_dense(low: int, high: int, count: int) -> bool:
