@@ -9,13 +9,17 @@ import threading
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
+from urllib.parse import parse_qsl
 
 SLACK_PATH = "/services/T000/B000/s3cr3t-of-slack"
 TEAMS_PATH = "/workflows/abc/triggers/manual?sig=s3cr3t-of-teams"
 SMTP_USER = "alerts@example.com"
 SMTP_PASSWORD = "s3cr3t-of-smtp"
-SECRETS = ("s3cr3t-of-slack", "s3cr3t-of-teams", "s3cr3t-of-smtp")
+SECRETS = (
+    *("s3cr3t-of-slack", "s3cr3t-of-teams", "s3cr3t-of-smtp"),
+    *("s3cr3t-of-app", "s3cr3t-token", "s3cr3t-refresh"),
+)
 
 
 class WebhookServer:
@@ -33,7 +37,7 @@ class WebhookServer:
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
 
-    def __enter__(self) -> "WebhookServer":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -49,7 +53,7 @@ class WebhookServer:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 owner.calls += 1
                 if owner.answer < 300:
-                    owner.received.append((self.path, json.loads(body)))
+                    owner.take(self.path, body)
                 self.send_response(owner.answer)
                 if owner.answer in (301, 302, 307, 308):
                     self.send_header("Location", "/elsewhere")
@@ -62,6 +66,10 @@ class WebhookServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def take(self, path: str, body: bytes) -> None:
+        """Keep what was posted."""
+        self.received.append((path, json.loads(body)))
 
     def stop(self) -> None:
         """Hang up: connections are refused from now on."""
@@ -78,6 +86,18 @@ class WebhookServer:
         return [body for _, body in self.received]
 
 
+class TokenServer(WebhookServer):
+    """Gives access tokens for what is posted as a form; `say` is the JSON it answers with."""
+
+    def __init__(self, answer: int = 200):
+        super().__init__(answer)
+        self.say = '{"access_token": "s3cr3t-token", "expires_in": 3599}'
+
+    def take(self, path: str, body: bytes) -> None:
+        """Keep a form as a dict."""
+        self.received.append((path, dict(parse_qsl(body.decode()))))
+
+
 class MailServer(socketserver.ThreadingTCPServer):
     """Speaks as much SMTP as a client needs, with STARTTLS and AUTH, and keeps every mail.
 
@@ -85,6 +105,7 @@ class MailServer(socketserver.ThreadingTCPServer):
         tls: The server's side of encryption, offered as STARTTLS; `None` does not offer it.
         encrypted_at_once: Whether every connection begins encrypted instead.
         refused: Recipients that are refused.
+        tokens: Access tokens that XOAUTH2 is good with; without any it is not offered.
     """
 
     allow_reuse_address = True
@@ -96,8 +117,10 @@ class MailServer(socketserver.ThreadingTCPServer):
         *,
         encrypted_at_once: bool = False,
         refused: tuple[str, ...] = (),
+        tokens: tuple[str, ...] = (),
     ):
         super().__init__(("127.0.0.1", 0), _Conversation)
+        self.tokens = tokens
         self.tls = tls
         self.encrypted_at_once = encrypted_at_once
         self.refused = refused
@@ -136,7 +159,7 @@ class _Conversation(socketserver.StreamRequestHandler):
             match verb.upper():
                 case "EHLO":
                     tls = ["STARTTLS"] if server.tls and not encrypted else []
-                    offers = ["test", *tls, "AUTH PLAIN"]
+                    offers = ["test", *tls, "AUTH PLAIN XOAUTH2" if server.tokens else "AUTH PLAIN"]
                     for offer in offers[:-1]:
                         self._say(f"250-{offer}")
                     self._say(f"250 {offers[-1]}")
@@ -144,6 +167,20 @@ class _Conversation(socketserver.StreamRequestHandler):
                     self._say("220 go on")
                     self._encrypt()
                     encrypted = True
+                case "AUTH" if rest.upper().startswith("XOAUTH2 "):
+                    said = base64.b64decode(rest.split()[1]).decode()
+                    user, bearer, *end = said.split("\x01")
+                    assert end == ["", ""]
+                    token = bearer.removeprefix("auth=Bearer ")
+                    server.logins.append((user.removeprefix("user="), token, encrypted))
+                    if token in server.tokens:
+                        self._say("235 2.7.0 Authentication successful")
+                    else:
+                        # The reason comes as a challenge, to which the client answers nothing.
+                        reason = base64.b64encode(b'{"status":"400"}').decode()
+                        self._say(f"334 {reason}")
+                        assert self.rfile.readline().strip() == b""
+                        self._say("535 5.7.3 Authentication unsuccessful")
                 case "AUTH":
                     _, user, password = base64.b64decode(rest.split()[-1]).decode().split("\0")
                     server.logins.append((user, password, encrypted))

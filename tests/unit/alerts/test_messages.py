@@ -1,13 +1,17 @@
 """What people read: short, complete, and never markup that came from a cause."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tranship.alerts.incidents import Change, IncidentLog, Kind, Link, Recovery, Trouble
 from tranship.alerts.notices import MAX_CAUSES, MAX_SUBJECTS, Notice, notices_of
 from tranship.alerts.rendering import (
     SLACK_HEADER_LENGTH,
     SLACK_TEXT_LENGTH,
+    TEAMS_BYTES,
     as_email,
+    as_sent,
     as_slack,
     as_teams,
     as_text,
@@ -64,6 +68,8 @@ def test_the_end_says_how_long_it_took_and_what_the_cause_was():
         (Kind.CHECK, "Check failed: x"),
         (Kind.STALE, "Stale: x"),
         (Kind.DAEMON, "Not working: x"),
+        (Kind.LEFT_OUT, "Left out: x"),
+        (Kind.TICK, "Failing: x"),
     ],
 )
 def test_each_kind_has_its_own_title(kind: Kind, title: str):
@@ -133,3 +139,36 @@ def test_slack_gets_no_text_that_is_longer_than_it_takes():
     sections = [block["text"]["text"] for block in rest if block["type"] == "section"]
     assert max(len(text) for text in sections) <= SLACK_TEXT_LENGTH
     assert len(body["blocks"]) <= 50
+
+
+@given(
+    sign=st.sampled_from(["x", "接", "😀", '"', "\\", "ü"]),
+    length=st.integers(0, 1_500),
+    tables=st.integers(1, 120),
+    partitions=st.integers(0, 40),
+    causes=st.integers(1, 8),
+)
+def test_teams_gets_no_card_that_is_larger_than_it_shows(
+    sign: str, length: int, tables: int, partitions: int, causes: int
+):
+    parts = frozenset(f"2024-01-{day:02}|region {sign * 20}" for day in range(partitions)) or {""}
+    troubles = (
+        trouble(
+            f"warehouse/{sign * 100}{number}",
+            f"{number % causes} {sign * length}",
+            parts=frozenset(parts),
+        )
+        for number in range(tables)
+    )
+    told = notice(*troubles)
+    sent = as_sent(as_teams(told))
+    assert len(sent) <= TEAMS_BYTES < 28_000
+    # What is cut is cut no further than it has to be.
+    assert len(sent) > TEAMS_BYTES - 1_000 or "…" not in sent.decode() or length > 1_490
+    assert RUN.url in sent.decode()
+
+
+def test_a_card_that_fits_is_sent_whole():
+    [attachment] = as_teams(notice(trouble("staging/DimDate", "c" * 1_400)))["attachments"]
+    texts = [one["inlines"][0]["text"] for one in attachment["content"]["body"]]
+    assert texts[1:3] == ["staging/DimDate", "c" * 1_400]

@@ -1,6 +1,7 @@
 """Channels come from the environment; a wrong variable is named, and its value's secrets are not shown."""
 
 import re
+import sys
 
 import pytest
 
@@ -82,3 +83,48 @@ def test_a_webhook_that_is_no_web_address_is_refused_without_showing_it(url: str
 def test_settings_do_not_show_their_secrets():
     settings = AlertSettings.from_environment({"TRANSHIP_ALERT_SLACK_WEBHOOK": SLACK})
     assert "s3cr3t" not in repr(settings) + repr(settings.channels())
+
+
+class OwnChannel:
+    """A channel of somebody's own."""
+
+    name = "pager"
+
+    def send(self, notice: object) -> None:
+        """Take it."""
+
+
+def own_channels() -> list[OwnChannel]:
+    return [OwnChannel()]
+
+
+def no_channels() -> list[int]:
+    return [7]
+
+
+def test_channels_of_ones_own_come_from_a_function_so_that_the_watcher_has_them_too(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setitem(sys.modules, "my_project.alerts", sys.modules[__name__])
+    settings = AlertSettings.from_environment(
+        {"TRANSHIP_ALERT_CHANNELS": "my_project.alerts:own_channels"}
+    )
+    assert settings.configured
+    assert [channel.name for channel in settings.channels()] == ["pager"]
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("nowhere.to.be:found", "gives no channels: No module named 'nowhere'"),
+        ("my_project.alerts:nothing", "has no attribute 'nothing'"),
+        ("my_project.alerts", "package.module:function"),
+        ("my_project.alerts:no_channels", "gives a int, which is no channel"),
+    ],
+)
+def test_a_function_that_gives_no_channels_is_named(
+    where: str, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "my_project.alerts", sys.modules[__name__])
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        channels({"TRANSHIP_ALERT_CHANNELS": where})

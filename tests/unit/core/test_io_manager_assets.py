@@ -618,6 +618,31 @@ def test_a_partitions_rows_are_counted_as_a_partitions(resources, materialize: M
     assert "dagster/row_count" not in found
 
 
+def test_partitions_that_are_written_together_claim_no_rows_of_each_other(
+    warehouse, resources, materialize: Materialize
+):
+    @dg.asset(
+        partitions_def=DAYS,
+        metadata={"partition_expr": "day"},
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def sales(context: dg.AssetExecutionContext):
+        return days_table(*context.partition_keys)
+
+    run = materialize(
+        [sales],
+        resources=resources,
+        tags={
+            "dagster/asset_partition_range_start": "2024-01-02",
+            "dagster/asset_partition_range_end": "2024-01-04",
+        },
+    )
+
+    events = run.asset_materializations_for_node("sales")
+    assert [event.partition for event in events] == ["2024-01-02", "2024-01-03", "2024-01-04"]
+    assert all("dagster/partition_row_count" not in event.metadata for event in events)
+
+
 @pytest.mark.parametrize("mode", ["append", "merge"])
 def test_rows_added_are_not_shown_as_the_tables_row_count(
     warehouse, resources, mode, materialize: Materialize

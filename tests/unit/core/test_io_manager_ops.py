@@ -71,9 +71,119 @@ def test_each_key_of_a_mapped_op_has_a_table_of_its_own(
 
         assert run.output_for_node("use") == {"products": ["products"], "regions": ["regions"]}
         assert run.output_for_node("use_all") == [["products"], ["regions"]]
-        assert warehouse.rows("public.result_products") == [{"name": "products"}]
-        assert warehouse.rows("public.result_regions") == [{"name": "regions"}]
-    assert set(warehouse.tables) == {"public.result_products", "public.result_regions"}
+        assert warehouse.rows("public.job__extract_products") == [{"name": "products"}]
+        assert warehouse.rows("public.job__extract_regions") == [{"name": "regions"}]
+    assert set(warehouse.tables) == {"public.job__extract_products", "public.job__extract_regions"}
+
+
+def test_outputs_without_a_name_of_their_own_are_tables_of_their_steps(
+    warehouse, resources, instance: dg.DagsterInstance
+):
+    @dg.op
+    def rows(context: dg.OpExecutionContext) -> pa.Table:
+        return pa.table({"step": [context.op_handle.name]})
+
+    @dg.op(out=dg.Out(io_manager_key="plain"))
+    def both(one: pa.Table, other: pa.Table):
+        return one["step"].to_pylist() + other["step"].to_pylist()
+
+    @dg.graph
+    def inner():
+        return rows.alias("south")()
+
+    @dg.job(resource_defs=resources)
+    def total():
+        both(rows.alias("north")(), inner())
+
+    for _ in range(2):
+        assert total.execute_in_process(instance=instance).output_for_node("both") == [
+            "north",
+            "south",
+        ]
+    assert set(warehouse.tables) == {"public.total__north", "public.total__inner__south"}
+
+
+def test_the_inner_ops_of_a_graph_backed_asset_have_tables_of_their_own(
+    warehouse, resources, instance: dg.DagsterInstance
+):
+    @dg.op
+    def north():
+        return pa.table({"n": [1]})
+
+    @dg.op
+    def south():
+        return pa.table({"n": [2]})
+
+    @dg.op
+    def both(one: pa.Table, other: pa.Table):
+        return pa.concat_tables([one, other])
+
+    @dg.graph_asset
+    def everything():
+        return both(north(), south())
+
+    assert dg.materialize([everything], instance=instance, resources=resources).success
+    assert warehouse.rows("public.everything") == [{"n": 1}, {"n": 2}]
+    inner = set(warehouse.tables) - {"public.everything"}
+    assert {name.rpartition("__everything__")[2] for name in inner} == {"north", "south"}
+
+
+def test_two_steps_of_one_run_may_not_replace_one_table(
+    warehouse, resources, instance: dg.DagsterInstance
+):
+    @dg.op(out={"rows": dg.Out()})
+    def first():
+        return pa.table({"n": [1]})
+
+    @dg.op(out=dg.Out(metadata={"table": "public.rows"}))
+    def second():
+        return pa.table({"n": [2]})
+
+    @dg.op(out=dg.Out(metadata={"table": "public.rows", "mode": "append"}))
+    def third():
+        return pa.table({"n": [3]})
+
+    @dg.job(resource_defs=resources)
+    def job():
+        first()
+        second()
+        third()
+
+    for _ in range(2):
+        run = job.execute_in_process(instance=instance, raise_on_error=False)
+        failures = [event for event in run.all_events if event.is_step_failure]
+        told = {
+            event.step_key: str(
+                getattr(event.step_failure_data.user_failure_data, "description", "")
+            )
+            for event in failures
+        }
+        assert set(told) == {"first", "second"}
+        assert told["first"] == (
+            "public.rows is written by several steps of this run, which would replace each other's rows: first, "
+            "second. Give each output a table of its own with table in its metadata, or a name of its own; or set "
+            "mode to append or merge."
+        )
+    assert set(warehouse.rows("public.rows")[0].values()) == {3}
+
+
+def test_two_assets_of_one_table_are_refused_and_apart_they_are_not(
+    warehouse, resources, instance: dg.DagsterInstance
+):
+    @dg.asset(metadata={"table": "public.sales"})
+    def north():
+        return pa.table({"n": [1]})
+
+    @dg.asset(metadata={"table": "public.sales"})
+    def south():
+        return pa.table({"n": [2]})
+
+    both = dg.materialize(
+        [north, south], instance=instance, resources=resources, raise_on_error=False
+    )
+    assert not both.success
+    assert warehouse.tables == {}
+    assert dg.materialize([north], instance=instance, resources=resources).success
 
 
 def test_each_dynamic_output_has_a_table_of_its_own(
@@ -95,7 +205,7 @@ def test_each_dynamic_output_has_a_table_of_its_own(
     run = job.execute_in_process(instance=instance)
 
     assert run.output_for_node("use") == {"a": ["a"], "b": ["b"]}
-    assert set(warehouse.tables) == {"public.result_a", "public.result_b"}
+    assert set(warehouse.tables) == {"public.job__extract_a", "public.job__extract_b"}
 
 
 def test_mapped_keys_may_be_appended_to_one_table_but_not_replace_each_other(
@@ -118,7 +228,7 @@ def test_mapped_keys_may_be_appended_to_one_table_but_not_replace_each_other(
     assert failure_of(job_with(), instance) == (
         'The output "result" of op extract is written once per mapping key, and each key would '
         "replace the rows of the others in dbo.names. Leave out its table metadata, so that each "
-        "key has a table of its own, such as result_products; or set its mode to append or merge."
+        "key has a table of its own, such as job__extract_products; or set its mode to append or merge."
     )
     assert len(warehouse.rows("dbo.names")) == 2
 

@@ -5,6 +5,8 @@ import logging
 import os
 import threading
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
@@ -160,6 +162,95 @@ def test_a_refused_chunk_ends_the_wait_for_a_silent_source():
     with pytest.raises(OSError, match="part refused"):
         area.stage(silent(), schema)
     assert never.is_set()
+
+
+class ListedBucket(Bucket):
+    """Also lists and deletes; the test says how old each object is."""
+
+    def __init__(self):
+        super().__init__()
+        self.hours_old = {}
+
+    def get_paginator(self, _):
+        return self
+
+    def paginate(self, *, Bucket, Prefix):  # noqa: N803 - boto3's names
+        now = datetime.now(UTC)
+        yield {
+            "Contents": [
+                {"Key": key, "LastModified": now - timedelta(hours=self.hours_old.get(key, 0))}
+                for key in sorted(self.objects)
+                if key.startswith(Prefix)
+            ]
+        }
+
+    def delete_objects(self, **request):
+        for one in request["Delete"]["Objects"]:
+            self.objects.pop(one["Key"], None)
+        return {}
+
+
+ROWS = pa.record_batch({"id": [1]})
+
+
+def staged(bucket, **changes):
+    """A write's files, in the bucket."""
+    area = StagingArea(
+        bucket, replace(SETTINGS, **changes), TableName("public", "t"), logging.getLogger(__name__)
+    )
+    area.stage([ROWS], ROWS.schema)
+    return area
+
+
+def sweep_of_another_write(bucket):
+    StagingArea(bucket, SETTINGS, TableName("public", "t"), logging.getLogger(__name__)).sweep()
+
+
+def test_files_of_a_write_that_died_are_removed_after_a_day_and_kept_ones_never():
+    bucket = ListedBucket()
+    dead, kept, young = staged(bucket), staged(bucket, keep_files=True), staged(bucket)
+    for key in bucket.objects:
+        bucket.hours_old[key] = 23 if key.startswith(young.prefix) else 25
+    sweep_of_another_write(bucket)
+    assert {key.rpartition("/")[0] + "/" for key in bucket.objects} == {kept.prefix, young.prefix}
+    assert dead.prefix != kept.prefix
+
+
+def test_files_of_a_write_that_goes_on_are_left_however_old_its_first_ones_are():
+    bucket = ListedBucket()
+    area = staged(bucket)
+    for key in list(bucket.objects):
+        bucket.hours_old[key] = 40
+    marked = threading.Event()
+
+    def put_object(**request):
+        bucket.objects[request["Key"]] = request["Body"]
+        marked.set()
+
+    bucket.put_object = put_object
+    area.settings = replace(SETTINGS, stale_file_hours=4 / 3600)
+    with area.in_use():
+        assert marked.wait(30)
+        sweep_of_another_write(bucket)
+        assert len(bucket.objects) == 3
+    area.remove()
+    assert bucket.objects == {}
+
+
+def test_a_mark_that_fails_is_told_and_made_again(caplog):
+    bucket, calls = ListedBucket(), []
+    area = staged(bucket, stale_file_hours=4 / 3600)
+    again = threading.Event()
+
+    def put_object(**_):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ConnectionError("gone for a moment")
+        again.set()
+
+    bucket.put_object = put_object
+    with area.in_use():
+        assert again.wait(30)
 
 
 def test_a_file_like_object_of_the_standard_library():

@@ -1,5 +1,8 @@
 import os
+import pickle
+import stat
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +10,11 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tranship.frames import Batches
+from tranship.plain_values import dumps, loads
 from tranship.spool import SpoolIOManager
 from tranship.tables import Column, SourceType, TableSchema
 
@@ -49,6 +55,90 @@ def test_a_stream_arrives_as_batches_with_every_value(spool: SpoolIOManager, ann
 def test_a_frame_arrives_as_the_frame_that_is_asked_for(spool: SpoolIOManager):
     arrived = handed_over(ROWS, pd.DataFrame, spool)
     assert arrived["id"].tolist() == [1, 2, 3]
+
+
+VALUES = st.recursive(
+    st.one_of(
+        *(st.none(), st.booleans(), st.integers(), st.text(), st.binary()),
+        *(st.floats(allow_nan=False), st.dates(), st.datetimes(), st.times(), st.timedeltas()),
+        *(st.decimals(allow_nan=False), st.uuids()),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(st.one_of(st.text(), st.integers(), st.dates()), inner, max_size=3),
+        st.frozensets(st.integers(), max_size=1),
+    ),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_a_plain_value_comes_back_as_it_was(value):
+    arrived = loads(dumps(value))
+    assert arrived == value
+    assert repr(arrived) == repr(value)
+
+
+@pytest.mark.parametrize("value", [[ROWS], {"a": object()}, (print,), [Path("x")]])
+def test_what_is_neither_table_nor_plain_is_refused_with_the_cure(spool: SpoolIOManager, value):
+    with pytest.raises(
+        dg.Failure, match=r"cannot be handed to the next step by the spool\. Return"
+    ):
+        handed_over(value, None, spool)
+
+
+def test_nothing_is_pickled_or_unpickled(spool: SpoolIOManager, tmp_path: Path, monkeypatch):
+    for name in ("dump", "dumps", "load", "loads"):
+        monkeypatch.setattr(pickle, name, None)
+    assert handed_over({"a": (1, date(2024, 1, 1))}, None, spool) == {"a": (1, date(2024, 1, 1))}
+    assert {file.suffix for file in (tmp_path / "spool").rglob("*") if file.is_file()} == {".json"}
+
+
+def test_the_spools_folder_is_for_its_user_alone(tmp_path: Path):
+    there = tmp_path / "there"
+    there.mkdir(mode=0o755)
+    for folder in (tmp_path / "new", there):
+        handed_over(ROWS, Batches, SpoolIOManager(base_uri=str(folder)))
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_folder_that_others_may_write_into_or_that_is_a_link_is_refused(tmp_path: Path):
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    with pytest.raises(
+        dg.Failure, match=r"Others may write into .*open.* \(mode 0777\).*chmod 700"
+    ):
+        handed_over(ROWS, Batches, SpoolIOManager(base_uri=str(open_to_all)))
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(dg.Failure, match="is a link or a file, not the folder of the spool"):
+        handed_over(ROWS, Batches, SpoolIOManager(base_uri=str(tmp_path / "link")))
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch):
+    (tmp_path / "theirs").mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: (tmp_path / "theirs").stat().st_uid + 1)
+    with pytest.raises(
+        dg.Failure, match=r"belongs to user .*: what is read there could be planted"
+    ):
+        handed_over(ROWS, Batches, SpoolIOManager(base_uri=str(tmp_path / "theirs")))
+
+
+def test_a_step_of_any_length_has_a_file(spool: SpoolIOManager):
+    @dg.op(name="x" * 300)
+    def give():
+        return ROWS
+
+    @dg.op
+    def take(it: pa.Table):
+        return it.num_rows
+
+    @dg.job(resource_defs={"io_manager": spool})
+    def pass_on():
+        take(give())
+
+    assert pass_on.execute_in_process().output_for_node("take") == 3
 
 
 @pytest.mark.parametrize("value", ["DimProduct", 7, None, ["a", "b"], {"a": 1}])

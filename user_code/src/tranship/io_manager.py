@@ -15,7 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 from typing_extensions import override
 
 from tranship.errors import ConfigurationError, TableNotFoundError
@@ -26,6 +26,7 @@ from tranship.partitions import slice_of_partitions
 from tranship.reads import ReadRequest
 from tranship.slices import Nothing, Slice, WholeTable
 from tranship.tables import TableName, TableSchema
+from tranship.writers import Writers, output_name
 from tranship.writes import OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
 WRITE_METADATA = (
@@ -54,8 +55,9 @@ class TableIOManager(dg.ConfigurableIOManager):
     """Stores what assets and ops return as tables, and loads tables as what they ask for.
 
     The table is the last part of the asset key, or the `table` metadata; its schema is the `schema`
-    metadata, or this IO manager's, or the asset key's part before the last, or `public`. Each key of
-    a mapped op has a table of its own, `<output>_<key>`. Metadata of the asset or output (see
+    metadata, or this IO manager's, or the asset key's part before the last, or `public`. An op's output is the
+    table of its name, or where it has none of its own `<job>__<step>`; each key of a mapped op has a table of its
+    own, `<output>_<key>`. Two steps of one run may not replace one table. Metadata of the asset or output (see
     `WRITE_METADATA`) decides the rest.
 
     Subclasses implement `write` and `read` for one target and set `default_load_type`.
@@ -77,6 +79,8 @@ class TableIOManager(dg.ConfigurableIOManager):
         description="What happens when columns differ from the table's: error, evolve (add columns and "
         "widen types), or rebuild (make a table anew that is replaced as a whole). Overridden by an asset's `on_schema_change` metadata.",
     )
+
+    _writers: Writers | None = PrivateAttr(default=None)
 
     @property
     def longest_name_bytes(self) -> int:
@@ -108,9 +112,10 @@ class TableIOManager(dg.ConfigurableIOManager):
             return
         with as_failures():
             request = self.write_request(context)
+            self._refuse_rivals(context, request)
             context.log.info(f"Starting {request}.")
             result = self.write(request, Batches.of(obj), context.log)
-        add_metadata(context, write_metadata(result))
+        add_metadata(context, _output_metadata(context, result))
         context.log.info(
             f"Finished {request}: {result.rows:,} rows in {result.seconds:.2f} s "
             f"({result.rows_per_second:,.0f} rows/s)."
@@ -146,15 +151,14 @@ class TableIOManager(dg.ConfigurableIOManager):
             ConfigurationError: The metadata is incomplete or contradicts itself.
         """
         metadata = context.definition_metadata or {}
-        mode = _choice(WriteMode, metadata, "mode", self.mode, context)
-        table = self._table(context, metadata)
+        table, mode = self._target(context)
         key = _mapping_key(context)
         if key and metadata.get("table") and mode is WriteMode.REPLACE:
             raise ConfigurationError(
                 f"The {_owner(context)} is written once per mapping key, and each key would replace "
                 f"the rows of the others in {table}.",
                 f"Leave out its table metadata, so that each key has a table of its own, such as "
-                f"{context.name}_{key}; or set its mode to append or merge.",
+                f"{output_name(context)}_{key}; or set its mode to append or merge.",
             )
         return WriteRequest(
             table=table,
@@ -194,8 +198,39 @@ class TableIOManager(dg.ConfigurableIOManager):
             return TableName.parse(named, default_schema=schema)
         if target := metadata.get(TARGET_METADATA):
             return TableName(target[0], shortened(target[1], self.longest_name_bytes))
+        name = path[-1]
+        if not context.has_asset_key and isinstance(context, dg.OutputContext):
+            name = output_name(context)
         key = _mapping_key(context)
-        return TableName(schema, f"{path[-1]}_{key}" if key else path[-1])
+        return TableName(schema, self._fitting(f"{name}_{key}" if key else name, given=path[-1]))
+
+    def _fitting(self, name: str, given: str) -> str:
+        """A name that was made up here, as short as it has to be; one that was given is for its giver to shorten."""
+        return name if name == given else shortened(name, self.longest_name_bytes)
+
+    def _target(self, context: dg.OutputContext) -> tuple[TableName, WriteMode]:
+        """Which table an output is, and how it is written."""
+        metadata = context.definition_metadata or {}
+        mode = _choice(WriteMode, metadata, "mode", self.mode, context)
+        return self._table(context, metadata), mode
+
+    def _refuse_rivals(self, context: dg.OutputContext, request: WriteRequest) -> None:
+        """Refuse to replace what another step of the same run replaces."""
+        if request.mode is not WriteMode.REPLACE:
+            return
+        try:
+            step = context.step_context
+        except dg.DagsterInvariantViolationError:
+            return  # a context that was built by hand belongs to no run
+        if self._writers is None or self._writers.run_id != step.run_id:
+            self._writers = Writers.of_run(step, self._target)
+        if rivals := self._writers.rivals(step, context.name, request.table):
+            raise ConfigurationError(
+                f"{request.table} is written by several steps of this run, which would replace each other's rows: "
+                f"{', '.join([context.step_key, *rivals])}.",
+                "Give each output a table of its own with table in its metadata, or a name of its own; or set mode to "
+                "append or merge.",
+            )
 
     def _load_type(self, context: dg.InputContext) -> Any:
         annotation = _inner(context.dagster_type.typing_type)
@@ -258,6 +293,15 @@ def add_metadata(context: dg.OutputContext, metadata: Mapping[str, Any]) -> None
     context.add_output_metadata(
         {name: value for name, value in metadata.items() if name not in said}
     )
+
+
+def _output_metadata(context: dg.OutputContext, result: WriteResult) -> dict[str, Any]:
+    """A write's metadata; Dagster attaches it to each partition of the run."""
+    told = write_metadata(result)
+    if context.has_asset_partitions and len(context.asset_partition_keys) > 1:
+        # The write knows how many rows all of them have, which is no partition's own count.
+        told.pop("dagster/partition_row_count", None)
+    return told
 
 
 def column_schema(schema: TableSchema) -> dg.TableSchema:

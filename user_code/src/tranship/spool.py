@@ -4,9 +4,9 @@ A pickled DataFrame needs the whole table in memory twice. Here a table is writt
 read back memory-mapped; it stays until it is pruned, so a failed load can be run again alone.
 """
 
-import pickle
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -21,12 +21,20 @@ from tranship.failures import as_failures
 from tranship.fitting import hold_to
 from tranship.frames import Batches
 from tranship.io_manager import add_metadata, namespaced
+from tranship.names import shortened
+from tranship.own_folder import make_own_folder
+from tranship.plain_values import dumps, is_plain, loads
 
+LONGEST_FILE_NAME = 200
+"""In bytes; file systems take 255, the ending included."""
 SECONDS_PER_DAY = 86_400
 
 
 class SpoolIOManager(dg.ConfigurableIOManager):
-    """Passes `Batches` and frames between ops as Arrow files; everything else is pickled.
+    """Passes `Batches` and frames between ops as Arrow files, and plain values as JSON.
+
+    On a disk the files are in a folder that only this user may enter, and one that belongs to somebody else is refused.
+    Nothing is unpickled: who may write there, or into the bucket, cannot have code run here.
 
     A file appears under its name only when it is complete. Values are kept by run and step, so
     re-execution from failure finds what the failed run had already extracted.
@@ -62,8 +70,8 @@ class SpoolIOManager(dg.ConfigurableIOManager):
             filesystem, base = self._location()
             self._prune(filesystem, base, context)
             path = _path(base, context)
-            if isinstance(obj, str | int | float | bool | dict | list | tuple | None):
-                _store(filesystem, f"{path}.pickle", pickle.dumps(obj))
+            if is_plain(obj):
+                _store(filesystem, f"{path}.json", dumps(obj))
                 return
             rows, size = _store_batches(filesystem, f"{path}.arrow", Batches.of(obj))
         seconds = time.monotonic() - started
@@ -87,9 +95,9 @@ class SpoolIOManager(dg.ConfigurableIOManager):
                 )
             filesystem, base = self._location()
             path = _path(base, upstream)
-            if _exists(filesystem, f"{path}.pickle"):
-                with filesystem.open_input_stream(f"{path}.pickle") as stream:
-                    return pickle.loads(stream.read())
+            if _exists(filesystem, f"{path}.json"):
+                with filesystem.open_input_stream(f"{path}.json") as stream:
+                    return loads(stream.read())
             if not _exists(filesystem, f"{path}.arrow"):
                 raise TableNotFoundError(
                     f'What step {upstream.step_key} gave as "{upstream.name}" is no longer in {base}.',
@@ -102,12 +110,15 @@ class SpoolIOManager(dg.ConfigurableIOManager):
 
     def _location(self) -> tuple[fs.FileSystem, str]:
         try:
-            return fs.FileSystem.from_uri(self.base_uri)
+            filesystem, base = fs.FileSystem.from_uri(self.base_uri)
         except (pa.ArrowException, OSError) as error:
             raise ConfigurationError(
                 f"base_uri {self.base_uri!r} of the spool cannot be used: {error}.",
                 "Give an absolute path, file:///path, or s3://bucket/prefix.",
             ) from error
+        if isinstance(filesystem, fs.LocalFileSystem):
+            make_own_folder(Path(base), "the spool")
+        return filesystem, base
 
     def _prune(self, filesystem: fs.FileSystem, base: str, context: dg.OutputContext) -> None:
         """Remove what runs of long ago left, once per process; another process may be first."""
@@ -134,7 +145,9 @@ class SpoolIOManager(dg.ConfigurableIOManager):
 
 
 def _path(base: str, context: dg.OutputContext) -> str:
-    parts = [quote(part, safe="") for part in context.get_identifier()]
+    parts = [
+        shortened(quote(part, safe=""), LONGEST_FILE_NAME) for part in context.get_identifier()
+    ]
     return "/".join([base.rstrip("/"), *parts])
 
 

@@ -59,8 +59,9 @@ REDSHIFT = {
 }
 
 spool = SpoolIOManager(
+    # One for each user: the folder belongs to whoever made it, and is refused to others.
     base_uri=os.environ.get("TRANSHIP_SPOOL_URI")
-    or str(Path(tempfile.gettempdir()) / "tranship-spool"),
+    or str(Path(tempfile.gettempdir()) / f"tranship-spool-{os.geteuid()}"),
 )
 
 

@@ -23,6 +23,7 @@ class Kind(enum.StrEnum):
     STALE = "stale"
     DAEMON = "daemon"
     LEFT_OUT = "left out"
+    TICK = "tick"
 
 
 class Change(enum.StrEnum):

@@ -15,6 +15,7 @@ from tranship.alerts.channels import (
     name_of,
 )
 from tranship.alerts.notices import Notice
+from tranship.alerts.oauth import OAuth2
 from tranship.alerts.rendering import as_email
 from tranship.errors import ConfigurationError, redact
 
@@ -30,6 +31,7 @@ class EmailChannel:
         recipients: Who gets the mails.
         user: Login; empty for a server that asks for none.
         password: Password of the login.
+        oauth: The application that signs in as the user, instead of a password: Exchange Online takes no passwords.
         security: `starttls` turns the connection into an encrypted one and insists on it, `tls` starts with it,
             `none` sends in the clear and therefore takes no login.
         name: What the log calls it.
@@ -41,12 +43,18 @@ class EmailChannel:
     port: int = 0
     user: str = ""
     password: str = field(default="", repr=False)
+    oauth: OAuth2 | None = None
     security: Literal["starttls", "tls", "none"] = "starttls"
     name: str = "e-mail"
 
     def __post_init__(self) -> None:
         if not self.recipients:
             raise ConfigurationError("The mails have no recipient.", "Name at least one address.")
+        if self.oauth is not None and (not self.user or self.password):
+            raise ConfigurationError(
+                "Signing in to the mail server by OAuth needs a user, and no password.",
+                "Name the mailbox as the user, and leave the password out.",
+            )
         if self.security == "none" and self.user:
             raise ConfigurationError(
                 f"The password of {self.user} would travel to {self.host} in the clear.",
@@ -92,7 +100,9 @@ class EmailChannel:
         try:
             if self.security == "starttls":
                 server.starttls(context=ssl.create_default_context())
-            if self.user:
+            if self.oauth is not None:
+                self.oauth.sign_in(server, self.user)
+            elif self.user:
                 server.login(self.user, self.password)
         except BaseException:
             server.close()
@@ -103,7 +113,13 @@ class EmailChannel:
         said = redact(_said(error), [self.password])
         problem = f"The mail server {self.host} refused: {said}".rstrip(".") + "."
         if isinstance(error, smtplib.SMTPAuthenticationError):
-            return NotDeliveredError(problem, f"Check user and password of {self.user}.")
+            remedy = (
+                f"Check user and password of {self.user}."
+                if self.oauth is None
+                else f"Check that the application may send as {self.user}: the permission SMTP.SendAsApp, and its "
+                "service principal's access to the mailbox."
+            )
+            return NotDeliveredError(problem, remedy)
         if isinstance(error, smtplib.SMTPNotSupportedError):
             return NotDeliveredError(
                 problem, "Set the security that it offers: starttls, tls or none."

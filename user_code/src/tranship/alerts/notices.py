@@ -16,6 +16,7 @@ _ADJECTIVES = {
     Kind.STALE: "Stale",
     Kind.DAEMON: "Not working",
     Kind.LEFT_OUT: "Left out",
+    Kind.TICK: "Failing",
 }
 _RECOVERED = {
     Kind.RUN: "Loaded again",
@@ -23,6 +24,7 @@ _RECOVERED = {
     Kind.STALE: "Fresh again",
     Kind.DAEMON: "Working again",
     Kind.LEFT_OUT: "Taken in again",
+    Kind.TICK: "Working again",
 }
 
 

@@ -36,3 +36,8 @@ def daemons_page(ui_url: str) -> Link:
 def locations_page(ui_url: str) -> Link:
     """The page that shows the code locations."""
     return Link("Open the code locations", f"{ui_url.rstrip('/')}/deployment/locations")
+
+
+def automation_page(ui_url: str) -> Link:
+    """The page that shows schedules and sensors with their ticks."""
+    return Link("Open the automation", f"{ui_url.rstrip('/')}/automation")

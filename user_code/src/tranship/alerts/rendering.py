@@ -1,5 +1,7 @@
 """Notices as Slack, Teams and mail programs want them. Causes are never read as markup."""
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
@@ -11,6 +13,9 @@ from tranship.alerts.notices import Notice, Section
 #: https://api.slack.com/reference/block-kit/blocks
 SLACK_HEADER_LENGTH = 150
 SLACK_TEXT_LENGTH = 3_000
+#: https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using: a message of more
+#: than 28 KB is not shown, and the workflow has answered 202 before it finds out. What it adds itself needs room too.
+TEAMS_BYTES = 26_000
 _SIGNS = {Change.ALERT: "🔴", Change.RECOVERY: "🟢"}
 
 
@@ -47,27 +52,58 @@ def as_slack(notice: Notice) -> dict[str, Any]:
     return {"text": slack_escaped(title), "blocks": blocks}
 
 
+def as_sent(body: Mapping[str, Any]) -> bytes:
+    """Write a body as it goes over the wire."""
+    return json.dumps(body, ensure_ascii=False).encode(errors="replace")
+
+
 def as_teams(notice: Notice) -> dict[str, Any]:
-    """Write a notice as the body of a call to a Teams workflow: a message with one Adaptive Card."""
+    """Write a notice as the body of a call to a Teams workflow: a message with one Adaptive Card.
+
+    Where it would be larger than Teams takes, each text is cut to the length with which all of them fit.
+    """
+    whole = _teams_message(notice, None)
+    if len(as_sent(whole)) <= TEAMS_BYTES:
+        return whole
+    # As many letters as fit, found by halves: what a letter takes depends on the script, and on what JSON escapes.
+    fits, too_long = 0, max(len(text) for text in _teams_texts(notice))
+    while too_long - fits > 1:
+        length = (fits + too_long) // 2
+        if len(as_sent(_teams_message(notice, length))) <= TEAMS_BYTES:
+            fits = length
+        else:
+            too_long = length
+    return _teams_message(notice, max(fits, 2))
+
+
+def _teams_texts(notice: Notice) -> list[str]:
+    sections = [text for section in notice.sections for text in (section.subjects, section.cause)]
+    return [notice.title, *sections, *(f"{name} {value}" for name, value in notice.facts)]
+
+
+def _teams_message(notice: Notice, length: int | None) -> dict[str, Any]:
+    def cut(text: str) -> str:
+        return text if length is None else _cut(text, length)
+
     alert = notice.change is Change.ALERT
     body: list[dict[str, Any]] = [
         _teams_text(
-            f"{_SIGNS[notice.change]} {notice.title}",
+            f"{_SIGNS[notice.change]} {cut(notice.title)}",
             size="large",
             weight="bolder",
             color="attention" if alert else "good",
         )
     ]
     for section in notice.sections:
-        body.append(_teams_text(section.subjects, weight="bolder"))
-        body.append(_teams_text(_why(notice, section)))
-    facts = "\n".join(f"{name} {value}" for name, value in notice.facts)
+        body.append(_teams_text(cut(section.subjects), weight="bolder"))
+        body.append(_teams_text(cut(_why(notice, section))))
+    facts = "\n".join(cut(f"{name} {value}") for name, value in notice.facts)
     body.append(_teams_text(facts, isSubtle=True, size="small"))
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "fallbackText": notice.title,
+        "fallbackText": cut(notice.title),
         "msteams": {"width": "Full"},
         "body": body,
         "actions": [

@@ -19,6 +19,7 @@ from tranship.alerts.freshness import watch_freshness
 from tranship.alerts.incidents import IncidentLog
 from tranship.alerts.left_out import watch_left_out
 from tranship.alerts.settings import DEFAULT_UI_URL, HOW_TO_CONFIGURE
+from tranship.alerts.ticks import watch_ticks
 from tranship.failures import as_failures
 
 RUNS_SENSOR = "alerts_on_runs_and_checks"
@@ -64,7 +65,7 @@ def build_alert_sensors(
 
     @dg.sensor(
         name=RUNS_SENSOR,
-        description="Tells once of each run and each check that fails, and once more when it is over.",
+        description="Tells once of each run, check, schedule and sensor that fails, and once more when it is over.",
         minimum_interval_seconds=runs_interval_seconds,
         default_status=status,
     )
@@ -103,6 +104,8 @@ def _tell_of_runs(
         known = json.loads(context.cursor)
         log = IncidentLog.from_plain(known["incidents"])
         position = follow(context.instance, log, Position.from_plain(known["position"]), ui_url)
+    # The watcher tells of these two: a sensor cannot tell that it fails.
+    watch_ticks(context.instance, log, ui_url, ignored=SENSOR_NAMES)
     delivered = deliver(log, channels, logger=context.log)
     context.update_cursor(
         json.dumps({"position": position.to_plain(), "incidents": log.to_plain()})

@@ -3,6 +3,7 @@
 What sends is imported when channels are made, for every run loads these settings and sends nothing.
 """
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,16 +13,19 @@ from tranship.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tranship.alerts.mail import EmailChannel
+    from tranship.alerts.oauth import OAuth2
 
 HOW_TO_CONFIGURE = (
     "No alerts are sent: no channel is configured. Set TRANSHIP_ALERT_SLACK_WEBHOOK,"
-    " TRANSHIP_ALERT_TEAMS_WEBHOOK, or TRANSHIP_ALERT_SMTP_HOST with TRANSHIP_ALERT_SMTP_TO;"
-    " docs/alerts.md shows how."
+    " TRANSHIP_ALERT_TEAMS_WEBHOOK, TRANSHIP_ALERT_SMTP_HOST with TRANSHIP_ALERT_SMTP_TO, or"
+    " TRANSHIP_ALERT_CHANNELS; docs/alerts.md shows how."
 )
 DEFAULT_UI_URL = "http://127.0.0.1:3000"
 _SLACK = "TRANSHIP_ALERT_SLACK_WEBHOOK"
 _TEAMS = "TRANSHIP_ALERT_TEAMS_WEBHOOK"
+_OWN = "TRANSHIP_ALERT_CHANNELS"
 _SMTP = "TRANSHIP_ALERT_SMTP_"
+_OAUTH = f"{_SMTP}OAUTH_"
 _SECURITIES = ("starttls", "tls", "none")
 
 
@@ -58,7 +62,7 @@ class AlertSettings:
     @property
     def configured(self) -> bool:
         """Whether any channel is named, rightly or wrongly."""
-        return any(name in self.variables for name in (_SLACK, _TEAMS, f"{_SMTP}HOST"))
+        return any(name in self.variables for name in (_SLACK, _TEAMS, f"{_SMTP}HOST", _OWN))
 
     def channels(self) -> list[Channel]:
         """Make the channels.
@@ -75,6 +79,8 @@ class AlertSettings:
             channels.append(TeamsChannel(self.variables[_TEAMS]))
         if f"{_SMTP}HOST" in self.variables:
             channels.append(self._email())
+        if _OWN in self.variables:
+            channels.extend(own_channels(self.variables[_OWN]))
         return channels
 
     def _email(self) -> "EmailChannel":
@@ -113,7 +119,60 @@ class AlertSettings:
             user=user,
             password=smtp.get("PASSWORD", ""),
             security=security,
+            oauth=self._oauth(),
         )
+
+    def _oauth(self) -> "OAuth2 | None":
+        from tranship.alerts.oauth import EXCHANGE_SCOPE, MICROSOFT_TOKEN_URL, OAuth2
+
+        values = {
+            name.removeprefix(_OAUTH): value
+            for name, value in self.variables.items()
+            if name.startswith(_OAUTH)
+        }
+        if not values:
+            return None
+        if tenant := values.get("TENANT"):
+            values.setdefault("TOKEN_URL", MICROSOFT_TOKEN_URL.format(tenant=tenant))
+        needed = ("TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET")
+        if missing := [f"{_OAUTH}{name}" for name in needed if not values.get(name)]:
+            raise ConfigurationError(
+                f"Variables {_OAUTH}... are set, but {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not.",
+                f"Set what is missing; for Exchange Online {_OAUTH}TENANT does for {_OAUTH}TOKEN_URL.",
+            )
+        return OAuth2(
+            token_url=values["TOKEN_URL"],
+            client_id=values["CLIENT_ID"],
+            client_secret=values["CLIENT_SECRET"],
+            refresh_token=values.get("REFRESH_TOKEN", ""),
+            scope=values.get("SCOPE", EXCHANGE_SCOPE),
+        )
+
+
+def own_channels(where: str) -> list[Channel]:
+    """The channels of somebody's own that a function gives.
+
+    Args:
+        where: The function, as `package.module:function`.
+
+    Raises:
+        ConfigurationError: There is no such function, or it gives no channels.
+    """
+    module_name, _, function_name = where.partition(":")
+    try:
+        channels = list(getattr(importlib.import_module(module_name), function_name)())
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"{_OWN} is {where!r}, which gives no channels: {error}.",
+            "Write package.module:function, of a function without arguments that gives a list of channels, and see to it "
+            "that the module is installed where the sensors run and where the watcher does.",
+        ) from error
+    if wrong := [one for one in channels if not hasattr(one, "send") or not hasattr(one, "name")]:
+        raise ConfigurationError(
+            f"{where} gives a {type(wrong[0]).__name__}, which is no channel.",
+            "A channel has a name and a method send(notice).",
+        )
+    return channels
 
 
 def _port(text: str) -> int:

@@ -1,6 +1,5 @@
 """Slack and Teams: channels that take JSON at an address that is their secret."""
 
-import json
 import ssl
 import urllib.error
 import urllib.request
@@ -10,8 +9,6 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from typing_extensions import override
-
 from tranship.alerts.channels import (
     MAX_ANSWER_LENGTH,
     TIMEOUT_SECONDS,
@@ -20,7 +17,8 @@ from tranship.alerts.channels import (
     name_of,
 )
 from tranship.alerts.notices import Notice
-from tranship.alerts.rendering import as_slack, as_teams
+from tranship.alerts.redirects import OPENER
+from tranship.alerts.rendering import as_sent, as_slack, as_teams
 from tranship.errors import ConfigurationError, redact
 
 #: Answers that another try may change.
@@ -56,11 +54,11 @@ class Webhook:
         """
         request = urllib.request.Request(
             self.url,
-            json.dumps(body, ensure_ascii=False).encode(errors="replace"),
+            as_sent(body),
             {"Content-Type": "application/json", "User-Agent": "tranship"},
         )
         try:
-            with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            with OPENER.open(request, timeout=TIMEOUT_SECONDS) as answer:
                 answer.read(MAX_ANSWER_LENGTH)
         except urllib.error.HTTPError as error:
             with error:
@@ -129,14 +127,3 @@ class TeamsChannel(Webhook):
     def send(self, notice: Notice) -> None:
         """Post a notice; see `Channel`."""
         self.post(as_teams(notice))
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A webhook answers where it is; a redirect would carry the message to who knows where."""
-
-    @override
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-_OPENER = urllib.request.build_opener(_NoRedirects)

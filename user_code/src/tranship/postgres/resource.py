@@ -48,7 +48,7 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         description="The role to connect as. It needs CREATE on the schemas it writes."
     )
     password: str | None = Field(
-        default=None, description="The role's password. Give it as an EnvVar."
+        default=None, repr=False, description="The role's password. Give it as an EnvVar."
     )
     sslmode: str | None = Field(
         default=None,

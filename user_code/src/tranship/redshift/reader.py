@@ -134,8 +134,9 @@ class _Reading:
                 return
             area = StagingArea(s3_client(self.settings), self.settings, self.table, self.log)
             try:
-                rows = self._unload(connection, area, doing)
-                yield from self._from_files(area, rows)
+                with area.in_use():
+                    rows = self._unload(connection, area, doing)
+                    yield from self._from_files(area, rows)
             finally:
                 if not self.settings.keep_files:
                     area.remove_all()

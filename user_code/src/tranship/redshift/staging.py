@@ -8,8 +8,9 @@ import json
 import logging
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 from tranship.errors import TranshipError
 from tranship.read_ahead import InThisThread, read_ahead
 from tranship.redshift.aws import aws_errors
+from tranship.redshift.lease import LONGEST_SILENCE_SECONDS, Lease
 from tranship.redshift.multipart import Uploads
 from tranship.redshift.settings import RedshiftSettings
 from tranship.tables import TableName
@@ -33,6 +35,10 @@ nothing: twice the encoding time and 15% more bytes on the benchmark's 26 column
 BYTES_AHEAD = 8 * 1024 * 1024
 """Rows that wait to be encoded."""
 KEYS_PER_DELETE = 1000
+KEPT = "kept-"
+"""Begins the prefix of files that are left for the user."""
+IN_USE = "in-use"
+"""An object without content, whose age says when a write was last known to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,8 @@ class StagingArea:
 
     def __post_init__(self) -> None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        self.prefix = f"{self.table_prefix}{now}-{uuid.uuid4().hex[:12]}/"
+        kept = KEPT if self.settings.keep_files else ""
+        self.prefix = f"{self.table_prefix}{kept}{now}-{uuid.uuid4().hex[:12]}/"
 
     @property
     def table_prefix(self) -> str:
@@ -99,6 +106,22 @@ class StagingArea:
     def url(self, key: str = "") -> str:
         """The address of a key, or of the prefix itself."""
         return f"s3://{self.settings.bucket_name}/{key or self.prefix}"
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While the block lasts, no sweep takes the files for those of a write that died, however old they get."""
+        if self.settings.keep_files:
+            yield
+            return
+        every = max(1.0, min(LONGEST_SILENCE_SECONDS, self.settings.stale_file_hours * 3600 / 4))
+        with Lease(self._mark_as_in_use, every, self.log):
+            yield
+
+    def _mark_as_in_use(self) -> None:
+        with aws_errors(self.settings, f"marking {self.url()} as in use"):
+            self.client.put_object(
+                Bucket=self.settings.bucket_name, Key=self._key(IN_USE), Body=b""
+            )
 
     def stage(
         self,
@@ -138,14 +161,26 @@ class StagingArea:
 
     def remove_all(self) -> None:
         """Delete everything under the prefix, whoever wrote it; a failure is logged, not raised."""
-        self._delete_listed(self.prefix, lambda _: True)
+        self._delete([item["Key"] for item in self._listed(self.prefix)])
 
     def sweep(self) -> None:
-        """Delete files of writes of the same table that died long ago; a failure is logged, not raised."""
+        """Delete files of writes of the same table that died long ago; a failure is logged, not raised.
+
+        A write is as old as its newest file: one that goes on marks its files again and again. What `keep_files` left is
+        nobody's to remove but the user's.
+        """
         oldest = datetime.now(UTC) - timedelta(hours=self.settings.stale_file_hours)
-        self._delete_listed(
-            self.table_prefix,
-            lambda item: item["LastModified"] < oldest and not item["Key"].startswith(self.prefix),
+        writes: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for item in self._listed(self.table_prefix):
+            writes[item["Key"].removeprefix(self.table_prefix).partition("/")[0]].append(item)
+        self._delete(
+            [
+                item["Key"]
+                for write, items in writes.items()
+                if not write.startswith(KEPT) and f"{self.table_prefix}{write}/" != self.prefix
+                if max(item["LastModified"] for item in items) < oldest
+                for item in items
+            ]
         )
 
     def _write_files(
@@ -195,24 +230,18 @@ class StagingArea:
         self._keys.append(key)
         return key
 
-    def _delete_listed(self, prefix: str, chosen: Callable[[dict[str, Any]], bool]) -> None:
+    def _listed(self, prefix: str) -> list[dict[str, Any]]:
         try:
             with aws_errors(self.settings, f"listing {self.url(prefix)}"):
                 pages = self.client.get_paginator("list_objects_v2").paginate(
                     Bucket=self.settings.bucket_name, Prefix=prefix
                 )
-                keys = [
-                    item["Key"]
-                    for page in pages
-                    for item in page.get("Contents", ())
-                    if chosen(item)
-                ]
+                return [item for page in pages for item in page.get("Contents", ())]
         except TranshipError as error:
             self.log.warning(
                 "Stale files under %s could not be looked for: %s", self.url(prefix), error
             )
-            return
-        self._delete(keys)
+            return []
 
     def _delete(self, keys: list[str]) -> None:
         for start in range(0, len(keys), KEYS_PER_DELETE):

@@ -134,21 +134,22 @@ class _Write:
         area.sweep()
         shaper = self._shaper(plan)
         try:
-            staged = area.stage(
-                _shaped(batches, shaper),
-                plan.staged_schema,
-                self.progress,
-                any_thread=batches.any_thread,
-            )
-            self.log.info(
-                "Staged %s rows in %d files (%.1f MB) in %.2f s.",
-                f"{staged.rows:,}",
-                len(staged.files),
-                staged.bytes / 1e6,
-                staged.seconds,
-            )
-            final = self._retried(lambda: self._prepare(plan, shaper))
-            committed = self._transaction(final, staged, area).run()
+            with area.in_use():
+                staged = area.stage(
+                    _shaped(batches, shaper),
+                    plan.staged_schema,
+                    self.progress,
+                    any_thread=batches.any_thread,
+                )
+                self.log.info(
+                    "Staged %s rows in %d files (%.1f MB) in %.2f s.",
+                    f"{staged.rows:,}",
+                    len(staged.files),
+                    staged.bytes / 1e6,
+                    staged.seconds,
+                )
+                final = self._retried(lambda: self._prepare(plan, shaper))
+                committed = self._transaction(final, staged, area).run()
         finally:
             if not self.settings.keep_files:
                 area.remove()

@@ -1,7 +1,7 @@
 """What happens to a table's columns between source and target: chosen, renamed, masked, marked."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pyarrow as pa
@@ -35,7 +35,7 @@ class ColumnChanges:
     read: tuple[str, ...]
     settings: ColumnSettings
     marks_deleted: bool = False
-    mask_key: bytes = b""
+    mask_key: bytes = field(default=b"", repr=False)
     compares_bytes: bool = False
 
     def target_name(self, column: str) -> str | None:

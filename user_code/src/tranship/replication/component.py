@@ -98,6 +98,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     include_views: bool = Field(default=False, description="Whether patterns match views.")
     source_url: str | None = Field(
         default=None,
+        repr=False,  # it may hold a password
         description='For patterns: the source\'s address, such as "{{ env.SQLSERVER_URL }}"; by default '
         "the TRANSHIP_SQLSERVER_ variables.",
     )

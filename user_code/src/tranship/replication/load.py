@@ -6,7 +6,7 @@ replace themselves.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from psycopg2 import sql
@@ -66,7 +66,7 @@ class LoadRequest:
     start_from: str | None = None
     allow_deletes: bool = False
     measured: bool | tuple[str, ...] = False
-    mask_key: str | None = None
+    mask_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,17 +61,20 @@ def sweep(
     statuses = _run_statuses(instance, set(candidates.values()))
     removed: list[str] = []
     for container_id, run_id in candidates.items():
-        state = find_state(client, container_id)
-        if state is None or not _is_over(state, statuses.get(run_id), retention, now):
-            continue
         try:
+            state = find_state(client, container_id)
+            if state is None or not _is_over(state, statuses.get(run_id), retention, now):
+                continue
             # Without force: one that has started since is refused by the engine, and stays.
             client.api.remove_container(container_id, v=True)
         except docker_errors.NotFound:
             continue
         except docker_errors.APIError as error:
             if error.status_code != 409:  # 409: it is running, or being removed already
-                raise
+                # The others are removed all the same.
+                logger.error(
+                    "Container %s of run %s cannot be removed: %s", container_id[:12], run_id, error
+                )
             continue
         logger.info("Removed container %s of run %s.", state.name, run_id)
         removed.append(state.name)

@@ -5,14 +5,17 @@ Dagster's run monitoring looks at a worker only once its run has started; until 
 `poll_interval_seconds`. The keeper looks twice a second at containers whose runs are starting, and every
 two seconds at the others. It also runs the janitor.
 
-It keeps nothing on disk: when it begins it takes up the runs that are in progress. If its process dies,
-run monitoring and its timeouts still hold, and the next keeper goes on.
+A container whose run was given up is stopped, so that it does not work on beside the run's retries: at once where the
+run never started, after a minute where it had, because a worker needs a moment to end.
+
+It keeps nothing on disk: when it begins it takes up the runs that are in progress, and the containers that still
+run. If its process dies, run monitoring and its timeouts still hold, and the next keeper goes on.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,13 +23,20 @@ import dagster as dg
 import docker
 from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.storage.tags import MAX_RETRIES_TAG
+from docker import errors as docker_errors
 
 from tranship.runs.containers import ContainerState, find_state
+from tranship.runs.lost_retries import LostRetries
 
 _NOT_YET_STARTED = frozenset({dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING})
 _STARTING_SECONDS = 0.5
 _STARTED_SECONDS = 2.0
 _IDLE_SECONDS = 60.0
+#: How long the worker of a run that has ended may take to end itself.
+_ENDING_SECONDS = 60.0
+#: How often it is looked for what has no other sign: containers that nobody watches, and runs whose retry was given
+#: up because their code server was away.
+_RETRY_SECONDS = 15.0
 
 
 class Worker(Protocol):
@@ -40,12 +50,22 @@ class Worker(Protocol):
         """Say what became of a container, with its last output."""
         ...
 
+    def stop(self, run: dg.DagsterRun, container_id: str) -> None:
+        """Stop a container within the grace that its run has."""
+        ...
+
+    def running(self) -> Mapping[str, str]:
+        """The containers of this deployment that run now, with the ids of their runs."""
+        ...
+
 
 @dataclass(slots=True)
 class _Watched:
     run_id: str
     container_id: str
     started: bool = False
+    ended_at: float | None = None
+    problem: str = ""
 
 
 class RunKeeper:
@@ -73,6 +93,7 @@ class RunKeeper:
         self._sweep = sweep
         self._sweep_seconds = sweep_seconds
         self._logger = logger or logging.getLogger(__name__)
+        self._retries = LostRetries(self._logger)
         self._watched: dict[str, _Watched] = {}
         self._changed = threading.Condition()
         self._stopping = False
@@ -106,6 +127,7 @@ class RunKeeper:
     def _work(self) -> None:
         taken_up = False
         next_sweep = time.monotonic() + min(self._sweep_seconds, _IDLE_SECONDS)
+        next_retry = time.monotonic() + _RETRY_SECONDS
         while not self._stopping:
             instance = self._instance()
             if instance is None:
@@ -115,6 +137,10 @@ class RunKeeper:
                     self._take_up(instance)
                     taken_up = True
                 self._look(instance)
+                if time.monotonic() >= next_retry:
+                    next_retry = time.monotonic() + _RETRY_SECONDS
+                    self._take_up_running()
+                    self._retries.take_up(instance)
                 if self._sweep_seconds and time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + self._sweep_seconds
                     self._sweep(instance)
@@ -128,7 +154,7 @@ class RunKeeper:
                     self._changed.wait(self._pause(next_sweep))
 
     def _pause(self, next_sweep: float) -> float:
-        if any(not watched.started for watched in self._watched.values()):
+        if any(not watched.started and not watched.problem for watched in self._watched.values()):
             return _STARTING_SECONDS
         if self._watched:
             return _STARTED_SECONDS
@@ -145,32 +171,88 @@ class RunKeeper:
             if container_id and container_id not in self._watched:
                 self.watch(run.run_id, container_id)
 
+    def _take_up_running(self) -> None:
+        """Watch what runs: also containers whose runs were given up while nobody looked."""
+        for container_id, run_id in self._worker.running().items():
+            if container_id not in self._watched:
+                self.watch(run_id, container_id)
+
     def _look(self, instance: dg.DagsterInstance) -> None:
         for watched in list(self._watched.values()):
-            state = find_state(self._worker.client(), watched.container_id)
-            # Read after the container: once it has ended, its run's status is what it will stay.
-            run = instance.get_run_by_id(watched.run_id)
-            if run is not None and run.status in _NOT_YET_STARTED:
-                if state is None or state.ended:
-                    self._fail(
-                        instance,
-                        run,
-                        state,
-                        "The run's container ended before the run had started.",
+            try:
+                self._look_at(instance, watched)
+            except docker_errors.APIError as error:
+                # One that the engine or the gate refuses to show must not hide those behind it.
+                problem = str(error.explanation or error)
+                if problem != watched.problem:
+                    self._logger.error(
+                        "The container %s of run %s cannot be looked at: %s",
+                        watched.container_id[:12],
+                        watched.run_id,
+                        problem,
                     )
-                    self._forget(watched)
-                continue
-            watched.started = True
-            if run is None:
+                watched.problem = problem
+            else:
+                watched.problem = ""
+
+    def _look_at(self, instance: dg.DagsterInstance, watched: _Watched) -> None:
+        state = find_state(self._worker.client(), watched.container_id)
+        # Read after the container: once it has ended, its run's status is what it will stay.
+        run = instance.get_run_by_id(watched.run_id)
+        if run is not None and run.status in _NOT_YET_STARTED:
+            if state is None or state.ended:
+                what = "The run's container ended before the run had started."
+                self._fail(instance, run, state, what)
                 self._forget(watched)
-            elif state is None or state.ended:
-                if run.status == dg.DagsterRunStatus.STARTED:
-                    self._crashed(instance, run, state)
-                elif state and state.out_of_memory and run.status == dg.DagsterRunStatus.FAILURE:
-                    # A step's own process was killed; its run told of that, and could not know why.
-                    instance.report_engine_event(state.in_words(), run)
-                if run.status != dg.DagsterRunStatus.CANCELING:
-                    self._forget(watched)
+            return
+        if run is None:
+            self._forget(watched)
+        elif state is None or state.ended:
+            self._ended(instance, watched, run, state)
+        elif run.is_finished:
+            self._given_up(instance, watched, run, state)
+        else:
+            watched.started = True
+
+    def _ended(
+        self,
+        instance: dg.DagsterInstance,
+        watched: _Watched,
+        run: dg.DagsterRun,
+        state: ContainerState | None,
+    ) -> None:
+        if run.status == dg.DagsterRunStatus.STARTED:
+            self._crashed(instance, run, state)
+        elif state and state.out_of_memory and run.status == dg.DagsterRunStatus.FAILURE:
+            # A step's own process was killed; its run told of that, and could not know why.
+            instance.report_engine_event(state.in_words(), run)
+        if run.status != dg.DagsterRunStatus.CANCELING:
+            self._forget(watched)
+
+    def _given_up(
+        self,
+        instance: dg.DagsterInstance,
+        watched: _Watched,
+        run: dg.DagsterRun,
+        state: ContainerState,
+    ) -> None:
+        """Stop a container that works on although its run has ended.
+
+        Dagster's run monitoring fails a run that takes too long to start, and leaves its container alone
+        (https://github.com/dagster-io/dagster/issues/15325).
+        """
+        if watched.ended_at is None:
+            watched.ended_at = time.monotonic()
+            record = instance.get_run_record_by_id(run.run_id)
+            watched.started = record is not None and record.start_time is not None
+        if watched.started and time.monotonic() - watched.ended_at < _ENDING_SECONDS:
+            return
+        why = "had ended a minute before" if watched.started else "was given up before it started"
+        message = f"Container {state.name} is stopped: its run {why}, and it still runs."
+        self._logger.warning("Run %s: %s", run.run_id, message)
+        instance.report_engine_event(message, run)
+        self._worker.stop(run, watched.container_id)
+        self._forget(watched)
 
     def _crashed(
         self, instance: dg.DagsterInstance, run: dg.DagsterRun, state: ContainerState | None

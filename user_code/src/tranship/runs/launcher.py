@@ -287,9 +287,8 @@ class ContainerRunLauncher(DockerRunLauncher):
                 "The run has no container yet; it will not be started.", run, cls=self.__class__
             )
             return False
-        grace = self.get_container_context(run).container_kwargs.get("stop_timeout")
         try:
-            self.client().api.stop(container_id, timeout=grace)
+            self.stop(run, container_id)
         except docker_errors.NotFound:
             told = "Its container is gone."
         else:
@@ -340,6 +339,25 @@ class ContainerRunLauncher(DockerRunLauncher):
         if not output:
             return f"{state.in_words()} It wrote nothing."
         return f"{state.in_words()} Its last output:\n{output}"
+
+    def stop(self, run: dg.DagsterRun, container_id: str) -> None:
+        """Stop a container within the grace that its run has."""
+        grace = self.get_container_context(run).container_kwargs.get("stop_timeout")
+        self.client().api.stop(container_id, timeout=grace)
+
+    def running(self) -> dict[str, str]:
+        """The containers of this deployment that run now, with the ids of their runs."""
+        listed = self.client().api.containers(filters={"label": [self._label]})
+        labels = {entry["Id"]: entry.get("Labels") or {} for entry in listed}
+        return {
+            container_id: of[containers.RUN_ID_LABEL]
+            for container_id, of in labels.items()
+            if of.get(containers.RUN_ID_LABEL)
+        }
+
+    @property
+    def _label(self) -> str:
+        return f"{containers.DEPLOYMENT_LABEL}={self._deployment}"
 
     def client(self) -> docker.DockerClient:
         """Give the calling thread's client; making one asks the engine for its version, so it is kept."""
