@@ -9,9 +9,18 @@ from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 
-pc: Any = pyarrow.compute  # its stubs know few of the argument types it takes
+
+class _Compute:
+    """`pyarrow.compute`, imported by the first value that is converted: every run imports this module."""
+
+    def __getattr__(self, name: str) -> Any:
+        import pyarrow.compute
+
+        return getattr(pyarrow.compute, name)
+
+
+pc: Any = _Compute()  # nor do its stubs know more than a few of the argument types it takes
 Convert = Callable[[pa.Array], pa.Array]
 
 MAX_DIGITS = 38
