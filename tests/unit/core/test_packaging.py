@@ -13,7 +13,7 @@ import tranship
 LIBRARY = Path(tranship.__file__).parent
 PROJECT = tomllib.loads((LIBRARY.parents[1] / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {"psycopg2": "psycopg2-binary", "mssql_python": "mssql-python", "yaml": "pyyaml"}
-COMES_WITH_DAGSTER = {"pydantic"}
+COMES_WITH_DAGSTER = {"dagster-shared", "pydantic"}
 OF_THE_EXTRA_RUNS = {"docker", "dagster_docker", "dagster_postgres"}
 
 

@@ -17,11 +17,15 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, TranshipError) and error.transient
 
 
+ATTEMPTS = 4
+"""How often a call is made, the first time included, where nobody says otherwise."""
+
+
 def retry_transient(
     call: Callable[[], Result],
     *,
     what: str,
-    attempts: int = 4,
+    attempts: int = ATTEMPTS,
     first_pause_seconds: float = 0.5,
     longest_pause_seconds: float = 20.0,
     log: logging.Logger | None = None,

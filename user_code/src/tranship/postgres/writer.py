@@ -27,7 +27,7 @@ from tranship.postgres.merge import STAGING, create_staging, insert_staged, merg
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import delete_slice
 from tranship.postgres.swap import Replacement, obstacle
-from tranship.retry import retry_transient
+from tranship.retry import ATTEMPTS, retry_transient
 from tranship.slices import WholeTable
 from tranship.tables import TableSchema
 from tranship.tls import what_is_off
@@ -84,8 +84,8 @@ def write(
     def once() -> WriteResult:
         return _Write(settings, request, batches, schema, logger, progress, extra, encoder).run()
 
-    attempts = {} if batches.replayable else {"attempts": 1}
-    return retry_transient(once, what=f"the {request}", log=logger, **attempts)
+    attempts = ATTEMPTS if batches.replayable else 1
+    return retry_transient(once, what=f"the {request}", log=logger, attempts=attempts)
 
 
 @dataclass(slots=True)
