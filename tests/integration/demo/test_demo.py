@@ -71,7 +71,7 @@ def test_the_demo_moves_every_table_and_a_second_time_too(tmp_path: Path):
         # Only the table that changed is loaded, and of it what is new or differs.
         (changed,) = re.findall(r"staging\.(\w+) +([\d,]+) +(\d+) +(\d+) +([\d,]+)", second)
         assert (changed[0], *changed[2:4]) == ("FactInternetSales", "20", "30")
-        assert "4 of 4" in second
+        assert "5 of 5" in second
         assert "staging_tables_changes_job succeeded" in second
         assert "sales_job succeeded" in second
     # The fact is merged from its bookmark on; all other tables are read again as a whole.

@@ -37,6 +37,7 @@ def test_a_table_is_loaded_whole_and_then_from_its_bookmark_on(replication, even
     assert checks(second) == {
         "as_many_rows_as_the_source": True,
         "columns_agree_with_the_source": True,
+        "recent_rows_as_in_the_source": True,
         "no_key_twice": True,
         "columns_as_in_the_source": True,
     }

@@ -72,6 +72,7 @@ def test_each_table_is_an_asset_with_what_its_settings_say_of_it() -> None:
     assert names == {
         "as_many_rows_as_the_source",
         "columns_agree_with_the_source",
+        "recent_rows_as_in_the_source",
         "no_key_twice",
         "columns_as_in_the_source",
     }

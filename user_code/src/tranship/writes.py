@@ -49,9 +49,11 @@ class Declared:
     Args:
         key: The key that the source declared when the table was written before, in the names of the data;
             `None` where nobody wrote it down.
+        may_be_double: Whether the read may have shown a row twice, so that a target which enforces no key looks.
     """
 
     key: tuple[str, ...] | None = None
+    may_be_double: bool = False
 
 
 @dataclass(frozen=True, slots=True)

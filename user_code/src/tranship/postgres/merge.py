@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import psycopg2.extensions
 from psycopg2 import sql
 
-from tranship.errors import WriteFailedError
+from tranship.errors import DuplicateRowsError, WriteFailedError
 from tranship.pgsql import keys
 from tranship.postgres.casting import ColumnPlan
 from tranship.postgres.catalog import quoted
@@ -165,7 +165,7 @@ def _check_keys(
         )
         compared = ", ".join(sorted({rule.rule for rule in rules.values()}))
         as_compared = f", as {compared} compares texts" if compared else ""
-        raise WriteFailedError(
+        raise DuplicateRowsError(
             f"The incoming rows for {request.table} have the same key more than once: {shown} comes "
             f"{count} times{as_compared}.",
             "Remove the duplicates, or name more key columns.",

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
-from tranship.errors import TranshipError, WriteFailedError
+from tranship.errors import DuplicateRowsError, TranshipError, WriteFailedError
 from tranship.pgsql import keys
 from tranship.redshift import load_errors
 from tranship.redshift.connection import connected
@@ -147,7 +147,9 @@ class Transaction:
     def _write(self, cursor: Any) -> int | None:
         alters = bool(self.plan.exchanges or self.plan.dropped)
         # A column is exchanged right before the rows go in: its lock, unlike that of a COPY, keeps readers out.
-        through_temporary = self.plan.converts or alters or self.request.mode is WriteMode.MERGE
+        looks = self.request.declared is not None and self.request.declared.may_be_double
+        merges = self.request.mode is WriteMode.MERGE
+        through_temporary = self.plan.converts or alters or looks or merges
         query_id = None
         if through_temporary and self.staged.manifest:
             temporary = sql.Identifier(f"tranship_{self.write_id}")
@@ -157,6 +159,8 @@ class Transaction:
                 self._alter(cursor)
                 self._merge(cursor, temporary)
             else:
+                if looks:
+                    self._check_declared_key(cursor, temporary)
                 self._delete(cursor)
                 self._alter(cursor)
                 self._insert(cursor, temporary)
@@ -289,6 +293,13 @@ class Transaction:
             )
         )
 
+    def _check_declared_key(self, cursor: Any, temporary: sql.Identifier) -> None:
+        """Refuse rows that a read has shown twice: Redshift enforces no key."""
+        key = self.request.key or self.schema.primary_key
+        if key and set(key) <= set(self.schema.names):
+            rules = self.plan.equalities(self.schema.equalities(key))
+            self._check_unique(cursor, temporary, [fold(name) for name in key], rules)
+
     def _check_unique(
         self, cursor: Any, temporary: sql.Identifier, key: list[str], rules: keys.Rules
     ) -> None:
@@ -309,7 +320,7 @@ class Transaction:
         found = cursor.fetchone()
         if found is not None:
             shown = ", ".join(f"{name} {value!r}" for name, value in zip(key, found, strict=False))
-            raise WriteFailedError(
+            raise DuplicateRowsError(
                 f"The {self.request} failed: {found[-1]} of its rows have the key {shown}.",
                 "Keep one row for each key, or name more key columns.",
                 details={"key": shown},

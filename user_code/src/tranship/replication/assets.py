@@ -30,13 +30,14 @@ from tranship.tables import TableName
 from tranship.writes import WriteResult
 
 if TYPE_CHECKING:
+    from tranship.replication.findings import Finding
     from tranship.replication.load import LoadReport
     from tranship.replication.source import Source
     from tranship.replication.targets import Target
-    from tranship.replication.verification import Finding
 
 ROW_COUNT = "as_many_rows_as_the_source"
 COLUMNS = "columns_agree_with_the_source"
+RECENT_ROWS = "recent_rows_as_in_the_source"
 UNIQUE_KEY = "no_key_twice"
 SCHEMA_DRIFT = "columns_as_in_the_source"
 
@@ -125,6 +126,10 @@ class ReplicatedTable:
             COLUMNS: (
                 bool(checks.columns),
                 "Non-null counts, sums, least and greatest values are the source's.",
+            ),
+            RECENT_ROWS: (
+                checks.recent_rows and bool(self.plan.cursor) and self.plan.is_incremental,
+                "The keys and cursor values of the rows right behind the bookmark add up to the source's.",
             ),
             UNIQUE_KEY: (
                 checks.unique_key and bool(self.plan.key or self.plan.is_incremental),
@@ -275,8 +280,9 @@ class _Step:
         return slices_of(plan.partitions, definition, list(keys), plan.source)
 
     def _checked(self, report: "LoadReport | None") -> Iterator[dg.AssetCheckResult]:
+        from tranship.replication.findings import not_of_this_source
         from tranship.replication.guard import another_source
-        from tranship.replication.verification import Verification, not_of_this_source
+        from tranship.replication.verification import Verification
 
         selected = {key.name for key in self.context.selected_asset_check_keys}
         if not selected:
@@ -297,7 +303,7 @@ class _Step:
             changes=column_changes(plan, self.source.schema, os.environ.get(KEY_VARIABLE)),
             bookmark=bookmark,
             loaded=self._partitions_of_run() if report else None,
-            materialized=self._slices(self._materialized()) if report is None else None,
+            materialized=self._slices_loaded() if report is None else None,
         )
         key = (
             verification.changes.target_names(self.source.key, "part of the key")
@@ -309,6 +315,7 @@ class _Step:
         checks: Mapping[str, Callable[[], Finding]] = {
             ROW_COUNT: verification.row_count,
             COLUMNS: lambda: verification.columns(self.table.measured),
+            RECENT_ROWS: verification.recent_rows,
             UNIQUE_KEY: lambda: verification.unique_key(key),
             SCHEMA_DRIFT: verification.schema_drift,
         }
@@ -318,10 +325,12 @@ class _Step:
             elsewhere = another is not None and name != UNIQUE_KEY
             yield self._result(name, not_of_this_source(another) if elsewhere else check())
 
-    def _materialized(self) -> set[str]:
+    def _slices_loaded(self) -> Callable[[str], Slice] | None:
+        """The partitions that were ever loaded; `None` where none was, or there are none."""
         if self.table.partitions is None:
-            return set()
-        return self.context.instance.get_materialized_partitions(self.table.asset_key)
+            return None
+        keys = self.context.instance.get_materialized_partitions(self.table.asset_key)
+        return self._slices(keys) if keys else None
 
     def _result(self, name: str, finding: "Finding") -> dg.AssetCheckResult:
         if not finding.passed:

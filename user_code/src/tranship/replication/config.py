@@ -80,11 +80,19 @@ class PartitionSettings(_Settings):
 class CheckSettings(_Settings):
     """What is checked after each load, and on its own when asked for."""
 
-    row_count: bool = Field(default=True, description="As many rows as the source had.")
+    row_count: bool = Field(
+        default=True,
+        description="As many rows as the source had, and with a cursor the same highest value.",
+    )
     columns: bool | list[str] = Field(
         default=False,
         description="Non-null counts, sums, least and greatest values of these columns (or of all) "
         "equal the source's.",
+    )
+    recent_rows: bool = Field(
+        default=True,
+        description="The keys and cursor values of the rows right behind the bookmark (7 days, or 100,000 numbers) "
+        "add up to the source's, so that rows which came late or were changed there are found.",
     )
     unique_key: bool = Field(default=True, description="No key twice; for tables that have a key.")
     schema_drift: bool = Field(

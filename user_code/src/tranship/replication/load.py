@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from psycopg2 import sql
 
 from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
-from tranship.replication import key_rules
+from tranship.replication import key_rules, standing_still
 from tranship.replication.backfill import BackFill
 from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
@@ -206,6 +206,8 @@ class _Load:
         if self.plan.delete is not OnDelete.IGNORE:
             gone = self._until_bookmark_holds(self._compare_keys, "compared")
         bookmark = self._bookmark()
+        if (why := standing_still.of(bookmark)) is not None:
+            self.log.warning("%s may be behind: %s", self.plan.target, why)
         schema = self.changes.written(self.source.schema.select(self.changes.read))
         return LoadReport(self.plan, what, tuple(self.writes.done), bookmark, schema, gone)
 
@@ -250,7 +252,10 @@ class _Load:
         why = self._why_from_the_start(bookmark, exists=exists) or another
         if why is None and bookmark is not None:
             why = self.writes.guard.renumbered(self.cursor, bookmark)
-        reached = self.source.highest(self.cursor) if self.cursor else Reached(None)
+        reached = Reached(None)
+        if self.cursor is not None:
+            reached = self.source.highest(self.cursor)
+            self.writes.lasting = standing_still.facts_of(self.cursor, reached, bookmark)
         if why is None and bookmark is not None:
             if bookmark.loading is not None:
                 return self._go_on(bookmark, bookmark.loading)

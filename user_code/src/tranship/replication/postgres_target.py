@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import sqlalchemy as sa
 from typing_extensions import override
 
 from tranship.errors import SchemaDriftError
@@ -94,6 +96,11 @@ class PostgresTarget(Target):
     @override
     def lock(self, cursor: Any, table: TableName) -> None:
         lock_table_name(cursor, table, self.settings.lock_wait_seconds)
+
+    @override
+    def seconds(self, column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
+        since: Any = self._wall_clock(column, type_) - sa.literal_column("timestamp '2000-01-01'")
+        return sa.func.floor(sa.func.date_part(sa.literal_column("'epoch'"), since))
 
     @override
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 from psycopg2 import sql
 from typing_extensions import override
@@ -133,6 +134,12 @@ class RedshiftTarget(Target):
     @override
     def predicate(self, part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] | None:
         return exact_predicate(part, schema)
+
+    @override
+    def seconds(self, column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
+        # https://docs.aws.amazon.com/redshift/latest/dg/r_DATEDIFF_function.html counts full seconds that begin between.
+        start = sa.literal_column("timestamp '2000-01-01'")
+        return sa.func.datediff(sa.literal_column("second"), start, self._wall_clock(column, type_))
 
     @override
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:

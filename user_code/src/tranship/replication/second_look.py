@@ -30,7 +30,10 @@ def is_askable(changes: ColumnChanges, schema: TableSchema, key: Sequence[str]) 
 
 
 def questions(
-    schema: TableSchema, key: Sequence[str], rows: Sequence[Sequence[Any]]
+    schema: TableSchema,
+    key: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    names: Sequence[str] | None = None,
 ) -> list[Slice]:
     """Slices of the source that hold the rows with these keys, each small enough for one statement.
 
@@ -38,14 +41,17 @@ def questions(
         schema: The source's columns.
         key: The key's columns in the source.
         rows: The keys, as the target's driver gives them.
+        names: What the columns are called where the slices are for; by default as in the source.
 
     Raises:
         ConfigurationError: A value is none of its column.
     """
     per_question = max(_VALUES_PER_QUESTION // len(key), 1)
     batches = (rows[at : at + per_question] for at in range(0, len(rows), per_question))
-    made = [_question(key, [tuple(map(_plain, row)) for row in batch]) for batch in batches]
-    for slice_ in made:
+    made = [
+        _question(names or key, [tuple(map(_plain, row)) for row in batch]) for batch in batches
+    ]
+    for slice_ in made if names is None else ():
         slice_.predicate(schema)  # which refuses a value that its column cannot have
     return made
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 
 from tranship.comparisons import sql_column
@@ -13,7 +14,7 @@ from tranship.errors import TranshipError
 from tranship.frames import Batches
 from tranship.identity import SourceIdentity
 from tranship.reads import ReadRequest
-from tranship.replication.cursors import ROWVERSION_BYTES, Cursor, Kind, Value
+from tranship.replication.cursors import ROWVERSION_BYTES, Cursor, Kind, Value, has_zone
 from tranship.replication.plan import TablePlan
 from tranship.slices import Interval, Slice, WholeTable
 from tranship.sqlserver import reader
@@ -21,7 +22,7 @@ from tranship.sqlserver.arriving import as_shown
 from tranship.sqlserver.catalogue import describe, row_count_estimate
 from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
-from tranship.sqlserver.consistency import begin_consistent_read
+from tranship.sqlserver.consistency import Consistency, begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.identity import identity_counter, identity_of
@@ -46,7 +47,7 @@ class Reached:
         is_final: Whether no row will ever appear at or below it, so that no lookback is needed.
         counter: The highest value that the server itself has given out, where it numbers the rows.
         beyond: The server's clock, where values lie beyond it; `None` where none do.
-        furthest: The highest of those.
+        furthest: The highest value, where it lies beyond `value`.
     """
 
     value: Value | None
@@ -99,17 +100,39 @@ class Source:
         return self.plan.key or self.schema.primary_key
 
     def read(
-        self, columns: Sequence[str], part: Slice | None = None, *, log: Any = None
+        self,
+        columns: Sequence[str],
+        part: Slice | None = None,
+        *,
+        log: Any = None,
+        in_order: bool = False,
     ) -> Batches:
-        """The rows of a part of the table, those that the plan's condition lets through."""
+        """The rows of a part of the table, those that the plan's condition lets through.
+
+        Args:
+            columns: Which columns.
+            part: Which rows; all by default.
+            log: Where it is said what the read sees.
+            in_order: Whether over one connection in the key's order, in which a row that stays in its place
+                comes once.
+        """
+        options = self._options(columns)
+        if in_order:
+            options = replace(options, parts=1, order_by=self.key)
         return reader.read(
             self.settings,
             ReadRequest(self.plan.source, part or WholeTable(), tuple(columns)),
-            self._options(columns),
+            options,
             schema=self.schema,
             log=log,
             handover=self.handover,
         )
+
+    def sees_one_moment(self) -> bool:
+        """Whether a read shows each row as it is at one moment: the database keeps row versions, and one query reads."""
+        with self._connection(leaving=None) as connection:
+            seen = begin_consistent_read(connection)
+        return seen is not Consistency.COMMITTED and self.plan.parallel == 1
 
     def identity(self) -> SourceIdentity:
         """What the server tells now of itself, its database and the table."""
@@ -180,7 +203,8 @@ class Source:
             return Reached(highest, counter=counter)
         below = max(int.from_bytes(lowest_open) - 1, 0).to_bytes(ROWVERSION_BYTES)
         value = None if highest is None else min(highest, below)
-        return Reached(value, is_final=value is not None, counter=below)
+        furthest = highest if highest is not None and highest > below else None
+        return Reached(value, is_final=value is not None, counter=below, furthest=furthest)
 
     def _if_known(self, statement: Any) -> Any:
         """The answer to a question that not every server knows; `None` where it does not (Babelfish)."""
@@ -210,6 +234,17 @@ class Source:
         with self._connection(leaving=None) as connection:
             begin_consistent_read(connection)
             return rows(connection, self._rows_of(part, *expressions))[0]
+
+    def seconds(self, column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
+        """Whole seconds from the start of 2000 to a date or time, cut at each full second; with a zone, in UTC.
+
+        https://learn.microsoft.com/sql/t-sql/functions/datediff-big-transact-sql
+        """
+        start = "'2000-01-01T00:00:00+00:00'" if has_zone(type_) else "'2000-01-01T00:00:00'"
+        kind = "datetimeoffset(0)" if has_zone(type_) else "datetime2(0)"
+        return sa.func.datediff_big(
+            sa.literal_column("second"), sa.literal_column(f"cast({start} as {kind})"), column
+        )
 
     def collision(
         self, key: Sequence[str], arriving: Mapping[str, str]

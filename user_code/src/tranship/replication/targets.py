@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 from psycopg2 import sql
 from sqlalchemy.sql.elements import quoted_name
@@ -15,6 +16,7 @@ from tranship.names import shortened
 from tranship.own_tables import name_is_taken, own_table
 from tranship.postgres.statements import compiled
 from tranship.replication.bookmarks import Bookmark, BookmarkTable
+from tranship.replication.cursors import has_zone
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 from tranship.writes import Declared, WriteRequest, WriteResult
@@ -76,6 +78,10 @@ class Target:
     @abstractmethod
     def lock(self, cursor: Any, table: TableName) -> None:
         """Take one's turn among the writers of a table, until the end of the transaction."""
+
+    @abstractmethod
+    def seconds(self, column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
+        """Whole seconds from the start of 2000 to a date or time, cut at each full second; with a zone, in UTC."""
 
     @abstractmethod
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
@@ -155,6 +161,13 @@ class Target:
         # Both targets speak Postgres's dialect, through one driver.
         cursor.execute(*compiled(statement))
         return cursor.fetchone()
+
+    @staticmethod
+    def _wall_clock(column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
+        """A date or time without a zone; one with a zone as UTC's clock shows it."""
+        if has_zone(type_):
+            return sa.func.timezone(sa.literal_column("'UTC'"), column)
+        return sa.cast(column, sa.TIMESTAMP())
 
     def identifier(self, table: TableName) -> sql.Identifier:
         """A table's name, quoted."""

@@ -5,9 +5,11 @@ is the source at that moment. One that follows a cursor is held against the sour
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -15,69 +17,27 @@ from psycopg2 import sql
 
 from tranship.comparisons import sql_column
 from tranship.pgsql.keys import fold
+from tranship.replication import standing_still
 from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import DELETED_AT, ColumnChanges
 from tranship.replication.cursors import Cursor, cursor_of
 from tranship.replication.facts import differences, expressions, facts_of, is_countable
+from tranship.replication.findings import WHOLE, Finding, Part, unknown
 from tranship.replication.new_columns import Unfilled
+from tranship.replication.newer_rows import NewerRows, newer_rows
 from tranship.replication.plan import Mode, OnDelete
+from tranship.replication.recent_rows import Summed, differing, window
 from tranship.replication.source import Source
 from tranship.replication.targets import Target
 from tranship.replication.writing import declared_key
-from tranship.slices import Interval, Slice, WholeTable
+from tranship.slices import Interval, Slice
+from tranship.sqlserver.conditions import ROW_COUNT
 from tranship.tables import TableSchema
 from tranship.writes import Declared
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found.
-
-    Args:
-        passed: Whether all is well.
-        description: What was compared and what came out, in a sentence.
-        facts: The numbers.
-        is_warning: Whether a failure is worth a look rather than an alarm.
-    """
-
-    passed: bool
-    description: str
-    facts: Mapping[str, str | int] = field(default_factory=dict)
-    is_warning: bool = False
-
-
-def not_of_this_source(another: str | None) -> Finding:
-    """What a check says that would hold the copy against a source which it is not a copy of."""
-    return Finding(
-        False,
-        f"Unknown: the copy is of another source than the one that is there now: {another}. The next load takes its rows.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a table, in the source's name of its column and in the target's.
-
-    Args:
-        column: The column it is a part by; `None` for the whole table.
-        of: Makes the slice of a column's name.
-    """
-
-    column: str | None
-    of: Callable[[str], Slice]
-
-    @property
-    def in_source(self) -> Slice:
-        """The slice of the source."""
-        return self.of(self.column or "")
-
-    def in_target(self, changes: ColumnChanges) -> Slice:
-        """The slice of the copy; all of it where the column was not moved."""
-        name = changes.target_name(self.column) if self.column else None
-        return WholeTable() if name is None else self.of(name)
-
-
-WHOLE = Part(None, lambda _: WholeTable())
+Measured = TypeVar("Measured")
+_LOOKS = 3
+"""How often both sides are measured where rows are changed in between."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +64,30 @@ class Verification:
     # ---- rows ----
 
     def row_count(self) -> Finding:
-        """As many rows in the copy as in the source."""
+        """As many rows in the copy as in the source, up to the same highest value."""
         plan = self.source.plan
+        if plan.partitions is not None and self.loaded is None and self.materialized is None:
+            return unknown("this deployment has loaded none of the table's partitions yet.")
         if plan.mode is Mode.REPLACE or self._cursor() is None:
-            part, expected, moved = self._replaced()
-        else:
-            part = self._up_to_bookmark()
-            expected, moved = self.source.count(part.in_source), self._newer()
-        found = self._count(part)
+            part, expected = self._replaced()
+            if expected is None:
+                return unknown(
+                    "the bookmark does not say how many rows were read; the next one will."
+                )
+            return self._counted(expected, self._count(part), 0)
+        part, moved = self._up_to_bookmark(), self._newer()
+        own = self.changes.target_name(part.column or "")
+        high = sa.func.max(sql_column(part.column or ""))
+        expected, highest = self.source.aggregates(part.in_source, [ROW_COUNT, high])
+        asked: list[sa.ColumnElement[Any]] = [sa.func.count(sa.literal_column("*"))]
+        if own is not None:
+            asked.append(sa.func.max(self.target.column(own)))
+        found, *reached = self._select(asked, part)
+        finding = self._counted(int(expected), int(found), moved)
+        return self._held_up(finding, highest, reached) if finding.passed else finding
+
+    def _counted(self, expected: int, found: int, moved: int) -> Finding:
+        plan = self.source.plan
         missing, surplus = max(expected - found, 0), max(found - expected - moved, 0)
         facts = {"rows_in_source": expected, "rows_in_copy": found}
         if moved:
@@ -138,12 +114,99 @@ class Verification:
             )
         return Finding(True, f"{found:,} rows on both sides.", facts)
 
-    def _replaced(self) -> tuple[Part, int, int]:
+    def _held_up(self, finding: Finding, highest: Any, reached: list[Any]) -> Finding:
+        """A count that agrees, held against the highest value and against how far loads may go."""
+        if (why := standing_still.of(self.bookmark)) is not None:
+            return unknown(why, finding.facts)
+        same_count = finding.facts["rows_in_source"] == finding.facts["rows_in_copy"]
+        if reached and same_count and _plain(highest) != _plain(reached[0]):
+            column = self._followed().column
+            return Finding(
+                False,
+                f'As many rows on both sides, but the highest "{column}" is {_plain(highest)} in the source, and '
+                f"{_plain(reached[0])} in the copy.",
+                finding.facts,
+            )
+        return finding
+
+    def recent_rows(self) -> Finding:
+        """The rows right behind the bookmark have the same keys and cursor values, added up."""
+        cursor = self._followed()
+        value = cursor.value(self.bookmark.cursor_value)
+        if value is None:
+            return Finding(True, f'No row has a value of "{cursor.column}" yet.')
+        summed = Summed.of(self.source, self.target, self.changes, cursor)
+        recent = window(cursor, value)
+        part = Part(recent.column, lambda name: replace(recent, column=name))
+        if self.changes.target_name(cursor.column) is None:
+            part = self._up_to_bookmark()
+        newer, expected, found = self._at_one_moment(
+            lambda: summed.read(self.source.aggregates(part.in_source, summed.in_source())),
+            lambda others: summed.read(self._select(summed.in_target(), part, others)),
+        )
+        shown = str(part.in_source)
+        facts: dict[str, str | int] = {"window": shown, "rows_in_window": expected["rows"]}
+        if expected == found:
+            names = ", ".join(column.name for column in summed.columns) or "no column"
+            return Finding(
+                True,
+                f"{expected['rows']:,} rows of {shown} agree, with the sums of {names}.",
+                facts,
+            )
+        missing = int(expected["rows"]) - int(found["rows"])
+        remedy = f"Load them again with start_from: {_plain(recent.low)}."
+        if missing > 0:
+            return Finding(
+                False, f"{missing:,} rows of {shown} came late or were changed. {remedy}", facts
+            )
+        if newer is None or not newer.are_known:
+            return unknown("too much was added or changed since to compare sums now.", facts)
+        if missing < 0 and self.source.plan.delete is OnDelete.IGNORE:
+            return unknown(
+                f"{-missing:,} rows of {shown} are gone from the source; delete is ignore, so sums cannot be compared.",
+                facts,
+            )
+        differ = ", ".join(differing(expected, found)) or "the count of rows"
+        return Finding(
+            False,
+            f"Rows of {shown} differ in {differ}: they were changed behind the bookmark. {remedy}",
+            facts,
+            is_warning=missing < 0,
+        )
+
+    def _at_one_moment(
+        self,
+        in_source: Callable[[], Measured],
+        in_copy: Callable[[sa.ColumnElement[bool] | None], Measured],
+    ) -> tuple[NewerRows | None, Measured, Measured]:
+        """Measure both sides without what was changed since; again where more was changed in between.
+
+        Returns:
+            The rows that are newer, `None` where they went on to change; and what was measured.
+        """
+        cursor = self._followed()
+        value = cursor.value(self.bookmark.cursor_value)
+        expected = found = None
+        for _ in range(_LOOKS):
+            newer = NewerRows(0)
+            if value is not None:
+                newer = newer_rows(
+                    self.source, self.target, self.changes, cursor, value, lambda: self._schema
+                )
+            expected, found = in_source(), in_copy(newer.others)
+            if expected == found or self._newer() == newer.count:
+                return newer, expected, found
+        if expected is None or found is None:
+            raise AssertionError("unreachable: there is at least one look")
+        return None, expected, found
+
+    def _replaced(self) -> tuple[Part, int | None]:
         """What a write that replaced rows left: counted as it streamed by, or in the source now."""
-        if self.source.plan.partitions is None or self.loaded is not None:
-            return self._partitions(), int(self.bookmark.facts.get("rows", 0)), 0
         part = self._partitions()
-        return part, self.source.count(part.in_source), 0
+        if self.source.plan.partitions is None or self.loaded is not None:
+            rows = self.bookmark.facts.get("rows")
+            return part, None if rows is None else int(rows)
+        return part, self.source.count(part.in_source)
 
     def _partitions(self) -> Part:
         """The partitions that were loaded right before, or ever; the whole table without any."""
@@ -155,16 +218,13 @@ class Verification:
     def columns(self, asked: bool | tuple[str, ...]) -> Finding:
         """Non-null counts, sums, least and greatest values on both sides."""
         measured = self._measured(asked)
+        newer: NewerRows | None = NewerRows(0)
         if self._cursor() is not None:
             part = self._up_to_bookmark()
-            if newer := self._newer():
-                return Finding(
-                    True,
-                    f"{newer:,} rows were added or changed since, so sums cannot be compared now.",
-                    {"rows_newer_than_the_bookmark": newer},
-                    is_warning=True,
-                )
-            expected = self._measure_source(measured, part)
+            newer, expected, found = self._at_one_moment(
+                lambda: self._measure_source(measured, part),
+                lambda others: self._measure_target(measured, part, others),
+            )
         else:
             part = self._partitions()
             alone = self.source.plan.partitions is not None and self.loaded is None
@@ -173,15 +233,15 @@ class Verification:
                 if alone
                 else self.bookmark.facts.get("columns") or {}
             )
+            found = self._measure_target(measured, part) if expected else {}
         if not expected:
-            return Finding(
-                True, "Nothing was measured at the last load; the next one does.", is_warning=True
-            )
-        found = self._measure_target(measured, part)
+            return unknown("nothing was measured at the last load; the next one does.")
         wrong = differences(
             {name: facts for name, facts in expected.items() if name in found}, found
         )
         facts: dict[str, str | int] = {"columns_compared": len(found), **wrong}
+        if wrong and (newer is None or not newer.are_known):
+            return unknown("too much was added or changed since to compare sums now.", facts)
         if wrong:
             return Finding(
                 False, f"{len(wrong)} columns differ from the source: {', '.join(wrong)}.", facts
@@ -215,11 +275,14 @@ class Verification:
         return facts_of(types, self.source.aggregates(part.in_source, asked)) if asked else {}
 
     def _measure_target(
-        self, measured: Mapping[str, tuple[str, pa.DataType]], part: Part
+        self,
+        measured: Mapping[str, tuple[str, pa.DataType]],
+        part: Part,
+        others: sa.ColumnElement[bool] | None = None,
     ) -> dict[str, dict[str, str | None]]:
         types = {name: type_ for name, (_, type_) in measured.items()}
         asked = expressions(types, self.target.column, sa.func.count)
-        return facts_of(types, self._select(asked, part)) if asked else {}
+        return facts_of(types, self._select(asked, part, others)) if asked else {}
 
     # ---- the key, and drift ----
 
@@ -260,6 +323,10 @@ class Verification:
         if self.source.plan.is_incremental:
             key = self.changes.target_names(self.source.key, "part of the key")
             written = replace(written, primary_key=key)
+        if not self._schema.columns:
+            return Finding(
+                False, f"{self.source.plan.target} is gone; the next load makes it anew."
+            )
         drifts = self.target.drift(
             self.source.plan.target, written, Declared(declared_key(self.bookmark))
         )
@@ -314,15 +381,31 @@ class Verification:
     def _count(self, part: Part) -> int:
         return int(self._select([sa.func.count(sa.literal_column("*"))], part)[0])
 
-    def _select(self, asked: list[sa.ColumnElement[Any]], part: Part) -> tuple[Any, ...]:
+    def _select(
+        self,
+        asked: list[sa.ColumnElement[Any]],
+        part: Part,
+        others: sa.ColumnElement[bool] | None = None,
+    ) -> tuple[Any, ...]:
         table = self.source.plan.target
         # Rows that are marked as gone are not rows of the source any more.
-        there = (
-            self.target.column(DELETED_AT.name).is_(None) if self.changes.marks_deleted else None
-        )
+        conditions = [others] if others is not None else []
+        if self.changes.marks_deleted:
+            conditions.append(self.target.column(DELETED_AT.name).is_(None))
+        there = sa.and_(*conditions) if conditions else None
         # Looked up before: it may take a transaction of its own.
         schema = self._schema
         with self.target.transaction(f"checking {table}", table) as cursor:
             return self.target.select(
                 cursor, table, asked, part.in_target(self.changes), schema, where=there
             )
+
+
+def _plain(value: Any) -> str:
+    """A cursor's value in one spelling on both sides."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"0x{bytes(value).hex()}"
+    if isinstance(value, datetime):
+        aware = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+        return aware.isoformat()
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)

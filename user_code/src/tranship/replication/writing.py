@@ -5,13 +5,13 @@ import hmac
 import json
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg2 import sql
 
-from tranship.errors import SchemaDriftError, TranshipError
+from tranship.errors import DuplicateRowsError, SchemaDriftError, TranshipError
 from tranship.frames import Batches
 from tranship.replication import key_rules
 from tranship.replication.bookmarks import Bookmark
@@ -44,6 +44,7 @@ class BookmarkedWrites:
         run_id: The run, for the bookmark.
         measured: Columns to measure, for the checks.
         guard: Holds the load to one source.
+        lasting: What every bookmark of this load says beside the rest.
         done: What was written so far.
     """
 
@@ -58,6 +59,7 @@ class BookmarkedWrites:
     run_id: str | None
     measured: tuple[str, ...]
     guard: SourceGuard
+    lasting: dict[str, Any] = field(default_factory=dict)
     done: list[WriteResult] = field(default_factory=list)
 
     def replace_all(self, bookmark: Bookmark | None, up_to: str | None = None) -> None:
@@ -105,7 +107,7 @@ class BookmarkedWrites:
             leaves_out: Columns that the table loses.
             filled: What old rows lack after this write of a back-fill; by itself, each write finds out.
         """
-        tap = Tap(self._rows(part), self.measured)
+        read = _Reads(self, part)
         new = Bookmark(
             table=self.target.table_name(self.plan.target),
             source=str(self.plan.source),
@@ -118,11 +120,16 @@ class BookmarkedWrites:
             run_id=self.run_id,
             identity=self.guard.identity,
         )
-        key = request.key or TableSchema.from_arrow(tap.source.schema).primary_key
-        request = replace(request, declared=Declared(declared_key(bookmark)))
-        names = tap.source.schema.names
+        key = request.key or TableSchema.from_arrow(read.tap.source.schema).primary_key
+        may_be_double = bool(key) and not self.target.enforces_keys and not read.is_of_one_moment
+        request = replace(request, declared=Declared(declared_key(bookmark), may_be_double))
+        names = read.tap.source.schema.names
         unfilled = filled[0] if filled else self._unfilled(bookmark, part, names)
-        lasting = {**written_facts(names), **(unfilled.as_facts() if unfilled else {})}
+        lasting = {
+            **self.lasting,
+            **written_facts(names),
+            **(unfilled.as_facts() if unfilled else {}),
+        }
         places = self.target.bookmarks(self.plan.target)
         expected = bookmark.write_id if bookmark else None
 
@@ -134,9 +141,9 @@ class BookmarkedWrites:
                     )
                 )
             facts: dict[str, Any] = {
-                "rows": tap.rows,
+                "rows": read.tap.rows,
                 "slice": str(request.slice),
-                "columns": tap.columns_facts(),
+                "columns": read.tap.columns_facts(),
                 "key": key,
                 **lasting,
             }
@@ -145,7 +152,9 @@ class BookmarkedWrites:
             places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
 
         try:
-            result = self.target.write(request, tap.batches(), self.log, move)
+            result = read.once_or_in_order(
+                lambda batches: self.target.write(request, batches, self.log, move)
+            )
         except TranshipError:
             # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
             committed = self._committed(new.write_id)
@@ -159,7 +168,7 @@ class BookmarkedWrites:
                 int(committed.facts["rows"]),
                 0,
                 0.0,
-                TableSchema.from_arrow(tap.source.schema),
+                TableSchema.from_arrow(read.tap.source.schema),
                 {"commit": "confirmed by the bookmark"},
             )
         self.done.append(result)
@@ -210,11 +219,60 @@ class BookmarkedWrites:
             return None
         return there if there is not None and there.write_id == write_id else None
 
-    def _rows(self, part: Slice) -> Batches:
-        rows = self.source.read(self.changes.read, part, log=self.log)
+    def rows(self, part: Slice, *, in_order: bool = False) -> Batches:
+        """The source's rows as the target gets them."""
+        rows = self.source.read(self.changes.read, part, log=self.log, in_order=in_order)
         return self.guard.confirmed(
             self.changes.applied(key_rules.comparable(rows, self.rules, self.plan))
         )
+
+
+@dataclass(slots=True)
+class _Reads:
+    """The reads of one write: one, or a second one where the first may have shown a row twice."""
+
+    writes: BookmarkedWrites
+    part: Slice
+    tap: Tap = field(init=False)
+    _one_moment: bool | None = None
+
+    def __post_init__(self) -> None:
+        self.tap = Tap(self.writes.rows(self.part), self.writes.measured)
+
+    @property
+    def is_of_one_moment(self) -> bool:
+        """Whether no row can come twice, or be passed over, because it moves; asked of the source once."""
+        if self._one_moment is None:
+            self._one_moment = self.writes.source.sees_one_moment()
+        return self._one_moment
+
+    def once_or_in_order(self, write: Callable[[Batches], WriteResult]) -> WriteResult:
+        """Write what is read; where a key comes twice that may not be twice in the source, read once more in its order.
+
+        Raises:
+            DuplicateRowsError: Rows have the same key, also when they are read in order.
+        """
+        try:
+            return write(self.tap.batches())
+        except DuplicateRowsError as error:
+            if self.is_of_one_moment:
+                raise
+            self.writes.log.warning(
+                "%s Rows of %s may have moved while they were read under read committed: they are read once more, in "
+                "the order of the key.",
+                error.what,
+                self.writes.plan.source,
+            )
+        self.tap = Tap(self.writes.rows(self.part, in_order=True), self.writes.measured)
+        try:
+            return write(self.tap.batches())
+        except DuplicateRowsError as error:
+            raise DuplicateRowsError(
+                f"{error.what} It was read twice, the second time in the order of the key.",
+                f"{error.remedy} To rule out that rows move while they are read, switch row versions on in the source, and set "
+                "parallel to 1: alter database current set allow_snapshot_isolation on",
+                details=error.details,
+            ) from None
 
 
 def declared_key(bookmark: Bookmark | None) -> tuple[str, ...] | None:
