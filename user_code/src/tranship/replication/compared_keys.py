@@ -133,12 +133,19 @@ class ComparedKeys:
             self._same(self.quoted), self._other_spelling(self.quoted)
         )
         source = sql.SQL("{} as {}").format(self._quoted_beside, k)
+        # Counted, not looked for: a limit lets Postgres's planner loop over both tables in the hope of an early row.
+        cursor.execute(
+            sql.SQL("select count(*) from {}, {} where {}").format(self.quoted, source, respelled)
+        )
+        if not cursor.fetchone()[0]:
+            return
         # A copy that compared bytes once may have both spellings; the source's own is the one that is kept up to date.
+        # It is looked for by plain equality, which the key's index and the planner's estimates know.
         cursor.execute(
             sql.SQL(
                 "delete from {0} using {1} where {2} and "
                 "exists (select 1 from {0} as own where {3} and not ({4}))"
-            ).format(self.quoted, source, respelled, self._same(own), self._other_spelling(own))
+            ).format(self.quoted, source, respelled, self._equal(own), self._other_spelling(own))
         )
         spelling = sql.SQL(", ").join(
             sql.SQL("{0} = k.{0}").format(self.identifier(name))
@@ -165,6 +172,9 @@ class ComparedKeys:
 
     def _same(self, row: sql.Composable) -> sql.Composable:
         return same_key(row, sql.Identifier("k"), self._names, self._folded, self.target.lower)
+
+    def _equal(self, row: sql.Composable) -> sql.Composable:
+        return same_key(row, sql.Identifier("k"), self._names, {}, self.target.lower)
 
     def _other_spelling(self, row: sql.Composable) -> sql.Composable:
         return other_spelling(row, sql.Identifier("k"), self._names, self._folded)
