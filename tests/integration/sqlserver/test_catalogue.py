@@ -1,5 +1,7 @@
 """What the catalogue says of tables, in a fixed number of queries."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -25,7 +27,8 @@ def test_a_table_is_described_with_exact_types_and_its_key(settings, table):
     )
     schema = catalogue.describe(settings, name)
     assert schema.primary_key == ("Line", "Order No")
-    assert schema.columns == (
+    # How texts are compared is what tests/unit/sqlserver/test_collations.py is about.
+    assert tuple(replace(column, equality=None) for column in schema.columns) == (
         Column("Order No", pa.int32(), False, SourceType("int")),
         Column("Line", pa.int16(), False, SourceType("smallint")),
         Column("Price", pa.decimal128(19, 4), True, SourceType("money")),
