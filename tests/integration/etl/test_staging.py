@@ -22,8 +22,8 @@ def test_staged_tables_and_the_dimension_on_them_land_and_pass_their_checks(
         for event in result.all_events
         if event.event_type_value == "ASSET_CHECK_EVALUATION"
     ]
-    # Three for each table, the key of the merged one, and two for the dimension.
-    assert len(checks) == 3 * len(SAMPLE_ROWS) + 1 + 2
+    # Three for each table, key and recent rows of the merged one, and two for the dimension.
+    assert len(checks) == 3 * len(SAMPLE_ROWS) + 2 + 2
     assert all(check.passed for check in checks), checks
     rows = query(
         """
