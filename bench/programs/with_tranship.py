@@ -100,7 +100,7 @@ def _rows(job: Job) -> Batches:
             yield from reader
 
     with pa.OSFile(job.file, "rb") as source, pa.ipc.open_stream(source) as reader:
-        return Batches(reader.schema, opened)
+        return Batches(reader.schema, opened, any_thread=True)
 
 
 if __name__ == "__main__":
