@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -382,19 +383,16 @@ def test_two_writers_of_one_partition_both_succeed_and_never_mix(database, sales
     assert database.rows("select count(*) from {schema}.sales") == [(51,)]
 
 
-def test_two_first_writers_of_a_table_both_succeed(database):
+def test_first_writers_of_a_table_all_succeed(database):
     def append(amount):
-        write(
+        return write(
             database.settings,
             WriteRequest(database.table(), mode=WriteMode.APPEND),
             Batches.of(frame([amount], "north", amount)),
         )
 
-    threads = [threading.Thread(target=append, args=(amount,)) for amount in (1, 2, 3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as writers:
+        assert [result.rows for result in writers.map(append, (1, 2, 3))] == [1, 1, 1]
     assert [row[0] for row in database.rows(ALL)] == [1, 2, 3]
 
 

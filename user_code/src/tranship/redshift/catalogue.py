@@ -141,7 +141,12 @@ def _refuse_another_case(cursor: Any, table: TableName, existing: ExistingTable 
             """,
             (table.schema, table.name),
         )
-        others = [TableName(str(schema), str(name)) for schema, name in cursor.fetchall()]
+        # Another session may have made the very table since the look that did not find it.
+        others = [
+            other
+            for schema, name in cursor.fetchall()
+            if (other := TableName(str(schema), str(name))) != table
+        ]
         if not others:
             return
         spelled = ", ".join(f"{quoted(other.schema)}.{quoted(other.name)}" for other in others)
