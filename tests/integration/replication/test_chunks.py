@@ -43,9 +43,9 @@ def test_a_first_load_is_cut_by_columns_of_every_kind(
         f"create table {{table}} (id int not null primary key, part {type_} not null)",
         mode=Mode.MERGE,
         chunk_column="part",
-        chunk_rows=3,
+        chunk_rows=4,
     )
-    # Three rows of each value: the third and the fourth, where chunks end, have ties on both sides.
+    # Three rows of each value: the fourth, at which the first chunk is cut, has ties after it.
     values = [value for value in VALUES[type_] for _ in range(3)]
     made.origin.run(
         "insert into {table} values "
@@ -61,7 +61,7 @@ def test_a_first_load_is_cut_by_columns_of_every_kind(
 def test_a_first_load_that_failed_goes_on_where_it_was_stopped(
     replica: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = replica(EVENTS, **BY_TIME, chunk_rows=9)
+    made = replica(EVENTS, **BY_TIME, chunk_rows=10)
     made.origin.add(*range(1, 41), changed="2024-01-01")
     original, read = Source.read, []
 
@@ -100,7 +100,7 @@ def test_a_first_load_that_failed_goes_on_where_it_was_stopped(
 def test_an_unfinished_first_load_is_begun_anew_where_the_settings_changed(
     replica: Callable[..., Replica], meanwhile: Meanwhile
 ) -> None:
-    made = replica(EVENTS, **BY_TIME, chunk_rows=9)
+    made = replica(EVENTS, **BY_TIME, chunk_rows=10)
     made.origin.add(*range(1, 41))
     stop(made)
     after = made.changed(where="id > 5")
@@ -113,7 +113,7 @@ def test_an_unfinished_first_load_is_begun_anew_where_the_settings_changed(
 def test_a_first_load_by_key_that_is_asked_to_reload_starts_again(
     replica: Callable[..., Replica],
 ) -> None:
-    made = replica(EVENTS, **BY_TIME, chunk_rows=9)
+    made = replica(EVENTS, **BY_TIME, chunk_rows=10)
     made.origin.add(*range(1, 41))
     stop(made)
     made.origin.run("update {table} set name = N'silently' where id = 1")
@@ -142,9 +142,9 @@ def stop(made: Replica) -> None:
 def test_a_table_without_key_is_cut_by_the_column_that_is_named_for_it(
     replica: Callable[..., Replica],
 ) -> None:
-    made = replica(KEYLESS, mode=Mode.APPEND, cursor="changed", chunk_column="id", chunk_rows=9)
+    made = replica(KEYLESS, mode=Mode.APPEND, cursor="changed", chunk_column="id", chunk_rows=10)
     made.origin.add(*range(1, 41), changed="2024-01-01")
-    assert [write.rows for write in made.load().writes] == [10, 10, 10, 10, 0]
+    assert [write.rows for write in made.load().writes] == [10, 10, 10, 10]
     made.origin.add(41, changed="2024-01-01")
     made.origin.add(42, changed="2024-01-02")
     made.load()
@@ -157,7 +157,7 @@ def test_a_table_that_cannot_be_cut_is_loaded_at_once_and_the_log_says_why(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = replica(KEYLESS, mode=Mode.APPEND, cursor="changed", chunk_rows=9)
+    made = replica(KEYLESS, mode=Mode.APPEND, cursor="changed", chunk_rows=10)
     made.origin.add(*range(1, 41))
     # Not every server has counted a table that is this new.
     monkeypatch.setattr(Source, "estimated_rows", lambda _: 40)
@@ -169,7 +169,7 @@ def test_a_table_that_cannot_be_cut_is_loaded_at_once_and_the_log_says_why(
 def test_the_rows_of_an_existing_copy_are_replaced_at_once(
     replica: Callable[..., Replica], meanwhile: Meanwhile
 ) -> None:
-    made = replica(EVENTS, **BY_TIME, chunk_rows=9)
+    made = replica(EVENTS, **BY_TIME, chunk_rows=10)
     made.origin.add(*range(1, 41))
     made.load()
     assert len(made.load(full_reload=True).writes) == 1
@@ -181,5 +181,5 @@ def test_a_count_and_a_cut_agree(replica: Callable[..., Replica], part: Interval
     made = replica(EVENTS)
     made.origin.add(*range(1, 41))
     assert made.source.count(part) == 10
-    assert made.source.cut("id", part, 9) == 10
+    assert made.source.cut("id", part, 9) == 9
     assert made.source.cut("id", part, 10) is None

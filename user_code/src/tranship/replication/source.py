@@ -278,18 +278,19 @@ class Source:
         """The value of a column at which the first so many rows of a part end, in its order.
 
         Returns:
-            The last of their values; `None` where the part has no more rows than that.
+            The last of their values, which rows after them may have too; `None` where the part has no more rows.
         """
         key = sql_column(column)
-        first = (
+        ends = (
             self._rows_of(part, key.label("k"), sa.literal_column("1").label("one"))
             .order_by(key)
-            .limit(row_count + 1)
-            .subquery("first_rows")
+            .offset(row_count - 1)
+            .limit(2)
+            .subquery("last_and_next")
         )
-        statement = sa.select(sa.func.count_big(first.c.one), sa.func.max(first.c.k))
+        statement = sa.select(sa.func.count_big(ends.c.one), sa.func.min(ends.c.k))
         count, last = self._ask(statement)[0]
-        return last if count > row_count else None
+        return last if count > 1 else None
 
     def _rows_of(
         self, part: Slice, *expressions: sa.ColumnElement[Any]

@@ -5,6 +5,8 @@ from tranship.tables import Column, SourceType
 
 _WITH_FRACTION = frozenset({"time", "datetime2", "datetimeoffset"})
 _SEVEN_DIGITS = 7
+_WITHOUT_CLIENT_TYPE = frozenset({"hierarchyid", "sql_variant"})
+"""Types of a key whose values the driver cannot fetch as they are."""
 
 
 def arriving(column: Column, cast: str | None) -> str | None:
@@ -39,6 +41,8 @@ def as_shown(column: Column) -> str:
     type_ = column.source_type
     if type_ is not None and type_.name in _WITH_FRACTION:
         return f"cast({name} as nvarchar(40))"
+    if type_ is not None and type_.name in _WITHOUT_CLIENT_TYPE:
+        return f"cast({name} as nvarchar(4000))"
     # https://learn.microsoft.com/sql/t-sql/functions/min-transact-sql: not of bit
     return f"cast({name} as int)" if type_ is not None and type_.name == "bit" else name
 
