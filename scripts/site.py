@@ -4,7 +4,9 @@ What stands in the code once (settings, errors) is not written a second time. Li
 repository, which the site does not have: they become the file's name, and its pictures are taken along.
 """
 
+import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -110,23 +112,30 @@ def resources() -> str:
 
 def errors() -> str:
     """The tree of errors, as the code has it."""
+    import tranship
     from tranship import errors as module
 
+    # A class is known to its parent once its module is imported.
+    for module_info in pkgutil.walk_packages(tranship.__path__, "tranship."):
+        if not module_info.name.endswith(".__main__"):
+            importlib.import_module(module_info.name)
     parts = [
         "# Errors",
         "",
         "Each says what happened (`what`), to which table or column, and what to do (`remedy`); `details` has the facts. "
         "A fault that passes is repeated by the library and by the step's retry policy.",
         "",
-        "| Error | Is a | Repeated | When |",
-        "|---|---|---|---|",
+        "| Error | Is a | Repeated | When | What to do |",
+        "|---|---|---|---|---|",
     ]
     for kind in _tree(module.TranshipError):
         parents = ", ".join(
             f"`{base.__name__}`" for base in kind.__bases__ if base is not Exception
         )
         repeated = "yes" if kind.transient else "no"
-        parts.append(f"| `{kind.__name__}` | {parents or '-'} | {repeated} | {_summary(kind)} |")
+        parts.append(
+            f"| `{kind.__name__}` | {parents or '-'} | {repeated} | {_summary(kind)} | {_remedy(kind)} |"
+        )
     return "\n".join(parts)
 
 
@@ -176,6 +185,12 @@ def _cell(text: str) -> str:
 
 def _summary(kind: type) -> str:
     return _cell(inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0])
+
+
+def _remedy(kind: type) -> str:
+    paragraphs = inspect.cleandoc(kind.__doc__ or "").split("\n\n")
+    remedies = (text for text in paragraphs if text.startswith("What to do: "))
+    return _cell(next(remedies, "-").removeprefix("What to do: "))
 
 
 def _tree(root: type) -> Iterator[type]:

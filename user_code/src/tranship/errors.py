@@ -1,5 +1,35 @@
 """The errors a user meets. Each says what happened, to which table or column, and what to do.
 
+The whole tree, wherever its parts are defined. What is marked "repeated" passes by itself: the library makes the call again
+where it can, then the step's retry policy does. All others come back until somebody does what their text says.
+
+    * TranshipError
+      * ConfigurationError
+        * RunLimitError
+      * ConnectionFailedError
+        * UnreachableError (repeated, also a TransientError)
+      * TransientError (repeated)
+      * TableNotFoundError
+      * ColumnNotFoundError
+      * UnsupportedTypeError
+      * ValueDoesNotFitError
+      * BatchDoesNotFitError
+      * KeyNotComparableError
+      * RowsOutsideSliceError
+      * WriteFailedError
+        * DuplicateRowsError
+        * TableHeldError
+      * SchemaDriftError
+      * BookmarkMovedError
+      * CursorWentBackError
+      * DeletionsStoppedError
+      * NewSourceError
+      * SourceChangedError
+      * NotDeliveredError
+        * ChannelDownError (repeated, also a TransientError)
+        * RecipientsRefusedError
+      * ImageNotAvailableError
+
 Nothing here knows Dagster; `tranship.failures` turns these into `dagster.Failure` at the edge.
 """
 
@@ -44,59 +74,98 @@ def _restored(
 
 
 class ConfigurationError(TranshipError):
-    """A setting is missing, contradicts another one, or cannot be used as it stands."""
+    """A setting is missing, contradicts another one, or cannot be used as it stands.
+
+    What to do: Change the setting that the text names.
+    """
 
 
 class ConnectionFailedError(TranshipError):
-    """A system refused the connection: credentials, database, certificate, or address."""
+    """A system refused the connection: credentials, database, certificate, or address.
+
+    What to do: Correct the address or the login, or let its administrator run the statement in the text.
+    """
 
 
 class TransientError(TranshipError):
-    """A fault that passes: a lost connection, throttling, a deadlock. The whole call may be repeated."""
+    """A fault that passes: a lost connection, throttling, a deadlock. The whole call may be repeated.
+
+    What to do: Nothing, unless it comes back after every repetition; then look at the system it names.
+    """
 
     transient = True
 
 
 class UnreachableError(ConnectionFailedError, TransientError):
-    """A system did not answer at its address. It may be starting, so the call may be repeated."""
+    """A system did not answer at its address. It may be starting, so the call may be repeated.
+
+    What to do: If it stays away, check the address, the firewall and whether the system runs.
+    """
 
     transient = True
 
 
 class TableNotFoundError(TranshipError):
-    """A table that was named does not exist, or may not be seen with these credentials."""
+    """A table that was named does not exist, or may not be seen with these credentials.
+
+    What to do: Check the spelling, or let an owner grant the right.
+    """
 
 
 class ColumnNotFoundError(TranshipError):
-    """A column that was named is not in the table or in the frame."""
+    """A column that was named is not in the table or in the frame.
+
+    What to do: Check the spelling against the columns that the text lists.
+    """
 
 
 class UnsupportedTypeError(TranshipError):
-    """A column's type cannot be moved as it is."""
+    """A column's type cannot be moved as it is.
+
+    What to do: Cast the column, exclude it, or declare a type for it.
+    """
 
 
 class ValueDoesNotFitError(TranshipError):
-    """A value is outside what the target column can hold."""
+    """A value is outside what the target column can hold.
+
+    What to do: Declare a wider type for the column, or mend the row that the text shows.
+    """
 
 
 class BatchDoesNotFitError(TranshipError):
-    """A later batch of a stream has another schema than the first one."""
+    """A later batch of a stream has another schema than the first one.
+
+    What to do: Give every batch the columns and types of the first one, or pass a schema.
+    """
 
 
 class KeyNotComparableError(TranshipError):
-    """Whether two keys are one and the same for the source cannot be told, or they are one in the copy alone."""
+    """Whether two keys are one and the same for the source cannot be told, or they are one in the copy alone.
+
+    What to do: Take another key, leave its cast out, or compare by bytes, as the text says.
+    """
 
 
 class RowsOutsideSliceError(TranshipError):
-    """Rows do not belong to the partition or key range that is being replaced."""
+    """Rows do not belong to the partition or key range that is being replaced.
+
+    What to do: Filter the rows to the partition, or correct the column that it is of.
+    """
 
 
 class WriteFailedError(TranshipError):
-    """The target refused the write. The old rows are untouched."""
+    """The target refused the write. The old rows are untouched.
+
+    What to do: The text has the target's own words; mend what it names and write again.
+    """
 
 
 class DuplicateRowsError(WriteFailedError):
-    """Rows have the same key. Reading them while they move doubles rows, so it may be the read's fault."""
+    """Rows have the same key. Reading them while they move doubles rows, so it may be the read's fault.
+
+    What to do: Remove the duplicates, name more key columns, or read from a snapshot.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +196,8 @@ class ColumnDrift:
 
 class SchemaDriftError(TranshipError):
     """The incoming rows do not have the columns or types of the table that is there.
+
+    What to do: Let the table follow with `on_schema_change: evolve`, make it anew with `rebuild`, or correct the rows.
 
     Example:
         >>> error = SchemaDriftError("public.stg_a", [ColumnDrift("Size", "text", "integer")], "...")

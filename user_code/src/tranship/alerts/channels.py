@@ -13,17 +13,26 @@ MAX_ANSWER_LENGTH = 300
 
 
 class NotDeliveredError(TranshipError):
-    """A channel refuses notices: its address, its login or what it is sent is wrong."""
+    """A channel refuses notices: its address, its login or what it is sent is wrong.
+
+    What to do: Correct the channel's settings; the notice stays in the list until then.
+    """
 
 
 class ChannelDownError(NotDeliveredError, TransientError):
-    """A channel does not answer, or not now."""
+    """A channel does not answer, or not now.
+
+    What to do: Nothing: the next look sends the notice again. If it stays, check the channel's address.
+    """
 
     transient = True
 
 
 class RecipientsRefusedError(NotDeliveredError):
-    """A mail went out, but not to everybody; it counts as sent."""
+    """A mail went out, but not to everybody; it counts as sent.
+
+    What to do: Check the addresses that the text lists.
+    """
 
     def __init__(self, host: str, refused: Iterable[str]):
         super().__init__(

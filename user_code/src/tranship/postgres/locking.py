@@ -37,7 +37,10 @@ def lock_table_name(
 
 
 class TableHeldError(WriteFailedError):
-    """Somebody held a table for longer than we wait. Loading the rows again would end at the same lock."""
+    """Somebody held a table for longer than we wait. Loading the rows again would end at the same lock.
+
+    What to do: End the session that the text names, and run the load again.
+    """
 
 
 def lock_exclusively(

@@ -90,6 +90,8 @@ class BookmarkMovedError(TranshipError):
     """Another run loaded the same table meanwhile; nothing of this load was written.
 
     Not transient: the same write can never succeed, only a load that starts from the new bookmark.
+
+    What to do: Run the load again; a pool with one slot keeps loads of one table apart.
     """
 
 

@@ -13,7 +13,10 @@ _ALL = Decimal(100)
 
 
 class DeletionsStoppedError(TranshipError):
-    """More rows look gone from the source than may go at once; none was marked or removed."""
+    """More rows look gone from the source than may go at once; none was marked or removed.
+
+    What to do: Look whether the source is whole. Where the rows were deleted on purpose, run once with `allow_deletes`.
+    """
 
 
 @dataclass(frozen=True, slots=True)

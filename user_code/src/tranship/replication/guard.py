@@ -21,13 +21,18 @@ from tranship.sqlserver.identity import difference, not_told
 
 
 class NewSourceError(TranshipError):
-    """The source is another one than that of the last load, and the settings forbid to take it."""
+    """The source is another one than that of the last load, and the settings forbid to take it.
+
+    What to do: Correct the address; or run with `full_reload`; or `tranship bookmarks adopt` where the rows are the same.
+    """
 
 
 class SourceChangedError(TranshipError):
     """The source became another one while it was read; nothing of this load was written.
 
     Not transient: what was decided for the one may be wrong for the other, so the load has to decide again.
+
+    What to do: Run the load again; if a failover or a restore is under way, when that is over.
     """
 
 

@@ -15,7 +15,10 @@ from tranship.replication.source import Reached
 
 
 class CursorWentBackError(TranshipError):
-    """The source's highest cursor value is below the bookmark, and the settings say to fail then."""
+    """The source's highest cursor value is below the bookmark, and the settings say to fail then.
+
+    What to do: Find out why; then set `on_cursor_back` to `reload` or `warn`, or name a key.
+    """
 
 
 def set_back(

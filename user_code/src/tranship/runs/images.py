@@ -17,7 +17,10 @@ _MAY_PASS = frozenset({401, 408, 429, 500, 502, 503, 504})
 
 
 class ImageNotAvailableError(TranshipError):
-    """A run's image is not on the host and could not be pulled."""
+    """A run's image is not on the host and could not be pulled.
+
+    What to do: Build the image on the host, or check the registry's address and login.
+    """
 
 
 def pull_image(

@@ -24,7 +24,10 @@ _LEAST_MEMORY_BYTES = 6 << 20
 
 
 class RunLimitError(ConfigurationError):
-    """A run asks for more than the ceiling of the deployment, or for something that is no amount."""
+    """A run asks for more than the ceiling of the deployment, or for something that is no amount.
+
+    What to do: Ask for less in the run's tags, or raise the ceiling in dagster.yaml.
+    """
 
 
 @dataclass(frozen=True, slots=True)
