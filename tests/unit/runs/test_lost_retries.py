@@ -28,7 +28,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def server(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether the code server answers: the last one of the list says so."""
     answers = [True]
-    monkeypatch.setattr(module, "_code_server_answers", lambda _: answers[-1])
+    monkeypatch.setattr(module, "code_server_answers", lambda _: answers[-1])
     return answers
 
 

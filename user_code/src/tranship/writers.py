@@ -10,11 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.dependency import NodeHandle
-from dagster._core.definitions.utils import DEFAULT_OUTPUT
-from dagster._core.execution.context.output import get_output_context
-from dagster._core.execution.plan.outputs import StepOutputHandle
 
+from tranship.dagster_private.outputs import DEFAULT_OUTPUT, NodeHandle, context_of
 from tranship.errors import TranshipError
 from tranship.tables import TableName
 from tranship.writes import WriteMode
@@ -63,13 +60,8 @@ class Writers:
             for output in other.step_outputs:
                 if output.is_dynamic or "[" in other.key:
                     continue  # each of its keys has a table of its own
-                handle = StepOutputHandle(other.key, output.name)
-                context = get_output_context(
-                    step.execution_plan, step.job_def, step.resolved_run_config, handle, step.run_id,
-                    None, None, None, None,
-                )  # fmt: skip
                 try:
-                    table, mode = target_of(context)
+                    table, mode = target_of(context_of(step, other.key, output.name))
                 except TranshipError:
                     continue  # its own step will say what is wrong with it
                 if mode is WriteMode.REPLACE:

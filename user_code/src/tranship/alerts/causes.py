@@ -1,12 +1,8 @@
 """Finds in Dagster's events why something failed, in the words of whoever raised it."""
 
-from typing import TYPE_CHECKING
-
 import dagster as dg
-from dagster._core.events import JobFailureData
 
-if TYPE_CHECKING:
-    from dagster_shared.error import SerializableErrorInfo
+from tranship.dagster_private.failed_runs import SerializableErrorInfo, error_of
 
 UNKNOWN = "It says no more than that it failed; see the run."
 
@@ -21,17 +17,13 @@ def cause_of_step(event: dg.DagsterEvent) -> str:
 
 def cause_of_run(event: dg.DagsterEvent) -> str:
     """Say why a run failed that failed outside its steps: what the launcher or the engine said."""
-    data = event.event_specific_data
-    if isinstance(data, JobFailureData) and data.error:
-        return cause_of_error(data.error)
-    return event.message or UNKNOWN
+    return cause_of_error(error_of(event)) or event.message or UNKNOWN
 
 
-def cause_of_error(error: "SerializableErrorInfo | None") -> str:
+def cause_of_error(error: SerializableErrorInfo | None) -> str:
     """Say what an error says, or the first one below it that is not Dagster's own wrapping.
 
     Example:
-        >>> from dagster._utils.error import SerializableErrorInfo
         >>> inner = SerializableErrorInfo("ValueError: 7 is no month", [], "ValueError")
         >>> name = "DagsterExecutionStepExecutionError"
         >>> cause_of_error(SerializableErrorInfo(f"{name}: ...", [], name, cause=inner))
@@ -47,6 +39,6 @@ def cause_of_error(error: "SerializableErrorInfo | None") -> str:
     return said if said and name.startswith(("dagster.", "tranship.")) else text
 
 
-def _is_wrapping(error: "SerializableErrorInfo") -> bool:
+def _is_wrapping(error: SerializableErrorInfo) -> bool:
     name = error.cls_name or ""
     return name.startswith("Dagster") or name == "RetryRequestedFromPolicy" or not name

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import DagsterEventType
-from dagster._core.events.log import EventLogEntry
 
 from tranship.alerts.incidents import IncidentLog, Kind, Link, Recovery, Trouble
 from tranship.alerts.pages import asset_page, run_page
@@ -19,9 +17,9 @@ from tranship.alerts.runs import (
 )
 
 _FOLLOWED = (
-    DagsterEventType.RUN_FAILURE,
-    DagsterEventType.RUN_SUCCESS,
-    DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.RUN_FAILURE,
+    dg.DagsterEventType.RUN_SUCCESS,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
 )
 _AT_ONCE = 200
 """Events of each type in one look; the rest is for the next one."""
@@ -88,10 +86,10 @@ def follow(
     return position
 
 
-def _events(instance: dg.DagsterInstance, position: Position) -> list[tuple[int, EventLogEntry]]:
+def _events(instance: dg.DagsterInstance, position: Position) -> list[tuple[int, dg.EventLogEntry]]:
     """The next events after a position, in the order of their ids, none left out in between."""
     after = max(position.newest - _OVERLAP, 0)
-    found: dict[int, EventLogEntry] = {}
+    found: dict[int, dg.EventLogEntry] = {}
     complete_to: list[int] = []
     for kind in _FOLLOWED:
         # The one way to follow events of all runs that every storage of Dagster has.
@@ -105,19 +103,19 @@ def _events(instance: dg.DagsterInstance, position: Position) -> list[tuple[int,
 
 
 def _found_in(
-    instance: dg.DagsterInstance, entry: EventLogEntry, log: IncidentLog, ui_url: str
+    instance: dg.DagsterInstance, entry: dg.EventLogEntry, log: IncidentLog, ui_url: str
 ) -> Iterable[Trouble | Recovery]:
     event = entry.dagster_event
     if event is None:
         return []
-    if event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+    if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         return _found_in_check(instance, entry, event, ui_url)
     return _found_in_run(instance, entry, event, log, ui_url)
 
 
 def _found_in_run(
     instance: dg.DagsterInstance,
-    entry: EventLogEntry,
+    entry: dg.EventLogEntry,
     event: dg.DagsterEvent,
     log: IncidentLog,
     ui_url: str,
@@ -138,7 +136,7 @@ def _found_in_run(
 
 
 def _found_in_check(
-    instance: dg.DagsterInstance, entry: EventLogEntry, event: dg.DagsterEvent, ui_url: str
+    instance: dg.DagsterInstance, entry: dg.EventLogEntry, event: dg.DagsterEvent, ui_url: str
 ) -> Iterator[Trouble | Recovery]:
     evaluation = event.asset_check_evaluation_data
     subject = check_subject(evaluation.asset_check_key)

@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-from dagster._core.definitions.freshness import (
-    CronFreshnessPolicy,
-    TimeWindowFreshnessPolicy,
-)
-from dagster._utils.schedules import get_latest_completed_cron_tick
 
 from tranship.alerts.incidents import IncidentLog, Kind, Recovery, Trouble
 from tranship.alerts.pages import asset_page, run_page
+from tranship.dagster_private.freshness import (
+    CronFreshnessPolicy,
+    TimeWindowFreshnessPolicy,
+    get_latest_completed_cron_tick,
+)
 
 
 def why_stale(policy: dg.FreshnessPolicy, loaded: datetime, now: datetime) -> str:

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import dagster as dg
-from dagster._core.events import DagsterEventType
-from dagster._core.storage.tags import (
+
+from tranship.alerts.causes import cause_of_run, cause_of_step
+from tranship.alerts.incidents import Kind, Recovery, Trouble
+from tranship.alerts.pages import run_page
+from tranship.dagster_private.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
     BACKFILL_ID_TAG,
@@ -15,17 +18,13 @@ from dagster._core.storage.tags import (
     WILL_RETRY_TAG,
 )
 
-from tranship.alerts.causes import cause_of_run, cause_of_step
-from tranship.alerts.incidents import Kind, Recovery, Trouble
-from tranship.alerts.pages import run_page
-
 _PAGE = 1_000
 _READ = {
-    DagsterEventType.STEP_FAILURE,
-    DagsterEventType.STEP_SUCCESS,
-    DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
-    DagsterEventType.ASSET_MATERIALIZATION,
-    DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.STEP_SUCCESS,
+    dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
 }
 #: A step that ends so did its work; its check is told by itself.
 _BLOCKING_CHECK_FAILED = "DagsterAssetCheckFailedError"
@@ -108,7 +107,7 @@ def _take_in(history: RunHistory, event: dg.DagsterEvent) -> None:
         planned.update(subset.get_partition_keys() if subset else {event.partition or ""})
     elif event.asset_key and event.is_step_materialization:
         history.materialized.add((event.asset_key, event.partition or ""))
-    elif event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
+    elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
         check = event.asset_check_planned_data.asset_check_key
         history.checks.setdefault(step, set()).add(check_subject(check))
 

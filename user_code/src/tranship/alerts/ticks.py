@@ -3,17 +3,17 @@
 from collections.abc import Collection, Iterator
 
 import dagster as dg
-from dagster._core.scheduler.instigation import (
+
+from tranship.alerts.causes import UNKNOWN, cause_of_error
+from tranship.alerts.incidents import IncidentLog, Kind, Recovery, Trouble
+from tranship.alerts.pages import automation_page
+from tranship.dagster_private.ticks import (
     InstigatorState,
     InstigatorStatus,
     InstigatorTick,
     InstigatorType,
     TickStatus,
 )
-
-from tranship.alerts.causes import UNKNOWN, cause_of_error
-from tranship.alerts.incidents import IncidentLog, Kind, Recovery, Trouble
-from tranship.alerts.pages import automation_page
 
 _ENDED = (TickStatus.SUCCESS, TickStatus.FAILURE, TickStatus.SKIPPED)
 _LATEST = 3

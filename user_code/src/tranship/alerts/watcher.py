@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.scheduler.instigation import (
-    InstigatorState,
-    InstigatorStatus,
-    InstigatorType,
-    SensorInstigatorData,
-)
 
 from tranship.alerts.channels import Channel
 from tranship.alerts.delivery import deliver
 from tranship.alerts.incidents import IncidentLog, Kind, Link, Recovery, Trouble
 from tranship.alerts.pages import daemons_page, locations_page
 from tranship.alerts.sensors import SENSOR_NAMES
+from tranship.dagster_private.ticks import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
 
 STORAGE = "Dagster's storage"
 DAEMON = "Dagster's daemon"

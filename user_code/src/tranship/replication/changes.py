@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 
+from tranship.dagster_private.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from tranship.failures import as_failures
 from tranship.replication.assets import ReplicatedTable
 from tranship.replication.marks import Outcome, Watched, as_cursor, from_cursor

@@ -8,10 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.definitions_load_context import (
-    DefinitionsLoadContext,
-    DefinitionsLoadType,
-)
 from dagster.components.utils.defs_state import (
     DefsStateConfig,
     DefsStateConfigArgs,
@@ -21,6 +17,7 @@ from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManage
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import override
 
+from tranship.dagster_private.loading import is_loaded_by_dagster, is_loaded_for_a_run
 from tranship.errors import ConfigurationError
 from tranship.names import identifier, key_part
 from tranship.replication.addresses import has_address
@@ -156,7 +153,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             self.defs_state_config.management_type
             is not DefsStateManagementType.LEGACY_CODE_SERVER_SNAPSHOTS
         )
-        if is_kept_elsewhere or DefinitionsLoadContext.is_set():
+        if is_kept_elsewhere or is_loaded_by_dagster():
             return super().build_defs(context)
         # Outside of a code server (a test, a notebook, a script) Dagster has no place to keep the state in, nor would it
         # find it again.
@@ -179,8 +176,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
 
     def _named_tables(self) -> KnownTables:
         """Whether named tables are there, where definitions are made: they are loaded whatever comes out."""
-        is_run = DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION
-        if is_run or not has_address(self.source_url, os.environ):
+        if is_loaded_for_a_run() or not has_address(self.source_url, os.environ):
             return KnownTables()
         known = known_tables(
             self._wanted, self.source_url, os.environ, connect_seconds=_NAMED_TABLES_SECONDS

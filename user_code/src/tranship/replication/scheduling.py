@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import dagster as dg
-from dagster._core.storage.tags import (
+
+from tranship.dagster_private.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
 )
-
 from tranship.errors import ConfigurationError
 from tranship.names import identifier
 from tranship.replication.changes import changes_sensor

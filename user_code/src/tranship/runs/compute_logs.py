@@ -15,21 +15,20 @@ from typing import Any, Self, TextIO
 
 import dagster as dg
 import yaml
-from dagster._core.execution.compute_logs import redirect_to_file
-from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
-from dagster._core.storage.compute_log_manager import (
-    CapturedLogContext,
-    CapturedLogSubscription,
-    ComputeIOType,
-)
-from dagster._core.storage.local_compute_log_manager import (
-    IO_TYPE_EXTENSION,
-    LocalComputeLogManager,
-)
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from dagster._utils import ensure_file, touch_file
 from typing_extensions import override
 
+from tranship.dagster_private.configuring import ConfigurableClass, ConfigurableClassData
+from tranship.dagster_private.printed_output import (
+    IO_TYPE_EXTENSION,
+    CapturedLogContext,
+    CapturedLogSubscription,
+    CloudStorageComputeLogManager,
+    ComputeIOType,
+    LocalComputeLogManager,
+    ensure_file,
+    redirect_to_file,
+    touch_file,
+)
 from tranship.errors import ConfigurationError
 
 _RUN_VARIABLE = "DAGSTER_RUN_JOB_NAME"

@@ -1,13 +1,13 @@
 """The run queue, looked at twice a second: Dagster's own takes whole seconds, and a short run feels them."""
 
-from dagster._core.run_coordinator import QueuedRunCoordinator
+import dagster as dg
 from typing_extensions import override
 
 #: What Dagster's daemons wait at least between two rounds.
 _SECONDS = 0.5
 
 
-class PromptRunCoordinator(QueuedRunCoordinator):
+class PromptRunCoordinator(dg.QueuedRunCoordinator):
     """`QueuedRunCoordinator` that launches what is queued within half a second.
 
     Takes the same configuration; `dequeue_interval_seconds` has no effect. An empty round is two queries.

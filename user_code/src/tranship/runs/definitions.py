@@ -3,10 +3,8 @@
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.definitions.definitions_load_context import (
-    DefinitionsLoadContext,
-    DefinitionsLoadType,
-)
+
+from tranship.dagster_private.loading import is_loaded_for_a_run
 
 
 def load_from_defs_folder(path_within_project: Path) -> dg.Definitions:
@@ -21,7 +19,7 @@ def load_from_defs_folder(path_within_project: Path) -> dg.Definitions:
     Returns:
         The definitions.
     """
-    if DefinitionsLoadContext.get().load_type is not DefinitionsLoadType.RECONSTRUCTION:
+    if not is_loaded_for_a_run():
         return dg.load_from_defs_folder(path_within_project=path_within_project)
     tree = dg.ComponentTree.for_project(path_within_project)
     parts = tree.find_root_decl().iterate_child_component_decls()

@@ -21,10 +21,10 @@ from typing import Protocol
 
 import dagster as dg
 import docker
-from dagster._core.events import JobFailureData, RunFailureReason
-from dagster._core.storage.tags import MAX_RETRIES_TAG
 from docker import errors as docker_errors
 
+from tranship.dagster_private.failed_runs import report_died
+from tranship.dagster_private.tags import MAX_RETRIES_TAG
 from tranship.runs.containers import ContainerState, find_state
 from tranship.runs.lost_retries import LostRetries
 
@@ -275,11 +275,7 @@ class RunKeeper:
         retried = forbid_pointless_retry(instance, run, state)
         message = " ".join(filter(None, [what, retried, told]))
         self._logger.info("Run %s: %s", run.run_id, message)
-        instance.report_run_failed(
-            run,
-            message,
-            JobFailureData(error=None, failure_reason=RunFailureReason.UNEXPECTED_TERMINATION),
-        )
+        report_died(instance, run, message)
 
     def _forget(self, watched: _Watched) -> None:
         with self._changed:

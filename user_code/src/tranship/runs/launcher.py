@@ -9,12 +9,6 @@ from typing import Any
 
 import dagster as dg
 import docker
-from dagster._core.launcher import LaunchRunContext, ResumeRunContext
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
-from dagster._core.storage.tags import DOCKER_IMAGE_TAG, MAX_RETRIES_TAG
-from dagster._core.utils import parse_env_var
-from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
-from dagster._serdes import ConfigurableClassData
 from dagster_docker import DockerRunLauncher
 from dagster_docker.container_context import DockerContainerContext
 from dagster_docker.docker_run_launcher import DOCKER_CONTAINER_ID_TAG
@@ -22,6 +16,17 @@ from docker import errors as docker_errors
 from docker.types import Mount
 from typing_extensions import override
 
+from tranship.dagster_private.configuring import ConfigurableClassData
+from tranship.dagster_private.launching import (
+    CheckRunHealthResult,
+    ExecuteRunArgs,
+    LaunchRunContext,
+    ResumeRunArgs,
+    ResumeRunContext,
+    WorkerStatus,
+    parse_env_var,
+)
+from tranship.dagster_private.tags import DOCKER_IMAGE_TAG, MAX_RETRIES_TAG
 from tranship.errors import TranshipError
 from tranship.runs import containers
 from tranship.runs.config import LAUNCHER_SCHEMA, Retention, SecretsVolume

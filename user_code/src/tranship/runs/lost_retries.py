@@ -11,15 +11,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
-from dagster._core.events import DagsterEventType, JobFailureData, RunFailureReason
-from dagster._core.remote_origin import GrpcServerCodeLocationOrigin
-from dagster._core.storage.tags import (
-    AUTO_RETRY_RUN_ID_TAG,
-    MAX_RETRIES_TAG,
-    RUN_FAILURE_REASON_TAG,
-    WILL_RETRY_TAG,
-)
-from dagster_shared.error import SerializableErrorInfo
+
+from tranship.dagster_private.code_servers import code_server_answers
+from tranship.dagster_private.failed_runs import SerializableErrorInfo, report_failed_again
+from tranship.dagster_private.tags import AUTO_RETRY_RUN_ID_TAG, MAX_RETRIES_TAG, WILL_RETRY_TAG
 
 _GIVEN_UP = "Failed to retry run"
 _AWAY = frozenset(
@@ -77,13 +72,13 @@ class LostRetries:
         now = time.monotonic()
         if now - self._last.get(run.run_id, -_BETWEEN_SECONDS) < _BETWEEN_SECONDS:
             return False
-        if not _code_server_answers(run):
+        if not code_server_answers(run):
             return False
         if attempts >= _MOST_ATTEMPTS:
             self._no_concern.add(run.run_id)
             # Whoever follows failures has been told that it will be retried.
             instance.add_run_tags(run.run_id, {MAX_RETRIES_TAG: "0"})
-            _report(
+            report_failed_again(
                 instance,
                 run,
                 "It is not retried: its code server answers, and Dagster's daemon cannot load its code.",
@@ -94,20 +89,14 @@ class LostRetries:
             "The code server is back; the retry that was given up meanwhile is asked for again."
         )
         self._logger.info("Run %s: %s", run.run_id, message)
-        _report(instance, run, message)
+        report_failed_again(instance, run, message)
         return True
-
-
-def _report(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
-    """Report a run's failure again, which is what the daemon reads; Dagster decides anew whether it is retried."""
-    reason = RunFailureReason(run.tags.get(RUN_FAILURE_REASON_TAG, RunFailureReason.UNKNOWN))
-    instance.report_run_failed(run, message, JobFailureData(error=None, failure_reason=reason))
 
 
 def _was_given_up(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     if AUTO_RETRY_RUN_ID_TAG in run.tags:
         return False
-    events = instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT)
+    events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
     told = [
         entry for entry in events if entry.user_message == _GIVEN_UP or entry.message == _GIVEN_UP
     ]
@@ -123,18 +112,3 @@ def _is_away(error: SerializableErrorInfo | None) -> bool:
             return True
         error = error.cause
     return False
-
-
-def _code_server_answers(run: dg.DagsterRun) -> bool:
-    origin = run.remote_job_origin
-    if origin is None:
-        return False
-    location = origin.repository_origin.code_location_origin
-    if not isinstance(location, GrpcServerCodeLocationOrigin):
-        # Dagster starts it itself, in this process's host.
-        return True
-    try:
-        location.create_client().ping("")
-    except Exception:  # noqa: BLE001 - whatever it is, the server does not answer; it is asked again
-        return False
-    return True

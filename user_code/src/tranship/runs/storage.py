@@ -8,9 +8,6 @@ tries a kept connection before it is used, so that a restart of Postgres harms n
 from typing import Any
 
 import sqlalchemy
-from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.config import PostgresStorageConfig
-from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
@@ -24,6 +21,8 @@ from dagster_postgres.utils import (
 from typing_extensions import override
 
 from tranship.bounded_connections import BoundedConnection
+from tranship.dagster_private.configuring import ConfigurableClassData
+from tranship.dagster_private.storing import DagsterStorage, PostgresStorageConfig
 
 #: Kept at most; a run uses one or two, the daemon's threads more.
 _KEPT = 5

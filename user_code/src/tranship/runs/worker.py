@@ -66,8 +66,9 @@ def main(arguments: list[str]) -> int:
     # it loads user code.
     sys.path[0] = str(Path(sys.executable).parent)
     # Imported here: without collection, and not where a code location has an entry point of its own.
-    from dagster._cli import main as dagster
     from dagster_shared.utils.warnings import BetaWarning, PreviewWarning
+
+    from tranship.dagster_private.command_line import main as dagster
 
     for category in (BetaWarning, PreviewWarning):
         warnings.simplefilter("ignore", category)

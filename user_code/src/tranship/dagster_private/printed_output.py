@@ -1,0 +1,31 @@
+"""What steps print: the managers that keep it, and how a stream is redirected into a file.
+
+Private because Dagster's managers are meant to be configured, not extended: `dagster` exports no base class. Ours exists because
+theirs makes the bucket's client before the first step and starts a Python per stream to copy what is printed; that copying also
+loses last lines (https://github.com/dagster-io/dagster/issues/23336). No issue asks for public base classes.
+"""
+
+from dagster._core.execution.compute_logs import redirect_to_file
+from dagster._core.storage.cloud_storage_compute_log_manager import CloudStorageComputeLogManager
+from dagster._core.storage.compute_log_manager import (
+    CapturedLogContext,
+    CapturedLogSubscription,
+    ComputeIOType,
+)
+from dagster._core.storage.local_compute_log_manager import (
+    IO_TYPE_EXTENSION,
+    LocalComputeLogManager,
+)
+from dagster._utils import ensure_file, touch_file
+
+__all__ = [
+    "IO_TYPE_EXTENSION",
+    "CapturedLogContext",
+    "CapturedLogSubscription",
+    "CloudStorageComputeLogManager",
+    "ComputeIOType",
+    "LocalComputeLogManager",
+    "ensure_file",
+    "redirect_to_file",
+    "touch_file",
+]
