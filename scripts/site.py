@@ -107,7 +107,7 @@ def resources() -> str:
         ):
             fields = {key: field for key, field in kind.model_fields.items() if field.description}
             parts += _section(f"`{name}`", fields, _summary(kind))
-    return "\n".join(parts)
+    return "\n".join((*parts, *_variables()))
 
 
 def errors() -> str:
@@ -170,6 +170,27 @@ def _section(title: str, fields: dict[str, Any], text: str = "") -> Iterator[str
     yield from ("| Setting | Default | Meaning |", "|---|---|---|")
     for name, field in fields.items():
         yield f"| `{name}` | {_default(field)} | {_cell(field.description or '')} |"
+
+
+def _variables() -> Iterator[str]:
+    """The variables that give the settings of the stack's systems."""
+    from tranship.postgres.settings import PostgresFields
+    from tranship.redshift.settings import RedshiftFields
+    from tranship.settings import settings_of
+    from tranship.sqlserver.settings import SqlServerFields
+
+    yield from ("", "## Variables of a deployment", "")
+    yield "What `.env` and `secrets/` say reaches the settings of these names."
+    yield from ("", "| Variable | Setting | Meaning |", "|---|---|---|")
+    for prefix, declaration in (
+        ("TRANSHIP_SQLSERVER_", SqlServerFields),
+        ("TRANSHIP_POSTGRES_", PostgresFields),
+        ("TRANSHIP_REDSHIFT_", RedshiftFields),
+    ):
+        for name, setting in settings_of(declaration).items():
+            if setting.variable:
+                description = _cell(setting.description)
+                yield f"| `{prefix}{setting.variable}` | `{name}` | {description} |"
 
 
 def _default(field: Any) -> str:

@@ -21,6 +21,8 @@ NO_SECRET = {
     "ui_url", "token_url", "s3_endpoint_url", "aws_endpoint_url", "prefix_url",
     # A page of the UI, and a file in the bucket that only its credentials open.
     "tranship.alerts.incidents.Link.url", "tranship.redshift.staging.StagedFile.url",
+    # Whether a setting is one.
+    "tranship.settings.Setting.secret",
     # What a request for loads is known by.
     "tranship.replication.marks.Asked.token",
 }  # fmt: skip

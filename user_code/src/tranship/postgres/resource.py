@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import psycopg2.extensions
 from psycopg2 import sql
-from pydantic import Field
 
+from tranship.config import config_of
 from tranship.errors import TableNotFoundError
 from tranship.frames import Batches
 from tranship.postgres.connection import connect
-from tranship.postgres.settings import PostgresSettings
+from tranship.postgres.settings import PostgresFields, PostgresSettings
 from tranship.reads import ReadRequest
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tranship.postgres.copying import Progress
 
 
-class PostgresResource(dg.ConfigurableResource[Any]):
+class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):  # pyright: ignore[reportGeneralTypeIssues] - both are frozen
     """A Postgres database to write to and read from.
 
     Example:
@@ -39,65 +39,13 @@ class PostgresResource(dg.ConfigurableResource[Any]):
         ... )  # doctest: +SKIP
     """
 
-    host: str = Field(
-        description="Host name or address; a path is the folder of a unix socket. Several with commas: db1,db2:5433."
-    )
-    port: int = Field(default=5432, description="TCP port.")
-    database: str = Field(description="The database; a write never leaves it.")
-    user: str = Field(
-        description="The role to connect as. It needs CREATE on the schemas it writes."
-    )
-    password: str | None = Field(
-        default=None, repr=False, description="The role's password. Give it as an EnvVar."
-    )
-    sslmode: str | None = Field(
-        default=None,
-        description="libpq's sslmode; by default verify-full, which checks the certificate and its host name, "
-        "and prefer on this machine.",
-    )
-    sslrootcert: str | None = Field(
-        default=None, description="PEM file of the certificate authorities to trust, or system."
-    )
-    connect_timeout_seconds: int = Field(
-        default=10, description="How long to wait for the server to answer."
-    )
-    statement_timeout_seconds: float = Field(
-        default=0, description="The server ends a statement that runs longer; 0 waits for ever."
-    )
-    lock_wait_seconds: float = Field(
-        default=600.0,
-        description="How long a write waits for another writer of the same table, and for readers "
-        "that stand in the way of a swap.",
-    )
-    answer_timeout_seconds: float = Field(
-        default=21_600.0,
-        description="How long a call may wait for a server that says nothing; 0 waits for ever.",
-    )
-    target_session_attrs: str | None = Field(
-        default=None,
-        description="Which of several hosts to take, in libpq's words; by default the one that takes writes.",
-    )
-
     def settings(self) -> PostgresSettings:
         """The same as a value that the functions of `tranship.postgres` take.
 
         Raises:
             ConfigurationError: A setting cannot be used.
         """
-        return PostgresSettings(
-            host=self.host,
-            port=self.port,
-            database=self.database,
-            user=self.user,
-            password=self.password,
-            sslmode=self.sslmode,
-            sslrootcert=self.sslrootcert,
-            connect_timeout_seconds=self.connect_timeout_seconds,
-            statement_timeout_seconds=self.statement_timeout_seconds,
-            lock_wait_seconds=self.lock_wait_seconds,
-            answer_timeout_seconds=self.answer_timeout_seconds,
-            target_session_attrs=self.target_session_attrs,
-        )
+        return PostgresSettings.of(self)
 
     @contextmanager
     def connect(self) -> Iterator[psycopg2.extensions.connection]:

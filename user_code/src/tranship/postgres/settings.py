@@ -1,10 +1,15 @@
 """Where a Postgres server is and how to log in to it: one immutable value that never shows its password."""
 
-from dataclasses import dataclass, field
-from typing import Any, Self
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from typing_extensions import override
 
 from tranship.errors import ConfigurationError
-from tranship.tls import sslmode_for
+from tranship.secret import hides_arguments
+from tranship.settings import Setting, Settings, quiet, tcp_port
+from tranship.tls import sslmode_for, sslmode_of
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
@@ -12,51 +17,98 @@ SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "p
 SYSTEM_CERTIFICATES = "system"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostgresSettings:
-    """Where the server is, who we are there, and how long we wait for it.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PostgresFields:
+    """What can be set of a Postgres: where the server is, who we are there, and how long we wait for it."""
 
-    Args:
-        host: Host name or address; a path is the folder of a unix socket. Several are named with commas, each
-            with a port of its own where it has one: `db1,db2:5433`.
-        port: TCP port.
-        database: The database; a write never leaves it.
-        user: The role to connect as.
-        password: Its password; `None` where the server asks for none. Never shown.
-        sslmode: libpq's `sslmode`. By default `verify-full`, which checks the certificate and its host
-            name, and on this machine (loopback addresses, sockets) `prefer`, which verifies nothing.
-        sslrootcert: File of the certificate authorities to trust, or `system` for this machine's
-            own; by default `system` where the mode is `verify-ca` or `verify-full`.
-        connect_timeout_seconds: How long to wait for the server to answer.
-        application_name: What `pg_stat_activity` shows.
-        statement_timeout_seconds: The server ends a statement that runs longer; 0 waits for ever.
-        lock_wait_seconds: How long a write waits for another writer of the same table, and for
-            readers that stand in the way of a swap, before it gives up.
-        answer_timeout_seconds: How long a call may wait for a server that says nothing before the connection is
-            given up; 0 waits for ever. A server that is gone is noticed within two minutes.
-        target_session_attrs: Which of the hosts to take, in libpq's words; by default the one that takes
-            writes where several are named, and any where there is one.
+    host: Annotated[
+        str,
+        Setting(
+            "Host name or address; a path is the folder of a unix socket. Several are named with commas, each with a "
+            "port of its own where it has one: db1,db2:5433.",
+            "HOST",
+            needed=True,
+        ),
+    ]
+    port: Annotated[int, Setting("TCP port.", "PORT", read=tcp_port)] = 5432
+    database: Annotated[
+        str, Setting("The database; a write never leaves it.", "DATABASE", needed=True)
+    ]
+    user: Annotated[
+        str,
+        Setting(
+            "The role to connect as. It needs CREATE on the schemas it writes.", "USER", needed=True
+        ),
+    ]
+    password: Annotated[
+        str | None,
+        Setting(
+            "The role's password; none where the server asks for none. Give it as an EnvVar.",
+            "PASSWORD",
+            secret=True,
+            needed=True,
+        ),
+    ] = None
+    sslmode: Annotated[
+        str | None,
+        Setting(
+            "libpq's sslmode; by default verify-full, which checks the certificate and its host name, and on this "
+            "machine (loopback addresses, sockets) prefer, which verifies nothing.",
+            "SSLMODE",
+        ),
+    ] = None
+    sslrootcert: Annotated[
+        str | None,
+        Setting(
+            "PEM file of the certificate authorities to trust, or system for this machine's own, which is the default."
+        ),
+    ] = None
+    connect_timeout_seconds: Annotated[
+        int, Setting("How long to wait for the server to answer.")
+    ] = 10
+    application_name: Annotated[str, Setting("What pg_stat_activity shows.")] = "tranship"
+    statement_timeout_seconds: Annotated[
+        float, Setting("The server ends a statement that runs longer; 0 waits for ever.")
+    ] = 0
+    lock_wait_seconds: Annotated[
+        float,
+        Setting(
+            "How long a write waits for another writer of the same table, and for readers that stand in the way of a "
+            "swap, before it gives up."
+        ),
+    ] = 600.0
+    answer_timeout_seconds: Annotated[
+        float,
+        Setting(
+            "How long a call may wait for a server that says nothing before the connection is given up; 0 waits for "
+            "ever. A server that is gone is noticed within two minutes."
+        ),
+    ] = 21_600.0
+    target_session_attrs: Annotated[
+        str | None,
+        Setting(
+            "Which of several hosts to take, in libpq's words; by default the one that takes writes where several are "
+            "named, and any where there is one."
+        ),
+    ] = None
+
+
+@quiet
+@dataclass(frozen=True, kw_only=True, repr=False)
+class PostgresSettings(PostgresFields, Settings):
+    """Where the server is, who we are there, and how long we wait for it: the fields of `PostgresFields`, checked.
+
+    Raises:
+        ConfigurationError: A setting cannot be used.
 
     Example:
         >>> PostgresSettings(host="127.0.0.1", database="warehouse", user="etl", password="secret")
         PostgresSettings(host='127.0.0.1', port=5432, database='warehouse', user='etl', sslmode=None, sslrootcert=None, connect_timeout_seconds=10, application_name='tranship', statement_timeout_seconds=0, lock_wait_seconds=600.0, answer_timeout_seconds=21600.0, target_session_attrs=None)
     """
 
-    host: str
-    port: int = 5432
-    database: str
-    user: str
-    password: str | None = field(default=None, repr=False)
-    sslmode: str | None = None
-    sslrootcert: str | None = None
-    connect_timeout_seconds: int = 10
-    application_name: str = "tranship"
-    statement_timeout_seconds: float = 0
-    lock_wait_seconds: float = 600.0
-    answer_timeout_seconds: float = 21_600.0
-    target_session_attrs: str | None = None
-
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.answer_timeout_seconds < 0:
             raise ConfigurationError(
                 f"answer_timeout_seconds is {self.answer_timeout_seconds}.",
@@ -78,6 +130,12 @@ class PostgresSettings:
         return self.sslmode or sslmode_for(self.host)
 
     @classmethod
+    @override
+    def _of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
+        return {"sslmode": sslmode_of(environment, prefix)}
+
+    @classmethod
+    @hides_arguments
     def from_url(cls, url: str, **settings: object) -> Self:
         """Read `postgresql+psycopg2://user:password@host:port/database?sslmode=require`.
 

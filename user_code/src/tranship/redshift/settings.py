@@ -2,59 +2,186 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from typing_extensions import override
 
 from tranship.errors import ConfigurationError
+from tranship.settings import Setting, Settings, quiet, tcp_port
+from tranship.tls import sslmode_of
 
 MEGABYTE = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedshiftSettings:
-    """Where Redshift and its staging bucket are, and how loads behave.
+def _bucket(uri: str) -> str:
+    """The bucket of `s3://bucket/prefix`."""
+    return uri.removeprefix("s3://").partition("/")[0]
+
+
+def _key_prefix(uri: str) -> str:
+    """The prefix of `s3://bucket/prefix`."""
+    return uri.removeprefix("s3://").partition("/")[2] or "tranship"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RedshiftFields:
+    """What can be set of a Redshift: where it and its staging bucket are, and how loads behave."""
+
+    host: Annotated[
+        str | None,
+        Setting(
+            "Address; looked up from the cluster or workgroup without one.", "HOST", needed=True
+        ),
+    ] = None
+    port: Annotated[int, Setting("TCP port.", "PORT", read=tcp_port)] = 5439
+    database: Annotated[str, Setting("Database to connect to.", "DATABASE", needed=True)]
+    user: Annotated[
+        str | None,
+        Setting(
+            "Database user. Without one, the IAM identity of this process is the user.",
+            "USER",
+            needed=True,
+        ),
+    ] = None
+    password: Annotated[
+        str | None,
+        Setting(
+            "Password of the user, as an EnvVar; without one, temporary credentials are fetched.",
+            "PASSWORD",
+            secret=True,
+            needed=True,
+            unless="CLUSTER",
+        ),
+    ] = None
+    cluster_identifier: Annotated[
+        str | None,
+        Setting(
+            "Provisioned cluster. Without a password, temporary credentials are fetched for it.",
+            "CLUSTER",
+        ),
+    ] = None
+    workgroup: Annotated[
+        str | None, Setting("Redshift Serverless workgroup, instead of a cluster.")
+    ] = None
+    bucket_name: Annotated[
+        str,
+        Setting(
+            "S3 bucket for staged files. It must be in the cluster's region: COPY of Parquet cannot cross "
+            "regions.",
+            "STAGING_URI",
+            needed=True,
+            read=_bucket,
+        ),
+    ]
+    s3_iam_role: Annotated[
+        str,
+        Setting(
+            "ARN of the role that Redshift reads and writes the bucket with, or default.",
+            "IAM_ROLE",
+            needed=True,
+        ),
+    ]
+    region_name: Annotated[str | None, Setting("AWS region; boto3's own default without it.")] = (
+        None
+    )
+    s3_prefix: Annotated[
+        str, Setting("Key prefix of staged files.", "STAGING_URI", read=_key_prefix)
+    ] = "tranship"
+    s3_encryption: Annotated[
+        str | None,
+        Setting(
+            "Encryption header of uploads, where the bucket's policy asks for one: AES256, aws:kms or "
+            "aws:kms:dsse. Without it S3 encrypts as the bucket is set."
+        ),
+    ] = None
+    kms_key_id: Annotated[
+        str | None, Setting("Key of aws:kms, for uploads and UNLOAD; without it the bucket's own.")
+    ] = None
+    auto_create: Annotated[
+        bool,
+        Setting(
+            "Whether fetching temporary credentials (GetClusterCredentials) creates the user where it is missing."
+        ),
+    ] = False
+    db_groups: Annotated[
+        Sequence[str], Setting("Groups that the user joins for a session of temporary credentials.")
+    ] = ()
+    s3_endpoint_url: Annotated[str | None, Setting("Address of S3 where it is not Amazon's.")] = (
+        None
+    )
+    aws_endpoint_url: Annotated[
+        str | None,
+        Setting("Address of the Redshift and Redshift Serverless APIs where it is not Amazon's."),
+    ] = None
+    sslmode: Annotated[
+        str | None,
+        Setting(
+            "libpq's sslmode; by default verify-full, and on this machine (loopback addresses, sockets) prefer, "
+            "which verifies nothing.",
+            "SSLMODE",
+        ),
+    ] = None
+    ssl_root_cert: Annotated[
+        str | None,
+        Setting(
+            "File of certificate authorities for verify-full; by default certifi's, which has Amazon's."
+        ),
+    ] = None
+    connect_timeout_seconds: Annotated[
+        int, Setting("How long one connection attempt may take.")
+    ] = 30
+    answer_timeout_seconds: Annotated[
+        float,
+        Setting(
+            "How long a call may wait for a cluster that says nothing before the connection is given up; 0 waits "
+            "for ever. A cluster that is gone is noticed within two minutes."
+        ),
+    ] = 21_600.0
+    max_part_bytes: Annotated[
+        int, Setting("Size at which a staged file is closed and the next one begun.")
+    ] = 90 * MEGABYTE
+    compression: Annotated[
+        str, Setting("Parquet compression: snappy (which Redshift documents), zstd, gzip or none.")
+    ] = "snappy"
+    varchar_lengths: Annotated[
+        Mapping[str, int],
+        Setting("Widths of text columns in bytes, by column, instead of measured ones."),
+    ] = field(default_factory=dict)
+    truncate_timestamps: Annotated[
+        bool,
+        Setting("Cut nanoseconds to the microseconds that Redshift has, instead of refusing them."),
+    ] = False
+    write_lock: Annotated[
+        str,
+        Setting(
+            "What writers of one table queue on: journal, a small table beside it, so that readers never wait, or "
+            "table, itself, which readers wait for too."
+        ),
+    ] = "journal"
+    keep_files: Annotated[bool, Setting("Leave staged files in the bucket.")] = False
+    stale_file_hours: Annotated[
+        float, Setting("Age at which files of writes that died are removed by the next write.")
+    ] = 24.0
+    read_via: Annotated[
+        str, Setting("How rows are read: auto (by the planner's estimate), cursor or unload.")
+    ] = "auto"
+    unload_row_threshold: Annotated[
+        int, Setting("Reads of more rows than this, by estimate, go through UNLOAD.")
+    ] = 100_000
+    attempts: Annotated[
+        int, Setting("How often a transaction is run at most while it fails for passing reasons.")
+    ] = 5
+
+
+@quiet
+@dataclass(frozen=True, kw_only=True, repr=False)
+class RedshiftSettings(RedshiftFields, Settings):
+    """Where Redshift and its staging bucket are, and how loads behave: the fields of `RedshiftFields`, checked.
 
     AWS credentials come from boto3's own chain (environment, profile, SSO, instance role); none are
     kept here. The database password is either given, or temporary and fetched for each connection:
     `GetClusterCredentials` for `cluster_identifier` and `user`, `GetClusterCredentialsWithIAM` without
     `user`, `GetCredentials` of Redshift Serverless for `workgroup`.
-
-    Args:
-        database: Database to connect to.
-        bucket_name: Bucket for staged files. It must be in the cluster's region: COPY of Parquet cannot
-            cross regions.
-        s3_iam_role: ARN of the role that Redshift reads and writes the bucket with, or `default`.
-        region_name: AWS region; boto3's own default where it is `None`.
-        cluster_identifier: Name of a provisioned cluster.
-        workgroup: Name of a serverless workgroup.
-        user: Database user.
-        password: Password of `user`; temporary credentials are fetched where it is `None`.
-        host: Address of the database; looked up from the cluster or workgroup where it is `None`.
-        port: TCP port.
-        s3_prefix: Key prefix under which files are staged.
-        s3_encryption: Header that uploads carry, where the bucket's policy asks for one: `AES256`, `aws:kms` or
-            `aws:kms:dsse`. Without it S3 encrypts as the bucket is set.
-        kms_key_id: Key of `aws:kms`, for uploads and for UNLOAD; without it the bucket's own.
-        auto_create: Whether `GetClusterCredentials` creates `user` where it is missing.
-        db_groups: Groups that `user` joins for a session of temporary credentials.
-        s3_endpoint_url: Address of S3, where it is not Amazon's.
-        aws_endpoint_url: Address of the Redshift and Redshift Serverless APIs, where it is not Amazon's.
-        sslmode: libpq's sslmode. By default `verify-full`, and on this machine (loopback addresses, sockets)
-            `prefer`, which verifies nothing.
-        ssl_root_cert: File of certificate authorities for `verify-full`. By default certifi's, which
-            has Amazon's.
-        connect_timeout_seconds: How long one connection attempt may take.
-        answer_timeout_seconds: How long a call may wait for a cluster that says nothing before the connection is
-            given up; 0 waits for ever. A cluster that is gone is noticed within two minutes.
-        max_part_bytes: Size at which a staged file is closed and the next one begun.
-        compression: Parquet compression: `snappy` (which Redshift documents), `zstd`, `gzip`, `none`.
-        varchar_lengths: Widths of text columns in bytes, by column, instead of measured ones.
-        truncate_timestamps: Cut nanoseconds to the microseconds Redshift has, instead of refusing them.
-        write_lock: What writers of one table queue on. `journal`: a small table beside each target, so
-            that readers never wait; `table`: the target itself, which readers wait for too.
-        keep_files: Leave staged files in the bucket.
-        stale_file_hours: Age at which files of writes that died are removed by the next write.
-        read_via: How rows are read: `auto` (by the planner's estimate), `cursor` or `unload`.
-        unload_row_threshold: Reads of more rows than this, by estimate, go through UNLOAD.
-        attempts: How often a transaction is run at most while it fails for passing reasons.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -66,39 +193,10 @@ class RedshiftSettings:
         'localhost:5439/dev'
     """
 
-    database: str
-    bucket_name: str
-    s3_iam_role: str
-    region_name: str | None = None
-    cluster_identifier: str | None = None
-    workgroup: str | None = None
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
-    host: str | None = None
-    port: int = 5439
-    s3_prefix: str = "tranship"
-    s3_encryption: str | None = None
-    kms_key_id: str | None = None
-    auto_create: bool = False
-    db_groups: Sequence[str] = ()
-    s3_endpoint_url: str | None = None
-    aws_endpoint_url: str | None = None
-    sslmode: str | None = None
-    ssl_root_cert: str | None = None
-    connect_timeout_seconds: int = 30
-    answer_timeout_seconds: float = 21_600.0
-    max_part_bytes: int = 90 * MEGABYTE
-    compression: str = "snappy"
-    varchar_lengths: Mapping[str, int] = field(default_factory=dict)
-    truncate_timestamps: bool = False
-    write_lock: str = "journal"
-    keep_files: bool = False
-    stale_file_hours: float = 24.0
-    read_via: str = "auto"
-    unload_row_threshold: int = 100_000
-    attempts: int = 5
-
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "db_groups", tuple(self.db_groups))
         if self.cluster_identifier and self.workgroup:
             raise ConfigurationError(
                 "Both cluster_identifier and workgroup are set.",
@@ -141,6 +239,11 @@ class RedshiftSettings:
         _one_of("write_lock", self.write_lock, ("journal", "table"))
         _one_of("read_via", self.read_via, ("auto", "cursor", "unload"))
         _one_of("compression", self.compression, ("snappy", "zstd", "gzip", "none"))
+
+    @classmethod
+    @override
+    def _of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
+        return {"sslmode": sslmode_of(environment, prefix)}
 
     @property
     def upload_headers(self) -> dict[str, str]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
+from tranship.config import config_of
 from tranship.errors import TranshipError
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
@@ -18,11 +18,11 @@ from tranship.slices import Slice, WholeTable
 from tranship.sqlserver import catalogue
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.options import ReadOptions
-from tranship.sqlserver.settings import DEFAULT_PORT, SqlServerSettings, encrypt_of, intent_of
+from tranship.sqlserver.settings import SqlServerFields, SqlServerSettings
 from tranship.tables import TableName, TableSchema
 
 
-class SqlServerResource(dg.ConfigurableResource[Any]):
+class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]):  # pyright: ignore[reportGeneralTypeIssues] - both are frozen
     """A SQL Server to read from.
 
     Example:
@@ -35,65 +35,13 @@ class SqlServerResource(dg.ConfigurableResource[Any]):
         ... )  # doctest: +SKIP
     """
 
-    host: str = Field(description="Host name or address, without instance or port.")
-    port: int = Field(default=DEFAULT_PORT, description="TCP port.")
-    database: str = Field(description="The database to read.")
-    user: str = Field(
-        default="",
-        description="SQL Server login. It needs SELECT on the tables, no more. Empty where driver_keywords name "
-        "another way in: Authentication or Trusted_Connection.",
-    )
-    password: str = Field(
-        default="", repr=False, description="The login's password. Give it as an EnvVar."
-    )
-    encrypt: str = Field(
-        default="yes",
-        description="yes (TLS, certificate verified), strict (TDS 8, SQL Server 2022 and later), or no.",
-    )
-    trust_server_certificate: bool = Field(
-        default=False,
-        description="Accept any certificate. The stock SQL Server container signs its own. To verify one of "
-        "your own authority instead, set SSL_CERT_FILE to its PEM file.",
-    )
-    connect_timeout_seconds: int = Field(
-        default=10, description="How long to wait for the server to answer and log in."
-    )
-    query_timeout_seconds: int = Field(
-        default=0, description="How long a query may take until its first row; 0 is no limit."
-    )
-    answer_timeout_seconds: int = Field(
-        default=7200,
-        description="How long the server may say nothing before the connection is cut and the read tried again; "
-        "0 is no limit.",
-    )
-    application_intent: str = Field(
-        default="ReadWrite",
-        description="ReadOnly lets an availability group send the connection to a replica.",
-    )
-    driver_keywords: dict[str, str] = Field(
-        default={}, description='Further ODBC keywords, such as {"MultiSubnetFailover": "yes"}.'
-    )
-
     def settings(self) -> SqlServerSettings:
         """The same as a value that the functions of `tranship.sqlserver` take.
 
         Raises:
             ConfigurationError: A setting is missing or contradicts another one.
         """
-        return SqlServerSettings(
-            host=self.host,
-            port=self.port,
-            database=self.database,
-            user=self.user,
-            password=self.password,
-            encrypt=encrypt_of(self.encrypt),
-            trust_server_certificate=self.trust_server_certificate,
-            connect_timeout_seconds=self.connect_timeout_seconds,
-            query_timeout_seconds=self.query_timeout_seconds,
-            answer_timeout_seconds=self.answer_timeout_seconds,
-            application_intent=intent_of(self.application_intent),
-            driver_keywords=self.driver_keywords,
-        )
+        return SqlServerSettings.of(self)
 
     @contextmanager
     def connect(self) -> Iterator[Any]:

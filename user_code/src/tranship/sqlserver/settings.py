@@ -3,18 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Self
 from urllib.parse import parse_qsl, unquote
 
+from typing_extensions import override
+
 from tranship.errors import ConfigurationError
+from tranship.secret import hides_arguments
+from tranship.settings import Setting, Settings, is_yes, quiet, tcp_port
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-Encrypt = Literal["yes", "no", "strict"]
-ApplicationIntent = Literal["ReadWrite", "ReadOnly"]
-
-DEFAULT_PORT = 1433
 _OWN_KEYWORDS = {
     "server", "address", "addr", "database", "uid", "pwd", "encrypt", "trustservercertificate",
     "trust_server_certificate", "applicationintent", "driver", "app",
@@ -40,26 +40,75 @@ _URL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SqlServerSettings:
-    r"""A SQL Server, a database on it, and a login.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SqlServerFields:
+    """What can be set of a SQL Server."""
 
-    Args:
-        host: Host name or address. An instance is named by its port, not as `host\instance`.
-        database: The database to read.
-        user: SQL Server login. It and the password may be empty where driver_keywords name another way in:
-            `{"Authentication": "ActiveDirectoryMsi"}`, `{"Trusted_Connection": "yes"}`.
-        password: Its password; it is in no message, representation or log.
-        port: TCP port.
-        encrypt: `yes` (TLS, the default), `strict` (TDS 8, SQL Server 2022), or `no`.
-        trust_server_certificate: Accept any certificate. For a server of your own on a network of
-            your own; the stock SQL Server container signs its certificate itself.
-        connect_timeout_seconds: How long to wait for the server to answer and log in.
-        query_timeout_seconds: How long one statement may take until its first row; 0 is no limit.
-        answer_timeout_seconds: How long the server may say nothing, in a statement or between two batches,
-            before the connection is cut and the read tried again; 0 is no limit.
-        application_intent: `ReadOnly` lets an availability group send the connection to a replica.
-        driver_keywords: Further ODBC keywords, such as `{"MultiSubnetFailover": "yes"}`.
+    host: Annotated[
+        str,
+        Setting(
+            "Host name or address. An instance is named by its port, not as host\\instance.",
+            "HOST",
+            needed=True,
+        ),
+    ]
+    port: Annotated[int, Setting("TCP port.", "PORT", read=tcp_port)] = 1433
+    database: Annotated[str, Setting("The database to read.", "DATABASE", needed=True)]
+    user: Annotated[
+        str,
+        Setting(
+            "SQL Server login. It needs SELECT on the tables, no more. It and the password may be empty where "
+            "driver_keywords name another way in: Authentication or Trusted_Connection.",
+            "USER",
+            needed=True,
+        ),
+    ] = ""
+    password: Annotated[
+        str,
+        Setting(
+            "The login's password. Give it as an EnvVar.", "PASSWORD", secret=True, needed=True
+        ),
+    ] = ""
+    encrypt: Annotated[
+        str,
+        Setting(
+            "yes (TLS, certificate verified), strict (TDS 8, SQL Server 2022 and later), or no."
+        ),
+    ] = "yes"
+    trust_server_certificate: Annotated[
+        bool,
+        Setting(
+            "Accept any certificate. For a server of your own on a network of your own: the stock SQL Server "
+            "container signs its own. To verify one of your own authority instead, set SSL_CERT_FILE to its PEM file.",
+            "TRUST_CERTIFICATE",
+            read=is_yes,
+        ),
+    ] = False
+    connect_timeout_seconds: Annotated[
+        int, Setting("How long to wait for the server to answer and log in.")
+    ] = 10
+    query_timeout_seconds: Annotated[
+        int, Setting("How long a statement may take until its first row; 0 is no limit.")
+    ] = 0
+    answer_timeout_seconds: Annotated[
+        int,
+        Setting(
+            "How long the server may say nothing, in a statement or between two batches, before the connection is cut "
+            "and the read tried again; 0 is no limit."
+        ),
+    ] = 7200
+    application_intent: Annotated[
+        str, Setting("ReadOnly lets an availability group send the connection to a replica.")
+    ] = "ReadWrite"
+    driver_keywords: Annotated[
+        Mapping[str, str], Setting('Further ODBC keywords, such as {"MultiSubnetFailover": "yes"}.')
+    ] = field(default_factory=dict)
+
+
+@quiet
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SqlServerSettings(SqlServerFields, Settings):
+    """A SQL Server, a database on it, and a login: the fields of `SqlServerFields`, checked.
 
     Raises:
         ConfigurationError: A setting is missing or contradicts another one.
@@ -69,20 +118,11 @@ class SqlServerSettings:
         'db:1433'
     """
 
-    host: str
-    database: str
-    user: str = ""
-    password: str = field(default="", repr=False)
-    port: int = DEFAULT_PORT
-    encrypt: Encrypt = "yes"
-    trust_server_certificate: bool = False
-    connect_timeout_seconds: int = 10
-    query_timeout_seconds: int = 0
-    answer_timeout_seconds: int = 7200
-    application_intent: ApplicationIntent = "ReadWrite"
-    driver_keywords: Mapping[str, str] = field(default_factory=dict)
-
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "encrypt", _encrypt_of(self.encrypt))
+        object.__setattr__(self, "application_intent", _intent_of(self.application_intent))
         for name in ("host", "database", *self._needed_of_login()):
             if not getattr(self, name):
                 raise ConfigurationError(f"The SQL Server's {name} is empty.", f"Set {name}.")
@@ -120,6 +160,7 @@ class SqlServerSettings:
         return () if keywords.get("authentication") in _WITHOUT_PASSWORD else ("user", "password")
 
     @classmethod
+    @hides_arguments
     def from_url(cls, url: "str | sa.URL") -> Self:
         """Read a SQLAlchemy URL: `mssql+mssqlpython://user:password@host:port/database?Encrypt=no`.
 
@@ -128,7 +169,7 @@ class SqlServerSettings:
         """
         text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
         parts = _URL.match(text)
-        port = (parts["port"] if parts else None) or str(DEFAULT_PORT)
+        port = (parts["port"] if parts else None) or str(cls.port)
         if parts is None or not port.isdecimal():
             # Not shown: what cannot be read may hold the password.
             raise ConfigurationError(
@@ -148,9 +189,9 @@ class SqlServerSettings:
             database=unquote(parts["database"] or ""),
             user=unquote(parts["user"] or ""),
             password=unquote(parts["password"] or ""),
-            encrypt=encrypt_of(encrypt),
+            encrypt=encrypt,
             trust_server_certificate=trust.lower() in {"yes", "true", "1"},
-            application_intent=intent_of(intent),
+            application_intent=intent,
             driver_keywords=dict(query.values()),
         )
 
@@ -183,29 +224,21 @@ class SqlServerSettings:
         )
 
 
-def encrypt_of(text: str) -> Encrypt:
-    """The setting for any of the words that the ODBC driver takes for it.
-
-    Raises:
-        ConfigurationError: The text is none of them.
-    """
-    words: dict[str, Encrypt] = {
+def _encrypt_of(text: str) -> str:
+    """The setting for any of the words that the ODBC driver takes for it."""
+    words = {
         "yes": "yes", "true": "yes", "mandatory": "yes",
         "no": "no", "false": "no", "optional": "no",
         "strict": "strict",
     }  # fmt: skip
-    if (found := words.get(text.lower())) is None:
+    if (word := words.get(text.lower())) is None:
         raise ConfigurationError(f"encrypt is {text!r}.", "Give one of yes, no, strict.")
-    return found
+    return word
 
 
-def intent_of(text: str) -> ApplicationIntent:
-    """The setting for its word in any case.
-
-    Raises:
-        ConfigurationError: The text is neither `ReadWrite` nor `ReadOnly`.
-    """
-    words: dict[str, ApplicationIntent] = {"readwrite": "ReadWrite", "readonly": "ReadOnly"}
-    if (found := words.get(text.lower())) is None:
+def _intent_of(text: str) -> str:
+    """The setting for its word in any case."""
+    words = {"readwrite": "ReadWrite", "readonly": "ReadOnly"}
+    if (word := words.get(text.lower())) is None:
         raise ConfigurationError(f"application_intent is {text!r}.", "Give ReadWrite or ReadOnly.")
-    return found
+    return word
