@@ -1,6 +1,7 @@
 """Whatever breaks, and whoever else is there: the old rows or the new ones, never a mix and never neither."""
 
 import logging
+import selectors
 import signal
 import socket
 import subprocess
@@ -258,9 +259,17 @@ def test_an_error_in_the_source_is_raised_once_and_as_it_is(
     assert sql_rows("select min(g), max(g) from {}", table) == [(1, 1)]
 
 
+@pytest.mark.parametrize("has_poll", [True, False], ids=["Unix", "Windows"])
 def test_an_error_of_the_server_stops_the_source(
-    settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run
+    settings: PostgresSettings,
+    table: TableName,
+    load: Load,
+    sql_rows: Run,
+    has_poll: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not has_poll:
+        monkeypatch.delattr(selectors, "PollSelector")
     load(table, pa.table({"v": ["{}"]}), column_types={"v": "jsonb"})
     given: list[int] = []
     closed: list[bool] = []

@@ -6,7 +6,6 @@ stopped, a pooler that lost its server, a proxy that holds the line. So every ca
 the socket is shut down: the driver returns with a lost connection, as if the peer had died.
 """
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,10 +56,13 @@ class BoundedConnection(psycopg2.extensions.connection):
 
     def cut(self) -> None:
         """Shut the socket down, whoever waits on it; its file descriptor stays the driver's own."""
-        with suppress(OSError, psycopg2.InterfaceError):
-            line = socket.socket(fileno=os.dup(self.fileno()))
-            with line:
-                line.shutdown(socket.SHUT_RDWR)
+        # A second handle of the same socket, on Windows too, where os.dup() takes files only. Its family is of no account
+        # to a shutdown.
+        with (
+            suppress(OSError, psycopg2.InterfaceError),
+            socket.fromfd(self.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line,
+        ):
+            line.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def _begin_anew() -> None:
     _clock = _Clock()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+if hasattr(os, "register_at_fork"):  # Windows forks nothing
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 @contextmanager

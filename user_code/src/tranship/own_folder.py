@@ -41,6 +41,8 @@ def _check(path: Path, what: str) -> None:
     remedy = f"Name a folder of your own for {what}."
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigurationError(f"{path} is a link or a file, not the folder of {what}.", remedy)
+    if os.name == "nt":
+        return  # No owner and no mode there: a folder of the user's profile is closed to others by its access list.
     if found.st_uid != os.geteuid():
         raise ConfigurationError(
             f"{path}, the folder of {what}, belongs to user {found.st_uid}, and this process runs as {os.geteuid()}: "

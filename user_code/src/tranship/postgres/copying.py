@@ -4,7 +4,7 @@ An error on either side stops the other; the original one is raised, once. A use
 thread instead, between two sends.
 """
 
-import select
+import selectors
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -179,7 +179,7 @@ class _CopyFile:
     copied: Copied = field(default_factory=Copied)
     failure: BaseException | None = None
     interrupted: bool = False
-    _poll: Any = None
+    _server: selectors.BaseSelector | None = None
 
     def read(self, _size: int = -1) -> bytes:
         """The next chunk, whatever its size: the driver takes any. Empty at the end.
@@ -210,9 +210,14 @@ class _CopyFile:
 
         The driver would send everything that is left before it looked. Notices are off.
         """
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self.connection.fileno(), select.POLLIN)
-        if self._poll.poll(0):
+        if self._server is None:
+            self._server = _selector()
+            self._server.register(self.connection.fileno(), selectors.EVENT_READ)
+        if self._server.select(0):
             self.interrupted = True
             raise ConnectionAbortedError("the server ended the COPY")
+
+
+def _selector() -> selectors.BaseSelector:
+    """One that holds no file of its own, so that nobody has to close it; Windows has no poll()."""
+    return getattr(selectors, "PollSelector", selectors.SelectSelector)()

@@ -142,7 +142,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         """
         known = known_tables(self._wanted, self.source_url, os.environ)
         _say(known)
-        state_path.write_text(known.as_json())
+        state_path.write_text(known.as_json(), encoding="utf-8")
 
     @override
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -170,7 +170,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         known = (
             KnownTables(not_asked=_NEVER_ASKED)
             if state_path is None
-            else KnownTables.from_json(state_path.read_text())
+            else KnownTables.from_json(state_path.read_text(encoding="utf-8"))
         )
         return self._definitions(context, known)
 

@@ -61,10 +61,10 @@ class ReplicationScaffolder(dg.Scaffolder[ReplicationParameters]):
             )
         text = _FILE.format(type=request.type_name, **_quoted(request.params))
         if request.append:
-            with request.target_path.open("a") as file:
+            with request.target_path.open("a", encoding="utf-8") as file:
                 file.write(f"---\n{text}")
         else:
-            (request.target_path / "defs.yaml").write_text(text)
+            (request.target_path / "defs.yaml").write_text(text, encoding="utf-8")
 
 
 def _quoted(parameters: ReplicationParameters) -> dict[str, str]:
