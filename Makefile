@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PYTEST_WORKERS ?= 2
 
-.PHONY: help demo ui test lint docs bench up down clean
+.PHONY: help demo ui test lint docs bench up down release clean
 help:
 	@echo 'make demo   move the sample warehouse from SQL Server (a stand-in) to Postgres, without Docker'
 	@echo 'make ui     the same systems, with the Dagster UI on http://127.0.0.1:3000'
@@ -13,6 +13,7 @@ help:
 	@echo 'make lint   ruff, basedpyright, import rules, shellcheck, hadolint, dg check'
 	@echo 'make docs   the documentation as a site, in build/site'
 	@echo 'make bench  measurements against peers; BENCH_OPTIONS=--help lists what it takes'
+	@echo 'make release VERSION=1.2.3   wheel, images, lists of what is inside, tag; RELEASE_OPTIONS=--dry-run'
 	@echo 'make clean  remove .venv, .demo and .bench'
 
 .venv/.complete: requirements/dev.lock requirements/uv.lock user_code/pyproject.toml localstack/pyproject.toml scripts/setup.sh
@@ -65,6 +66,9 @@ docs: .venv/.complete
 
 bench: .venv/.complete
 	@.venv/bin/python -m bench $(BENCH_OPTIONS)
+
+release: .venv/.complete
+	@.venv/bin/python scripts/release.py $(VERSION) $(RELEASE_OPTIONS)
 
 clean:
 	rm -rf .venv .demo .bench
