@@ -97,9 +97,8 @@ def test_a_release_says_one_version_everywhere_and_ends_with_a_tag(copy: Path):
         "tranship-0.2.0.tar.gz",
         "SHA256SUMS",
     }
-    sums = dict(
-        reversed(line.split("  ")) for line in (files / "SHA256SUMS").read_text().splitlines()
-    )
+    lines = (files / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, name in (line.split("  ") for line in lines)}
     assert sums[wheel.name] == hashlib.sha256(wheel.read_bytes()).hexdigest()
     assert "images    LEFT OUT" in finished.stdout
     assert "Nothing was pushed" in finished.stdout

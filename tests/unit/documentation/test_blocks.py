@@ -1,0 +1,163 @@
+"""Every block that a page prints is held by a test: YAML by its schema, Python by running it, output by where it comes from."""
+
+import ast
+import importlib
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from click.testing import CliRunner
+from dagster.components.testing import create_defs_folder_sandbox
+from documentation import CHECKOUT, Block, blocks
+
+import tranship.cli
+from etl.definitions import defs as etl_definitions
+
+COMPONENT = "type: tranship.replication.ReplicationComponent"
+CHECKED_ELSEWHERE = {"sh": "test_commands.py", "console": "test_commands.py"}
+
+OUTPUT = {
+    ("README.md", "✓ Postgres on 127.0.0.1:37687"): "tests/integration/demo/test_demo.py",
+    ("docs/alerts.md", "2026-11-26 09:52:08,278 INFO Watching; tells Slack."): "tests/integration/alerts/test_watcher.py",
+    ("docs/alerts.md", "🔴 Failed: staging/DimProduct and 1 more"): "tests/unit/alerts/test_messages.py",
+    ("docs/alerts.md", "Subject: [Tranship] Loaded again: staging/DimProduct and 1 more"): "tests/unit/alerts/test_messages.py",
+    ("docs/alerts.md", "🔴 Check failed: as_many_rows of staging/DimProduct"): "tests/unit/alerts/test_messages.py",
+    ("docs/alerts.md", "Alerts for Slack are held back and will be tried again: Slack answered 404 no_service. Make a new webhook if this one "
+     "is gone, and set it as before."): "tests/integration/alerts/test_delivery.py",
+    ("docs/replication.md", "defs.yaml:31 - tranship.replication.ReplicationComponent attributes.tables.6.mode 'upsert' is not one of "
+     "['replace', 'append', 'merge', 'partition']"): "Dagster's own words",
+    ("docs/replication.md", "sales.Orders -> sales_copy.Orders: 60,398 rows; the whole table, because it was never loaded."):
+        "tests/integration/replication/test_exactly_once.py",
+    ("docs/replication.md", "sales.Orders is another source than sales_copy.Orders was loaded from: it is on the server TEST, no longer on PROD."):
+        "tests/integration/replication/test_another_source.py",
+    ("docs/replication.md", "The key column \"Code\" of sales.Items has the value 'Straße'. Which other texts SQL_Latin1_General_CP1_CI_AS takes "
+     "for the same as one with"): "tests/integration/replication/test_key_spellings.py",
+    ("docs/replication.md", "sales.Wages is left out of the replication: The settings of sales.Wages cannot be used: mode append needs a cursor. "
+     "Name the column that grows."): "tests/unit/replication/test_component.py",
+}  # fmt: skip
+"""Blocks of output, which depend on data, times and ports: which test holds what their sentences are made of."""
+PICTURES = "mermaid"
+"""Drawn by the reader's browser; `make lint` builds the site, which reads their fences."""
+
+NOTHING = dg.ResourceDefinition.none_resource()
+GIVEN: dict[str, dict[str, Any]] = {
+    "docs/alerts.md": {"my_definitions": dg.Definitions()},
+    "docs/redshift.md": {"orders": dg.AssetSpec("orders")},
+}
+"""What the words before a block say is there."""
+RUN_AGAINST_SYSTEMS = {
+    (
+        "docs/library.md",
+        "from tranship import Batches, TableName, WriteRequest",
+    ): "tests/integration/documentation/test_snippets.py",
+    (
+        "docs/redshift.md",
+        "from tranship.redshift.setup import set_up_bucket",
+    ): "tests/integration/documentation/test_snippets.py",
+    (
+        "docs/replication.md",
+        "from tranship import TableName",
+    ): "tests/integration/replication/conftest.py",
+}
+"""Python that reaches a system, and what runs it, or the same calls; here its names are looked up."""
+
+
+def known_as(block: Block) -> tuple[str, str]:
+    return block.page, block.first_line
+
+
+def names_of(block: Block) -> set[str]:
+    """What a block imports; fails where a module or a name in it does not exist."""
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(block.text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+                imported.add(alias.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                importlib.import_module(alias.name)
+    return imported
+
+
+def check_component(tmp_path: Path, document: str) -> None:
+    """What `tranship check` says of it is nothing."""
+    path = tmp_path / "copies/defs.yaml"
+    path.parent.mkdir()
+    path.write_text(document)
+    answer = CliRunner().invoke(tranship.cli.main, ["check", str(tmp_path)])
+    assert answer.exit_code == 0, answer.output
+
+
+def test_every_block_says_what_it_is():
+    assert [str(block) for block in blocks() if not block.language] == []
+    known = {"yaml", "python", "text", PICTURES, *CHECKED_ELSEWHERE}
+    assert {block.language for block in blocks()} <= known
+
+
+def test_every_block_of_output_names_the_test_that_holds_it():
+    assert {known_as(block) for block in blocks("text")} == set(OUTPUT)
+    for held_by in OUTPUT.values():
+        assert held_by == "Dagster's own words" or (CHECKOUT / held_by).is_file()
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_yaml_is_what_its_reader_takes(block: Block, tmp_path: Path):
+    document = yaml.safe_load(block.text)
+    if isinstance(document, list):  # entries of `tables`
+        entries = textwrap.indent(textwrap.dedent(block.text), "    ")
+        check_component(tmp_path, f"{COMPONENT}\nattributes:\n  tables:\n{entries}")
+    elif "type" in document:
+        check_component(tmp_path, block.text)
+    else:
+        check_run_configuration(document)
+
+
+def check_run_configuration(document: dict[str, Any]) -> None:
+    """What the launchpad takes: of the job of the stack, or of a load of the page's own example."""
+    (op,) = document["ops"]
+    if op == "wanted_tables":
+        job = etl_definitions().resolve_job_def("run_etl_job")
+        none = {**dict.fromkeys(job.resource_defs, NOTHING), "io_manager": dg.mem_io_manager}
+        dg.validate_run_config(job.graph.to_job(resource_defs=none), document)
+        return
+    (example,) = [
+        block for block in blocks("yaml") if block.page == "docs/replication.md" and COMPONENT in block.text
+    ]  # fmt: skip
+    attributes = yaml.safe_load(example.text)["attributes"]
+    attributes["tables"] = [entry for entry in attributes["tables"] if "*" not in entry["table"]]
+    with create_defs_folder_sandbox() as sandbox:
+        path = sandbox.defs_folder_path / "sales_copy"
+        path.mkdir(parents=True)
+        text = yaml.safe_dump({"type": COMPONENT.removeprefix("type: "), "attributes": attributes})
+        (path / "defs.yaml").write_text(text)
+        with sandbox.build_all_defs() as definitions:
+            resources = dg.Definitions(resources={"sqlserver": NOTHING, "postgres": NOTHING})
+            whole = dg.Definitions.merge(definitions, resources)
+            job = whole.get_repository_def().get_implicit_job_def_for_assets(
+                [dg.AssetKey(["sales_copy", "Orders"])]
+            )
+            assert job is not None
+            dg.validate_run_config(job, document)
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=str)
+def test_python_runs(block: Block, monkeypatch: pytest.MonkeyPatch):
+    compile(block.text, str(block), "exec")
+    names_of(block)
+    if known_as(block) in RUN_AGAINST_SYSTEMS:
+        return
+    monkeypatch.setenv("SLACK_WEBHOOK", "https://hooks.slack.com/services/T0/B0/x")
+    namespace: dict[str, Any] = {"__name__": "printed", **GIVEN.get(block.page, {})}
+    exec(compile(block.text, str(block), "exec"), namespace)
+    if isinstance(made := namespace.get("defs"), dg.Definitions):
+        dg.Definitions.validate_loadable(made)
+
+
+def test_what_reaches_a_system_is_still_printed():
+    assert {known_as(block) for block in blocks("python")} >= set(RUN_AGAINST_SYSTEMS)
+    assert all((CHECKOUT / file).is_file() for file in RUN_AGAINST_SYSTEMS.values())
