@@ -1,5 +1,6 @@
 """What the documentation prints: its fenced blocks, and the commands in them and in its sentences."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -73,6 +74,17 @@ def blocks(*languages: str) -> list[Block]:
     """The blocks of all pages, or those in some languages."""
     found = [block for page in PAGES for block in _blocks_of(page)]
     return [block for block in found if not languages or block.language in languages]
+
+
+def texts_of(*folders: str) -> set[str]:
+    """Every text in the code of some folders, in one piece between two values that are filled in; in lower case."""
+    return {
+        node.value.casefold()
+        for folder in folders
+        for file in (CHECKOUT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def _blocks_of(page: Path) -> Iterator[Block]:

@@ -1,6 +1,5 @@
 """The tree of errors in `tranship.errors`, its docstrings and docs/failures.md tell of the same errors."""
 
-import ast
 import importlib
 import inspect
 import pkgutil
@@ -9,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from documentation import texts_of
 
 import tranship
 from tranship import errors
 from tranship.errors import TranshipError, TransientError
 
 PAGE = Path(__file__).parents[3] / "docs/failures.md"
-LIBRARY = Path(tranship.__file__).parent
 
 
 def every_error() -> list[type[TranshipError]]:
@@ -57,16 +56,6 @@ def rows() -> list[tuple[str, str]]:
     return re.findall(r"^\| `(\w+)` \| (.*?) \| .* \|$", PAGE.read_text(), re.MULTILINE)
 
 
-def words_of_the_library() -> set[str]:
-    """Every text of the library, in one piece between two values that are filled in."""
-    return {
-        node.value.casefold()
-        for file in LIBRARY.rglob("*.py")
-        for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-
-
 def test_the_tree_is_drawn_as_it_is():
     assert sorted(drawn()) == sorted({as_drawn(kind) for kind in every_error()})
 
@@ -95,7 +84,7 @@ def test_the_page_names_what_is_repeated():
 
 
 def test_the_words_on_the_page_are_those_of_the_library():
-    texts = words_of_the_library()
+    texts = texts_of("user_code/src/tranship")
     quoted = [
         piece.strip(" ,;:.").casefold()
         for _, words in rows()
