@@ -74,11 +74,11 @@ def follow(
     for id_, entry in _events(instance, position):
         if id_ in position.seen:
             continue
-        for found in _found_in(instance, entry, log, ui_url):
-            if isinstance(found, Trouble):
-                log.add(found)
+        for change in _changes_by(instance, entry, log, ui_url):
+            if isinstance(change, Trouble):
+                log.add(change)
             else:
-                log.recover(found)
+                log.recover(change)
         newest = max(position.newest, id_)
         position = Position(
             newest, frozenset(seen for seen in {*position.seen, id_} if seen > newest - _OVERLAP)
@@ -89,7 +89,7 @@ def follow(
 def _events(instance: dg.DagsterInstance, position: Position) -> list[tuple[int, dg.EventLogEntry]]:
     """The next events after a position, in the order of their ids, none left out in between."""
     after = max(position.newest - _OVERLAP, 0)
-    found: dict[int, dg.EventLogEntry] = {}
+    entries: dict[int, dg.EventLogEntry] = {}
     complete_to: list[int] = []
     for kind in _FOLLOWED:
         # The one way to follow events of all runs that every storage of Dagster has.
@@ -97,23 +97,23 @@ def _events(instance: dg.DagsterInstance, position: Position) -> list[tuple[int,
         events = instance.event_log_storage.get_logs_for_all_runs_by_log_id(after, {kind}, limit)
         if len(events) == limit:
             complete_to.append(max(events))
-        found.update(events)
+        entries.update(events)
     last = min(complete_to, default=None)
-    return [(id_, found[id_]) for id_ in sorted(found) if last is None or id_ <= last]
+    return [(id_, entries[id_]) for id_ in sorted(entries) if last is None or id_ <= last]
 
 
-def _found_in(
+def _changes_by(
     instance: dg.DagsterInstance, entry: dg.EventLogEntry, log: IncidentLog, ui_url: str
 ) -> Iterable[Trouble | Recovery]:
     event = entry.dagster_event
     if event is None:
         return []
     if event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
-        return _found_in_check(instance, entry, event, ui_url)
-    return _found_in_run(instance, entry, event, log, ui_url)
+        return _changes_by_check(instance, entry, event, ui_url)
+    return _changes_by_run(instance, entry, event, log, ui_url)
 
 
-def _found_in_run(
+def _changes_by_run(
     instance: dg.DagsterInstance,
     entry: dg.EventLogEntry,
     event: dg.DagsterEvent,
@@ -135,7 +135,7 @@ def _found_in_run(
     yield from troubles
 
 
-def _found_in_check(
+def _changes_by_check(
     instance: dg.DagsterInstance, entry: dg.EventLogEntry, event: dg.DagsterEvent, ui_url: str
 ) -> Iterator[Trouble | Recovery]:
     evaluation = event.asset_check_evaluation_data

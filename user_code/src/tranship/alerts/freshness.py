@@ -40,7 +40,7 @@ def why_stale(policy: dg.FreshnessPolicy, loaded: datetime, now: datetime) -> st
         allowed = policy.fail_window.to_timedelta()
         if now - loaded < allowed:
             return ""
-        asked = f"it is to be loaded at least every {_span(allowed)}"
+        demand = f"it is to be loaded at least every {_span(allowed)}"
     elif isinstance(policy, CronFreshnessPolicy):
         zone = ZoneInfo(policy.timezone)
         tick = get_latest_completed_cron_tick(
@@ -48,14 +48,14 @@ def why_stale(policy: dg.FreshnessPolicy, loaded: datetime, now: datetime) -> st
         )
         if loaded >= tick - policy.lower_bound_delta:
             return ""
-        asked = (
+        demand = (
             f"it was to be loaded between {tick - policy.lower_bound_delta:%Y-%m-%d %H:%M} and"
             f" {tick:%H:%M} {policy.timezone}"
         )
     else:
         return ""
     ago = _span(now - loaded)
-    return f"Last loaded {loaded.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {ago} ago; {asked}."
+    return f"Last loaded {loaded.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {ago} ago; {demand}."
 
 
 def watch_freshness(

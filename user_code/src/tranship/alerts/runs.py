@@ -66,19 +66,19 @@ class RunHistory:
     @property
     def missing(self) -> dict[dg.AssetKey, set[str]]:
         """The planned assets that were not materialized, with the partitions that were not."""
-        found: dict[dg.AssetKey, set[str]] = {}
+        missing: dict[dg.AssetKey, set[str]] = {}
         for step in self.planned:
             for key, partitions in self.missing_of(step).items():
-                found.setdefault(key, set()).update(partitions)
-        return found
+                missing.setdefault(key, set()).update(partitions)
+        return missing
 
     def missing_of(self, step: str) -> dict[dg.AssetKey, set[str]]:
         """Those of one step."""
-        found = {
+        missing = {
             key: {name for name in partitions if (key, name) not in self.materialized}
             for key, partitions in self.planned.get(step, {}).items()
         }
-        return {key: partitions for key, partitions in found.items() if partitions}
+        return {key: partitions for key, partitions in missing.items() if partitions}
 
 
 def read_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> RunHistory:
@@ -177,23 +177,23 @@ def recoveries_of(
     run = history.run
     links = (run_page(ui_url, run.run_id),)
     group = run.tags.get(BACKFILL_ID_TAG) or run.run_id
-    found: set[tuple[str, str | None]] = {
+    recovered: set[tuple[str, str | None]] = {
         (key.to_user_string(), partition) for key, partition in history.materialized
     }
     for step in history.succeeded:
-        found |= {
+        recovered |= {
             (subject, part) for subject, parts in _subjects_of(history, step) for part in parts
         }
     if run.status is dg.DagsterRunStatus.SUCCESS:
-        found.add((job_subject(run), history.partition))
+        recovered.add((job_subject(run), history.partition))
         # A step that was mapped over tables may be gone for good: then the same run without it is its recovery.
-        found |= {
+        recovered |= {
             (trouble.subject, None)
             for trouble in open_troubles
             if trouble.subject.startswith(f"{job_subject(run)}: ")
             and trouble.setting == setting_of(run)
         }
-    for subject, part in sorted(found, key=str):
+    for subject, part in sorted(recovered, key=str):
         yield Recovery(Kind.RUN, subject, time, links=links, part=part, group=group)
 
 
@@ -214,8 +214,8 @@ def job_subject(run: dg.DagsterRun) -> str:
 def setting_of(run: dg.DagsterRun) -> str:
     """Fingerprint what a run was asked to do: its configuration, and the part of its job."""
     whole = run.parent_run_id is None
-    asked = [run.run_config, sorted(run.resolved_op_selection or []), whole]
-    text = json.dumps(asked, sort_keys=True, default=str)
+    setting = [run.run_config, sorted(run.resolved_op_selection or []), whole]
+    text = json.dumps(setting, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

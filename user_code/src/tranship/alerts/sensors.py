@@ -133,5 +133,5 @@ def _policies(
     if repository is None:
         return {}
     nodes = repository.asset_graph.asset_nodes
-    found = ((node.key, node.freshness_policy_or_from_metadata) for node in nodes)
-    return {key: policy for key, policy in found if policy is not None}
+    policies = ((node.key, node.freshness_policy_or_from_metadata) for node in nodes)
+    return {key: policy for key, policy in policies if policy is not None}

@@ -51,13 +51,13 @@ class AlertSettings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "AlertSettings":
         """Read the variables; empty ones count as not set."""
-        found = {
+        variables = {
             name: value.strip()
             for name, value in environment.items()
             if name.startswith("TRANSHIP_ALERT_") and value.strip()
         }
         ui_url = environment.get("TRANSHIP_UI_URL", "").strip() or DEFAULT_UI_URL
-        return cls(ui_url=ui_url.rstrip("/"), variables=found)
+        return cls(ui_url=ui_url.rstrip("/"), variables=variables)
 
     @property
     def configured(self) -> bool:

@@ -66,13 +66,13 @@ def _last_ticks(
         return
     if storage.supports_batch_queries:
         # Not by their statuses: Dagster's own query for that fails on SQLAlchemy 2.
-        found = storage.get_batch_ticks(list(states), limit=_LATEST)
+        latest = storage.get_batch_ticks(list(states), limit=_LATEST)
     else:
-        found = {
+        latest = {
             selector_id: storage.get_ticks(state.instigator_origin_id, selector_id, limit=_LATEST)
             for selector_id, state in states.items()
         }
-    for selector_id, ticks in found.items():
+    for selector_id, ticks in latest.items():
         ended = [tick for tick in ticks if tick.status in _ENDED]
         if ended:
             yield states[selector_id], max(ended, key=lambda tick: tick.timestamp)

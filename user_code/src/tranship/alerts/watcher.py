@@ -39,8 +39,8 @@ _STORAGE_REMEDY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
-    """A sign of life.
+class Heartbeat:
+    """A sign of life that Dagster, or a part of it, gave.
 
     Args:
         subject: Who gave it.
@@ -108,20 +108,20 @@ class Watcher:
         """Look once, and tell what has changed; gives what is known now."""
         now = self._clock()
         before = {incident.trouble.key for incident in self._log.open(Kind.DAEMON)}
-        signs: list[Sign] = []
+        heartbeats: list[Heartbeat] = []
         try:
             instance = self._instance or self._open_instance()
             self._instance = instance
             self._take_up(instance)
-            signs = self._signs(instance, now)
+            heartbeats = self._heartbeats(instance, now)
             self._storage_answered = now
         except Exception:
             # Any driver's error, or Dagster's own: told below once it has lasted, and tried again next time.
             self._logger.exception("%s does not answer.", STORAGE)
-        for sign in [self._storage_sign(), *signs]:
-            self._judge(sign, now)
-        if signs:
-            self._forget_all_but({sign.subject for sign in signs} | {STORAGE})
+        for heartbeat in [self._heartbeat_of_storage(), *heartbeats]:
+            self._judge(heartbeat, now)
+        if heartbeats:
+            self._forget_all_but({heartbeat.subject for heartbeat in heartbeats} | {STORAGE})
         for incident in self._log.open(Kind.DAEMON):
             if incident.trouble.key not in before:
                 self._logger.warning("%s: %s", incident.trouble.subject, incident.trouble.cause)
@@ -130,37 +130,39 @@ class Watcher:
             self._remember(self._instance)
         return self._log
 
-    def _judge(self, sign: Sign, now: float) -> None:
-        counted_from = max(sign.time, self._since)
+    def _judge(self, heartbeat: Heartbeat, now: float) -> None:
+        counted_from = max(heartbeat.time, self._since)
         group = f"look {now:.0f}"
-        if now - sign.time <= sign.allowed_seconds:
+        if now - heartbeat.time <= heartbeat.allowed_seconds:
             self._log.recover(
                 Recovery(
                     Kind.DAEMON,
-                    sign.subject,
-                    sign.time,
-                    links=(sign.page,),
-                    part=sign.part,
+                    heartbeat.subject,
+                    heartbeat.time,
+                    links=(heartbeat.page,),
+                    part=heartbeat.part,
                     group=group,
                 )
             )
-        elif now - counted_from > sign.allowed_seconds and not self._has_other_reason(sign):
+        elif now - counted_from > heartbeat.allowed_seconds and not self._has_other_reason(
+            heartbeat
+        ):
             self._log.add(
                 Trouble(
                     Kind.DAEMON,
-                    sign.subject,
-                    f"No sign of life for more than {sign.allowed_seconds:.0f} s. {sign.remedy}",
-                    sign.time or counted_from,
-                    links=(sign.page,),
-                    parts=frozenset({sign.part}),
+                    heartbeat.subject,
+                    f"No sign of life for more than {heartbeat.allowed_seconds:.0f} s. {heartbeat.remedy}",
+                    heartbeat.time or counted_from,
+                    links=(heartbeat.page,),
+                    parts=frozenset({heartbeat.part}),
                     group=group,
                 )
             )
 
-    def _has_other_reason(self, sign: Sign) -> bool:
+    def _has_other_reason(self, heartbeat: Heartbeat) -> bool:
         """Whether a sensor is late only because the daemon that evaluates it is dead."""
         dead = {incident.trouble.subject for incident in self._log.open(Kind.DAEMON)}
-        return sign.subject.startswith("sensor ") and DAEMON in dead
+        return heartbeat.subject.startswith("sensor ") and DAEMON in dead
 
     def _forget_all_but(self, watched: set[str]) -> None:
         """Drop what is not watched any more: a daemon that is not required now, a sensor switched off."""
@@ -168,10 +170,10 @@ class Watcher:
             if incident.trouble.subject not in watched:
                 self._log.drop(incident)
 
-    def _signs(self, instance: dg.DagsterInstance, now: float) -> list[Sign]:
+    def _heartbeats(self, instance: dg.DagsterInstance, now: float) -> list[Heartbeat]:
         heartbeats = instance.get_daemon_heartbeats()
         daemons = [
-            Sign(
+            Heartbeat(
                 DAEMON,
                 kind,
                 heartbeats[kind].timestamp if kind in heartbeats else 0.0,
@@ -182,9 +184,11 @@ class Watcher:
             for kind in instance.get_required_daemon_types()
         ]
         states = instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
-        return daemons + [sign for state in states if (sign := self._sensor_sign(state, now))]
+        return daemons + [
+            heartbeat for state in states if (heartbeat := self._heartbeat_of_sensor(state, now))
+        ]
 
-    def _sensor_sign(self, state: InstigatorState, now: float) -> Sign | None:
+    def _heartbeat_of_sensor(self, state: InstigatorState, now: float) -> Heartbeat | None:
         data = state.instigator_data
         if (
             state.name not in SENSOR_NAMES
@@ -199,10 +203,10 @@ class Watcher:
         last = max(self._evaluated[state.name], data.last_sensor_start_timestamp or 0.0)
         allowed = self._max_silence_seconds + _INTERVALS * (data.min_interval or 30)
         page = locations_page(self._ui_url)
-        return Sign(f"sensor {state.name}", "", last, allowed, _SENSOR_REMEDY, page)
+        return Heartbeat(f"sensor {state.name}", "", last, allowed, _SENSOR_REMEDY, page)
 
-    def _storage_sign(self) -> Sign:
-        return Sign(
+    def _heartbeat_of_storage(self) -> Heartbeat:
+        return Heartbeat(
             STORAGE,
             "",
             self._storage_answered,

@@ -70,17 +70,17 @@ class ContainerState:
         who = f"Container {self.name} ({self.container_id[:12]})"
         if not self.ended:
             return f"{who} is {self.status}."
-        told = f"{who} ended with exit code {self.exit_code}"
+        ending = f"{who} ended with exit code {self.exit_code}"
         if self.out_of_memory:
             return (
-                f"{told}: out of memory. Its limit is {in_words('memory', self.memory_bytes or None)}; give the"
+                f"{ending}: out of memory. Its limit is {in_words('memory', self.memory_bytes or None)}; give the"
                 f" job more with the tag {MEMORY_TAG}, or let it do less at once."
             )
         if self.error:
-            return f"{told}: {self.error}"
+            return f"{ending}: {self.error}"
         if self.exit_code in _SIGNALS:
-            return f"{told}: {_SIGNALS[self.exit_code]}."
-        return f"{told}."
+            return f"{ending}: {_SIGNALS[self.exit_code]}."
+        return f"{ending}."
 
 
 def find_state(client: docker.DockerClient, container_id: str) -> ContainerState | None:
@@ -93,21 +93,21 @@ def find_state(client: docker.DockerClient, container_id: str) -> ContainerState
         docker.errors.DockerException: The engine, or the gate in front of it, fails or refuses.
     """
     try:
-        told: dict[str, Any] = client.api.inspect_container(container_id)
+        container: dict[str, Any] = client.api.inspect_container(container_id)
     except docker_errors.NotFound:
         return None
-    state, config = told.get("State") or {}, told.get("Config") or {}
+    state, config = container.get("State") or {}, container.get("Config") or {}
     return ContainerState(
-        container_id=told["Id"],
-        name=str(told.get("Name", "")).lstrip("/"),
+        container_id=container["Id"],
+        name=str(container.get("Name", "")).lstrip("/"),
         status=str(state.get("Status", "")),
         exit_code=int(state.get("ExitCode") or 0),
         out_of_memory=bool(state.get("OOMKilled")),
         error=str(state.get("Error") or ""),
-        memory_bytes=int((told.get("HostConfig") or {}).get("Memory") or 0),
+        memory_bytes=int((container.get("HostConfig") or {}).get("Memory") or 0),
         image=str(config.get("Image", "")),
         labels=config.get("Labels") or {},
-        created=engine_time(told.get("Created")),
+        created=engine_time(container.get("Created")),
         finished=engine_time(state.get("FinishedAt")),
     )
 

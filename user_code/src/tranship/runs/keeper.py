@@ -269,11 +269,11 @@ class RunKeeper:
         state: ContainerState | None,
         what: str,
     ) -> None:
-        told = (
+        ending = (
             self._worker.explain(state) if state else "Its container is gone: somebody removed it."
         )
         retried = forbid_pointless_retry(instance, run, state)
-        message = " ".join(filter(None, [what, retried, told]))
+        message = " ".join(filter(None, [what, retried, ending]))
         self._logger.info("Run %s: %s", run.run_id, message)
         report_died(instance, run, message)
 

@@ -295,14 +295,14 @@ class ContainerRunLauncher(DockerRunLauncher):
         try:
             self.stop(run, container_id)
         except docker_errors.NotFound:
-            told = "Its container is gone."
+            ending = "Its container is gone."
         else:
             state = find_state(self.client(), container_id)
-            told = state.in_words() if state else "Its container is gone."
+            ending = state.in_words() if state else "Its container is gone."
         # The engine answers once nothing runs any more. A worker that was killed has told nobody.
         current = self._instance.get_run_by_id(run_id)
         if current is not None and current.status == dg.DagsterRunStatus.CANCELING:
-            self._instance.report_run_canceled(current, f"The run was canceled. {told}")
+            self._instance.report_run_canceled(current, f"The run was canceled. {ending}")
         return True
 
     @override
@@ -321,8 +321,8 @@ class ContainerRunLauncher(DockerRunLauncher):
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=container_id)
         # Whoever asks this of an ended container marks its run as failed next.
         retried = forbid_pointless_retry(self._instance, run, state)
-        told = " ".join(filter(None, [retried, self.explain(state)]))
-        return CheckRunHealthResult(WorkerStatus.FAILED, told, run_worker_id=container_id)
+        message = " ".join(filter(None, [retried, self.explain(state)]))
+        return CheckRunHealthResult(WorkerStatus.FAILED, message, run_worker_id=container_id)
 
     @override
     def get_run_worker_debug_info(

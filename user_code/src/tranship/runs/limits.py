@@ -115,7 +115,7 @@ def limits_of_run(
         >>> str(limits_of_run({"tranship/memory": "512m"}, {}, Limits(pids=64), Limits(1 << 30)))
         'memory 512 MiB, CPUs unlimited, processes 64'
     """
-    found: dict[str, int | None] = {}
+    amounts: dict[str, int | None] = {}
     for kind, field in _FIELDS.items():
         tag, argument = _TAGS[kind], _ARGUMENTS[kind]
         highest: int | None = getattr(ceiling, field)
@@ -135,8 +135,8 @@ def limits_of_run(
                 f" deployment is {in_words(kind, highest)}.",
                 f"Ask for less, or raise run_launcher.config.ceiling.{kind} in dagster.yaml.",
             )
-        found[field] = amount
-    return Limits(**found)
+        amounts[field] = amount
+    return Limits(**amounts)
 
 
 def in_words(kind: str, amount: int | None) -> str:

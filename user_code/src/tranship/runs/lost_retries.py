@@ -97,12 +97,12 @@ def _was_given_up(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     if AUTO_RETRY_RUN_ID_TAG in run.tags:
         return False
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    told = [
+    given_up = [
         entry for entry in events if entry.user_message == _GIVEN_UP or entry.message == _GIVEN_UP
     ]
-    if not told:
+    if not given_up:
         return False
-    event = told[-1].dagster_event
+    event = given_up[-1].dagster_event
     return event is not None and _is_away(event.engine_event_data.error)
 
 

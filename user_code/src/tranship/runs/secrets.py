@@ -34,17 +34,17 @@ def read_secrets(directory: Path) -> dict[str, str]:
     Raises:
         SecretsError: The directory or a file in it cannot be read.
     """
-    found: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     try:
         for file in sorted(directory.iterdir()):
             if _NAME.fullmatch(file.name) and file.is_file():
-                found[file.name] = file.read_text(encoding="utf-8").removesuffix("\n")
+                secrets[file.name] = file.read_text(encoding="utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SecretsError(
             f"The secrets in {directory} cannot be read: {type(error).__name__}. Mount the volume there and"
             f" make its files readable for user {os.getuid()}."
         ) from None
-    return found
+    return secrets
 
 
 def add_secrets(environment: MutableMapping[str, str], directories: Iterable[Path]) -> None:

@@ -160,9 +160,9 @@ def _noticing(postgres_url: str) -> str:
 
 def _has_tables(engine: sqlalchemy.Engine) -> bool:
     """Whether every storage's main tables are there."""
-    there = sqlalchemy.text(
+    statement = sqlalchemy.text(
         "select count(*) = 0 from unnest(cast(:tables as text[])) as wanted"
         " where to_regclass(quote_ident(wanted)) is null"
     )
     with engine.connect() as connection:
-        return bool(connection.execute(there, {"tables": list(_MAIN_TABLES)}).scalar())
+        return bool(connection.execute(statement, {"tables": list(_MAIN_TABLES)}).scalar())
