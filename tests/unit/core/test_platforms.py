@@ -111,7 +111,7 @@ _WITHOUT = """
 import json, os, pkgutil, importlib, select, sys
 # What others need of them they have taken by now.
 import boto3, dagster, mssql_python, pandas, polars, psycopg2, pyarrow.parquet, sqlalchemy, dagster.components
-import rich.console, tenacity, dagster_dg_cli
+import rich.console, tenacity
 for module, names in json.loads(sys.argv[1]).items():
     for name in names:
         if hasattr(sys.modules.get(module), name) and name not in ("AF_UNIX", "socketpair"):
