@@ -12,12 +12,7 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
 from dagster_postgres.schedule_storage import PostgresScheduleStorage
-from dagster_postgres.utils import (
-    create_pg_engine,
-    get_token_provider_from_config,
-    pg_url_from_config,
-    retry_pg_connection_fn,
-)
+from dagster_postgres.utils import pg_url_from_config, retry_pg_connection_fn
 from typing_extensions import override
 
 from tranship.bounded_connections import BoundedConnection
@@ -82,7 +77,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self.postgres_url = postgres_url
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
-        engine = create_pg_engine(
+        engine = _engine(
             postgres_url,
             token_provider,
             isolation_level="AUTOCOMMIT",
@@ -98,7 +93,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             "postgres_url": postgres_url,
             "should_autocreate_tables": should_autocreate_tables
             and not retry_pg_connection_fn(lambda: _has_tables(engine)),
-            "token_provider": token_provider,
+            **({} if token_provider is None else {"token_provider": token_provider}),
         }
         self._run_storage = _RunStorage(engine, **options)
         self._event_log_storage = _EventLogStorage(engine, **options)
@@ -113,7 +108,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             inst_data=inst_data,
             postgres_url=pg_url_from_config(config_value),
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
-            token_provider=get_token_provider_from_config(config_value),
+            token_provider=_token_provider(config_value),
         )
 
 
@@ -144,6 +139,25 @@ class _EventLogStorage(_Pooled, PostgresEventLogStorage):
 
 class _ScheduleStorage(_Pooled, PostgresScheduleStorage):
     pass
+
+
+# Token providers came after dagster-postgres 0.28, with which this is to work too: they are imported where they are asked for.
+
+
+def _token_provider(config_value: PostgresStorageConfig) -> Any:
+    if not config_value.get("auth_provider"):
+        return None
+    from dagster_postgres.utils import get_token_provider_from_config
+
+    return get_token_provider_from_config(config_value)
+
+
+def _engine(postgres_url: str, token_provider: Any, **options: Any) -> sqlalchemy.Engine:
+    if token_provider is None:
+        return sqlalchemy.create_engine(postgres_url, **options)
+    from dagster_postgres.utils import create_pg_engine
+
+    return create_pg_engine(postgres_url, token_provider, **options)
 
 
 def _noticing(postgres_url: str) -> str:
