@@ -8,7 +8,7 @@ from click.testing import Result
 from command_line import command_line
 
 from tranship.postgres.settings import PostgresSettings
-from tranship.replication.postgres_target import PostgresTarget
+from tranship.postgres.target import PostgresTarget
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.tables import TableName
 

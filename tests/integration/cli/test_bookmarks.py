@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from tranship.bookmarks import Bookmark, BookmarkMovedError
 from tranship.cli.bookmark_moves import move_to
 from tranship.cli.kept_bookmarks import KeptBookmarks
 from tranship.identity import SourceIdentity
 from tranship.postgres.settings import PostgresSettings
+from tranship.postgres.target import PostgresTarget
 from tranship.redshift.settings import RedshiftSettings
-from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
+from tranship.redshift.target import RedshiftTarget
 from tranship.replication.load import LoadReport, LoadRequest, load
 from tranship.replication.plan import Mode, TablePlan
-from tranship.replication.postgres_target import PostgresTarget
-from tranship.replication.redshift_target import RedshiftTarget
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
+from tranship.sqlserver.source import SqlServerSource
+from tranship.systems import TargetSystem, system_as
 from tranship.tables import TableName
+from tranship.target import Target
 
 OLD = Bookmark(
     TableName("staging", "Orders"),
@@ -63,7 +64,9 @@ def bookmarks(run, postgres_url: str) -> Callable[..., Result]:
 
 @pytest.fixture
 def load_with(source, postgres: PostgresTarget) -> Callable[[TablePlan], LoadReport]:
-    return lambda plan: load(plan, Source.open(source, plan), postgres, LoadRequest())
+    return lambda plan: load(
+        plan, SqlServerSource.open(source, plan.source_request), postgres, LoadRequest()
+    )
 
 
 def test_all_bookmarks_are_listed(bookmarks, postgres, orders: Bookmark):
@@ -293,11 +296,7 @@ def test_a_redshifts_bookmarks_are_listed_moved_and_forgotten(
 
 
 def redshift_settings(url: str) -> RedshiftSettings:
-    from tranship.cli.addresses import target_of
-
-    target = target_of(url, "redshift", {})
-    assert isinstance(target, RedshiftTarget)
-    return target.settings
+    return system_as("redshift", TargetSystem).settings(url, {})
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import yaml
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.load import LoadReport, LoadRequest, load
 from tranship.replication.plan import expand, table_plan
-from tranship.replication.source import Source
 from tranship.sqlserver.catalogue import list_tables
+from tranship.sqlserver.source import SqlServerSource
 
 SAMPLE = [
     "DimCustomer",
@@ -47,7 +47,9 @@ def loaded(source, postgres, postgres_schema):
             for name, settings in found.items()
         ]
         return {
-            plan.source.name: load(plan, Source.open(source, plan), postgres, LoadRequest())
+            plan.source.name: load(
+                plan, SqlServerSource.open(source, plan.source_request), postgres, LoadRequest()
+            )
             for plan in plans
         }
 

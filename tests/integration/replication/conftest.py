@@ -15,20 +15,21 @@ from redshift_places import own_schema, settings_of
 from statements import Rows, rows_of
 from tests.integration.replication.killing import ROWS_PER_BATCH, Job, Loaders
 
+from tranship.bookmarks import Bookmark
 from tranship.frames import Batches
+from tranship.pgsql.target import PgsqlTarget
 from tranship.postgres.settings import PostgresSettings
+from tranship.postgres.target import PostgresTarget
 from tranship.redshift.settings import RedshiftSettings
-from tranship.replication.bookmarks import Bookmark
+from tranship.redshift.target import RedshiftTarget
 from tranship.replication.columns import ColumnChanges
 from tranship.replication.load import LoadReport, LoadRequest, load
 from tranship.replication.plan import TablePlan
-from tranship.replication.postgres_target import PostgresTarget
-from tranship.replication.redshift_target import RedshiftTarget
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
 from tranship.sqlserver import reader
 from tranship.sqlserver.settings import SqlServerSettings
+from tranship.sqlserver.source import SqlServerSource
 from tranship.tables import TableName
+from tranship.target import Target
 
 COLUMNS = ("id", "name", "amount", "changed")
 
@@ -64,7 +65,7 @@ class Origin:
 class Place:
     """A schema of the target."""
 
-    target: Target
+    target: PgsqlTarget
     schema: str
     connect: Callable[[], Any]
 
@@ -95,9 +96,9 @@ class Replica:
         return replace(self, plan=replace(self.plan, **settings))
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> SqlServerSource:
         """The source's side; looked up once, because that takes longer than a small load."""
-        return Source.open(self.origin.settings, self.plan)
+        return SqlServerSource.open(self.origin.settings, self.plan.source_request)
 
     def load(self, target: Target | None = None, **request: Any) -> LoadReport:
         """Bring the copy up to date."""
@@ -107,7 +108,7 @@ class Replica:
         """The same load, for a process of its own."""
         # A copy, without the sessions that the target keeps for itself.
         target: Any = self.place.target
-        return Job(self.source, replace(target), LoadRequest(**request))
+        return Job(self.plan, self.source, replace(target), LoadRequest(**request))
 
     @property
     def bookmark(self) -> Bookmark | None:

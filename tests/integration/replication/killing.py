@@ -15,13 +15,14 @@ from typing import Any
 import pyarrow as pa
 
 from tranship.frames import Batches
+from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.replication import load as loading
-from tranship.replication.bookmarks import BookmarkTable
 from tranship.replication.columns import ColumnChanges
 from tranship.replication.load import LoadRequest, load
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
+from tranship.replication.plan import TablePlan
 from tranship.sqlserver import reader
+from tranship.sqlserver.source import SqlServerSource
+from tranship.target import Target
 
 ROWS_PER_BATCH = 8
 """Small tables must come in several batches too, so that there is a middle of the stream."""
@@ -106,7 +107,7 @@ LOADING = (
         "before the bookmark is read",
         lambda _, n: _at_call(Target, "bookmark", after=False, number=n),
     ),
-    Stage("highest value asked", lambda _, __: _at_call(Source, "highest", after=True)),
+    Stage("highest value asked", lambda _, __: _at_call(SqlServerSource, "highest", after=True)),
     Stage("middle of the stream", _in_stream),
     Stage(
         "copied, bookmark not moved",
@@ -132,14 +133,16 @@ class Job:
     """One load, to be made in a process of its own.
 
     Args:
-        source: The table and its plan.
+        plan: The table's plan.
+        source: The table.
         target: Where it goes.
         request: What the run asks for.
         stage: The name of the stage to die at; `None` to live.
         number: Which time the stage is reached.
     """
 
-    source: Source
+    plan: TablePlan
+    source: SqlServerSource
     target: Target
     request: LoadRequest = field(default_factory=LoadRequest)
     stage: str | None = None
@@ -209,4 +212,4 @@ def _run(job: Job) -> None:
     for stage in (*LOADING, *COMPARING):
         if stage.name == job.stage:
             stage.arm(type(job.target), job.number)
-    load(job.source.plan, job.source, job.target, job.request)
+    load(job.plan, job.source, job.target, job.request)

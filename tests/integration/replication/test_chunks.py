@@ -9,8 +9,8 @@ from tests.integration.replication.conftest import EVENTS, KEYLESS, Meanwhile, R
 from tranship.errors import TranshipError
 from tranship.replication.columns import ColumnChanges
 from tranship.replication.plan import Mode
-from tranship.replication.source import Source
 from tranship.slices import Interval, Slice
+from tranship.sqlserver.source import SqlServerSource
 
 BY_TIME = {"mode": Mode.MERGE, "cursor": "changed"}
 
@@ -63,16 +63,16 @@ def test_a_first_load_that_failed_goes_on_where_it_was_stopped(
 ) -> None:
     made = replica(EVENTS, **BY_TIME, chunk_rows=10)
     made.origin.add(*range(1, 41), changed="2024-01-01")
-    original, read = Source.read, []
+    original, read = SqlServerSource.read, []
 
-    def failing(source: Source, columns: Any, part: Slice, **settings: Any) -> Any:
+    def failing(source: SqlServerSource, columns: Any, part: Slice, **settings: Any) -> Any:
         if len(read) == 2:
             raise TranshipError("The source broke.")
         read.append(str(part))
         return original(source, columns, part, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Source, "read", failing)
+        patch.setattr(SqlServerSource, "read", failing)
         with pytest.raises(TranshipError, match="The source broke"):
             made.load()
     assert read == ['"id" <= 10', '10 < "id" <= 20']
@@ -83,12 +83,12 @@ def test_a_first_load_that_failed_goes_on_where_it_was_stopped(
     made.origin.add(41, 42, changed="2024-01-02")
     made.origin.run("update {table} set name = N'late', changed = '2024-01-02' where id in (1, 30)")
 
-    def watched(source: Source, columns: Any, part: Slice, **settings: Any) -> Any:
+    def watched(source: SqlServerSource, columns: Any, part: Slice, **settings: Any) -> Any:
         read.append(str(part))
         return original(source, columns, part, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Source, "read", watched)
+        patch.setattr(SqlServerSource, "read", watched)
         made.load()
     assert read[2:] == ['20 < "id" <= 30', '30 < "id" <= 40', '40 < "id"']
     # The bookmark is of the time when the first chunk was begun.
@@ -160,7 +160,7 @@ def test_a_table_that_cannot_be_cut_is_loaded_at_once_and_the_log_says_why(
     made = replica(KEYLESS, mode=Mode.APPEND, cursor="changed", chunk_rows=10)
     made.origin.add(*range(1, 41))
     # Not every server has counted a table that is this new.
-    monkeypatch.setattr(Source, "estimated_rows", lambda _: 40)
+    monkeypatch.setattr(SqlServerSource, "estimated_rows", lambda _: 40)
     with caplog.at_level("INFO"):
         assert len(made.load().writes) == 1
     assert "no key of numbers or times to cut it by" in caplog.text

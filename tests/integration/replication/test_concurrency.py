@@ -23,14 +23,14 @@ from tests.integration.replication.killing import Loaders
 
 from standins.redshift.faults import Faults
 from standins.redshift.server import RedshiftStandIn
+from tranship.bookmarks import BookmarkMovedError
 from tranship.frames import Batches
 from tranship.postgres import commit
-from tranship.replication.bookmarks import BookmarkMovedError
+from tranship.postgres.target import PostgresTarget
 from tranship.replication.deletions import KeyComparison
 from tranship.replication.plan import Mode, OnDelete
-from tranship.replication.postgres_target import PostgresTarget
-from tranship.replication.source import Source
 from tranship.slices import WholeTable
+from tranship.sqlserver.source import SqlServerSource
 
 BY_TIME = {"mode": Mode.MERGE, "cursor": "changed"}
 KEYLESS_BY_TIME = {"mode": Mode.APPEND, "cursor": "changed"}
@@ -81,7 +81,7 @@ def test_a_load_that_another_one_overtook_starts_again_from_the_new_bookmark(
         made.load(run_id="the other run")
         made.origin.add(5, changed="2024-01-03")
 
-    meanwhile.before(Source, "read", other)
+    meanwhile.before(SqlServerSource, "read", other)
     with caplog.at_level(logging.WARNING):
         made.load()
     assert (
@@ -97,16 +97,16 @@ def test_a_load_that_is_overtaken_again_and_again_gives_up_and_says_so(
     made = replica(**BY_TIME)
     made.origin.add(1, 2)
     made.load()
-    original = Source.highest
+    original = SqlServerSource.highest
     overtaking = replace(made)
 
-    def overtaken(source: Source, cursor: Any) -> Any:
+    def overtaken(source: SqlServerSource, cursor: Any) -> Any:
         reached = original(source, cursor)
         if source is made.source:
             overtaking.load(run_id="faster")
         return reached
 
-    monkeypatch.setattr(Source, "highest", overtaken)
+    monkeypatch.setattr(SqlServerSource, "highest", overtaken)
     with pytest.raises(
         BookmarkMovedError, match=r"was loaded by run faster.*a pool with one slot"
     ) as caught:
@@ -214,7 +214,7 @@ def cut_commit_of_the_write(
     monkeypatch: pytest.MonkeyPatch, faults: Faults, moment: str
 ) -> Iterator[None]:
     """Cut the first commit after a bookmark was moved; questions are transactions too."""
-    from tranship.replication.bookmarks import BookmarkTable
+    from tranship.pgsql.bookmarks import BookmarkTable
 
     original, armed = BookmarkTable.move, Counter[str]()
 

@@ -9,14 +9,14 @@ from tests.integration.replication.conftest import KEYLESS, Meanwhile, Origin, P
 
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
-from tranship.replication.compared_keys import keys_beside
 from tranship.replication.config import ColumnSettings
 from tranship.replication.deletion_guard import DeletionsStoppedError
 from tranship.replication.deletions import Gone, KeyComparison
 from tranship.replication.plan import Mode, OnDelete
-from tranship.replication.source import Source
 from tranship.slices import WholeTable
+from tranship.sqlserver.source import SqlServerSource
 from tranship.tables import TableName
+from tranship.target import keys_table
 
 BY_TIME = {"mode": Mode.MERGE, "cursor": "changed"}
 
@@ -153,9 +153,9 @@ def test_a_table_with_the_longest_name_has_room_for_its_keys(
 
 def test_names_of_tables_of_keys_differ_as_their_tables_do() -> None:
     long = [TableName("s", "n" * 60 + end) for end in ("a", "b")]
-    assert keys_beside(TableName("s", "sales")) == TableName("s", "sales__keys")
-    assert len({keys_beside(table) for table in long}) == 2
-    assert all(len(keys_beside(table).name) <= 63 for table in long)
+    assert keys_table(TableName("s", "sales")) == TableName("s", "sales__keys")
+    assert len({keys_table(table) for table in long}) == 2
+    assert all(len(keys_table(table).name) <= 63 for table in long)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +235,11 @@ def misses(monkeypatch: pytest.MonkeyPatch) -> Callable[[Replica, str], None]:
     """The next scan of a table's keys passes over the rows that lie first."""
 
     def arm(made: Replica, what: str = "keys") -> None:
-        read, done = Source.read, list[int]()
+        read, done = SqlServerSource.read, list[int]()
 
-        def missing(source: Source, columns: Any, part: Any = None, **more: Any) -> Batches:
+        def missing(
+            source: SqlServerSource, columns: Any, part: Any = None, **more: Any
+        ) -> Batches:
             batches = read(source, columns, part, **more)
             is_scan = part is None or isinstance(part, WholeTable) or what == "rows"
             of_keys = tuple(columns) == source.key
@@ -246,7 +248,7 @@ def misses(monkeypatch: pytest.MonkeyPatch) -> Callable[[Replica, str], None]:
             done.append(1)
             return Batches.of(batches.to_table().slice(1))
 
-        monkeypatch.setattr(Source, "read", missing)
+        monkeypatch.setattr(SqlServerSource, "read", missing)
 
     return arm
 
@@ -309,16 +311,16 @@ def test_a_key_that_the_first_look_shows_twice_does_no_harm(
     made.origin.add(1, 2, 3)
     made.load()
     made.origin.run("delete from {table} where id = 2")
-    read = Source.read
+    read = SqlServerSource.read
 
-    def doubled(source: Source, columns: Any, *rest: Any, **more: Any) -> Batches:
+    def doubled(source: SqlServerSource, columns: Any, *rest: Any, **more: Any) -> Batches:
         batches = read(source, columns, *rest, **more)
         if tuple(columns) != source.key:
             return batches
         rows = batches.to_table()
         return Batches.of(pa.concat_tables([rows, rows]).combine_chunks())
 
-    monkeypatch.setattr(Source, "read", doubled)
+    monkeypatch.setattr(SqlServerSource, "read", doubled)
     report = made.load()
     assert report.gone is not None
     assert report.gone.rows == 1

@@ -10,7 +10,7 @@ from tests.integration.replication.conftest import Origin, Place, of
 from tranship.errors import DuplicateRowsError
 from tranship.frames import Batches
 from tranship.replication.plan import Mode
-from tranship.replication.source import Source
+from tranship.sqlserver.source import SqlServerSource
 
 
 class Doubling:
@@ -18,9 +18,11 @@ class Doubling:
 
     def __init__(self, patch: pytest.MonkeyPatch, *, times: int, has_versions: bool) -> None:
         self.in_order: list[bool] = []
-        read = Source.read
+        read = SqlServerSource.read
 
-        def doubled(source: Source, *columns: Any, in_order: bool = False, **more: Any) -> Batches:
+        def doubled(
+            source: SqlServerSource, *columns: Any, in_order: bool = False, **more: Any
+        ) -> Batches:
             batches = read(source, *columns, in_order=in_order, **more)
             self.in_order.append(in_order)
             if len(self.in_order) > times:
@@ -28,8 +30,8 @@ class Doubling:
             rows = batches.to_table()
             return Batches.of(pa.concat_tables([rows, rows.slice(0, 1)]).combine_chunks())
 
-        patch.setattr(Source, "read", doubled)
-        patch.setattr(Source, "sees_one_moment", lambda _: has_versions)
+        patch.setattr(SqlServerSource, "read", doubled)
+        patch.setattr(SqlServerSource, "sees_one_moment", lambda _: has_versions)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.replication.conftest import KEYLESS, VERSIONED, Meanwhile, Replica
 
 from tranship.replication.plan import Mode
-from tranship.replication.source import Source
+from tranship.sqlserver.source import SqlServerSource
 
 BY_TIME = {"mode": Mode.MERGE, "cursor": "changed"}
 KEYLESS_BY_TIME = {"mode": Mode.APPEND, "cursor": "changed"}
@@ -84,8 +84,10 @@ def test_rows_that_arrive_while_a_load_runs_are_taken_by_it_or_the_next(
         made.load()
         made.origin.add(*range(100, 140), changed="2024-01-01T00:00:01")
     edge = f"2024-01-01T00:00:0{0 if is_first else 1}"
-    meanwhile.after(Source, "highest", lambda: made.origin.add(200, 201, changed=edge))
-    meanwhile.before(Source, "read", lambda: made.origin.add(202, changed="2024-01-01T00:00:02"))
+    meanwhile.after(SqlServerSource, "highest", lambda: made.origin.add(200, 201, changed=edge))
+    meanwhile.before(
+        SqlServerSource, "read", lambda: made.origin.add(202, changed="2024-01-01T00:00:02")
+    )
     meanwhile.in_the_stream(lambda: made.origin.add(203, 204, changed=edge))
     made.load()
     made.origin.add(205, changed="2024-01-01T00:00:02")

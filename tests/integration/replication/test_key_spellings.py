@@ -155,6 +155,7 @@ def test_the_check_of_the_key_finds_one_key_in_two_spellings(
     bookmark = made.bookmark
     assert bookmark is not None
     finding = Verification(
+        made.plan,
         made.source,
         made.place.target,
         column_changes(made.plan, made.source.schema, None),

@@ -98,7 +98,9 @@ def finding(made: Replica) -> tuple[bool, str]:
     changes = column_changes(made.plan, made.source.schema, None)
     bookmark = made.bookmark
     assert bookmark is not None
-    check = Verification(made.source, made.place.target, changes, bookmark).schema_drift()
+    check = Verification(
+        made.plan, made.source, made.place.target, changes, bookmark
+    ).schema_drift()
     return check.passed, check.description
 
 

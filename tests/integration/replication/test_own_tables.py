@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from tests.integration.replication.conftest import Origin, Place, Replica, of
 
+from tranship.bookmarks import Bookmark
 from tranship.errors import ConfigurationError
-from tranship.replication.bookmarks import Bookmark
-from tranship.replication.compared_keys import keys_beside
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.tables import TableName
+from tranship.target import keys_table
 
 BY_TIME: dict[str, Any] = {"mode": Mode.MERGE, "cursor": "changed"}
 
@@ -78,7 +78,7 @@ def test_keys_are_never_written_over_a_copy(origin: Callable[..., Origin], place
     source.add(1, 2, 3)
     made = of(source, place, **BY_TIME, delete=OnDelete.REMOVE)
     made.load()
-    beside = keys_beside(made.plan.target)
+    beside = keys_table(made.plan.target)
     bookmarks = place.target.bookmarks(beside)
     place.rows("delete from {}", beside)
     place.rows("insert into {} values (77)", beside)

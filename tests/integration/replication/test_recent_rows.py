@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from tests.integration.replication.conftest import VERSIONED, Origin, Place, Replica, of
 
+from tranship.cursors import Cursor
 from tranship.replication import newer_rows
 from tranship.replication.columns import column_changes
 from tranship.replication.config import ColumnSettings
-from tranship.replication.cursors import Cursor
 from tranship.replication.findings import Finding
 from tranship.replication.plan import Mode, OnDelete
-from tranship.replication.source import Reached, Source
 from tranship.replication.verification import Verification
+from tranship.source import Reached
+from tranship.sqlserver.source import SqlServerSource
 
 BY_TIME: dict[str, Any] = {"mode": Mode.MERGE, "cursor": "changed", "lookback": 0}
 LATE = "2024-01-02T00:00:00"
@@ -25,7 +26,7 @@ def checks(made: Replica, mask_key: str | None = None) -> Verification:
     bookmark = made.bookmark
     assert bookmark is not None
     changes = column_changes(made.plan, made.source.schema, mask_key)
-    return Verification(made.source, made.place.target, changes, bookmark)
+    return Verification(made.plan, made.source, made.place.target, changes, bookmark)
 
 
 def recent(made: Replica) -> Finding:
@@ -227,10 +228,10 @@ def test_a_rowversion_that_stands_still_is_told_by_the_run_and_by_the_check(
     assert bookmark is not None
     at = int(str(bookmark.cursor_value), 16).to_bytes(8)
 
-    def secondary(_: Source, __: Cursor) -> Reached:
+    def secondary(_: SqlServerSource, __: Cursor) -> Reached:
         return Reached(at, is_final=True, counter=at, furthest=(2**40).to_bytes(8))
 
-    monkeypatch.setattr(Source, "highest", secondary)
+    monkeypatch.setattr(SqlServerSource, "highest", secondary)
     for _ in range(2):
         made.load()
         assert "may be behind" not in caplog.text

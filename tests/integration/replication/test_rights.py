@@ -12,16 +12,16 @@ from tests.integration.replication.conftest import Origin, Place, of
 from tranship.errors import TableNotFoundError, TranshipError, WriteFailedError
 from tranship.frames import Batches
 from tranship.postgres.reader import read as read_postgres
+from tranship.postgres.target import PostgresTarget
 from tranship.postgres.writer import write as write_postgres
 from tranship.reads import ReadRequest
 from tranship.redshift.reader import read as read_redshift
+from tranship.redshift.target import RedshiftTarget
 from tranship.redshift.writer import write as write_redshift
 from tranship.replication.plan import Mode, OnDelete
-from tranship.replication.postgres_target import PostgresTarget
-from tranship.replication.redshift_target import RedshiftTarget
-from tranship.replication.targets import Target
 from tranship.slices import Values
 from tranship.tables import TableName
+from tranship.target import Target
 from tranship.writes import WriteMode, WriteRequest
 
 PASSWORD = "Passw0rd1"

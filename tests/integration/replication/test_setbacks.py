@@ -19,8 +19,8 @@ from tranship.errors import ConfigurationError
 from tranship.replication.columns import column_changes
 from tranship.replication.plan import LateRows, Mode, OnCursorBack
 from tranship.replication.setbacks import CursorWentBackError
-from tranship.replication.source import Source
 from tranship.replication.verification import Verification
+from tranship.sqlserver.source import SqlServerSource
 
 BY_TIME = {"mode": Mode.MERGE, "cursor": "changed"}
 KEYLESS_BY_TIME = {"mode": Mode.APPEND, "cursor": "changed"}
@@ -125,7 +125,9 @@ def test_a_load_goes_on_from_its_bookmark_as_set_and_says_so(
     assert bookmark_of(made) == "2024-01-01T00:50:00"
     changes = column_changes(made.plan, made.source.schema, None)
     assert made.bookmark is not None
-    finding = Verification(made.source, made.place.target, changes, made.bookmark).row_count()
+    finding = Verification(
+        made.plan, made.source, made.place.target, changes, made.bookmark
+    ).row_count()
     assert not finding.passed
 
 
@@ -327,15 +329,15 @@ def test_a_rowversion_that_arrives_as_a_number_is_refused(
 ) -> None:
     made = replica(VERSIONED, mode=Mode.MERGE, cursor="version")
     made.origin.add(1)
-    original: Callable[..., Any] = Source._ask
+    original: Callable[..., Any] = SqlServerSource._ask
 
-    def numbers(source: Source, statement: Any) -> Any:
+    def numbers(source: SqlServerSource, statement: Any) -> Any:
         return [
             tuple(int.from_bytes(one) if isinstance(one, bytes) else one for one in row)
             for row in original(source, statement)
         ]
 
-    monkeypatch.setattr(Source, "_ask", numbers)
+    monkeypatch.setattr(SqlServerSource, "_ask", numbers)
     with pytest.raises(
         Exception, match='as a value of the cursor "version", which is a rowversion'
     ):

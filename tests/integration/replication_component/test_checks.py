@@ -5,8 +5,8 @@ import pytest
 from replication_runs import checks, event_rows, said
 
 from tranship.identity import SourceIdentity
+from tranship.postgres.target import PostgresTarget
 from tranship.replication.config import CheckSettings, PartitionSettings, TableSettings
-from tranship.replication.postgres_target import PostgresTarget
 from tranship.tables import TableName, TableSchema
 
 ALL = CheckSettings(columns=True)
@@ -181,7 +181,7 @@ def test_checks_of_another_source_say_that_they_cannot_know(replication, events,
     )
     assert replication.of(table).run().success
     elsewhere = SourceIdentity.of({"server": "TEST"})
-    monkeypatch.setattr("tranship.replication.source.identity_of", lambda *_: elsewhere)
+    monkeypatch.setattr("tranship.sqlserver.source.identity_of", lambda *_: elsewhere)
 
     told = descriptions(check_alone(replication))
 

@@ -11,7 +11,7 @@ from awkward_names import AWKWARD, entry
 from tranship.names import shortened
 from tranship.postgres.io_manager import PostgresIOManager
 from tranship.postgres.resource import PostgresResource
-from tranship.replication.postgres_target import PostgresTarget
+from tranship.postgres.target import PostgresTarget
 from tranship.tables import TableName
 
 

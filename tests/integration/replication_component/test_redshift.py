@@ -12,8 +12,8 @@ from replication_runs import checks, event_rows, metadata, said
 from statements import asking
 
 from tranship.redshift.resource import RedshiftResource
+from tranship.redshift.target import RedshiftTarget
 from tranship.replication.config import CheckSettings, TableSettings
-from tranship.replication.redshift_target import RedshiftTarget
 from tranship.sqlserver.resource import SqlServerResource
 from tranship.tables import TableName
 

@@ -9,9 +9,8 @@ import pytest
 
 from tranship.comparisons import sql_column
 from tranship.errors import ColumnNotFoundError, UnsupportedTypeError, ValueDoesNotFitError
-from tranship.reads import ReadRequest
+from tranship.reads import OnNul, ReadRequest
 from tranship.slices import KeyRange, TimeWindow, Values, WholeTable
-from tranship.sqlserver.nul import OnNul
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.reader import read
 from tranship.tables import Column, TableName

@@ -7,12 +7,11 @@ import pytest
 from rewriting_proxy import rewriting_proxy
 
 from tranship.errors import ValueDoesNotFitError
-from tranship.reads import ReadRequest
+from tranship.reads import OnSurrogate, ReadRequest
 from tranship.slices import KeyRange
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.reader import read
 from tranship.sqlserver.settings import SqlServerSettings
-from tranship.sqlserver.surrogates import OnSurrogate
 
 # The stand-in cannot store half a pair, so a character of the private use area becomes one on the wire.
 PRIVATE = "\ue123"

@@ -8,8 +8,9 @@ import pytest
 from click.testing import Result
 from command_line import command_line
 
-from tranship.sqlserver.catalogue import SourceTable
+from tranship.sqlserver.catalogue import readable_as
 from tranship.sqlserver.types import arrow_type
+from tranship.systems import SourceTable
 from tranship.tables import Column, SourceType, TableName, TableSchema
 
 MakeTable = Callable[..., SourceTable]
@@ -35,11 +36,13 @@ def make_table() -> MakeTable:
                 Column(column, arrow_type(type_) or pa.null(), not declared.endswith("null"), type_)
             )
         own = ("Id",) if key is None and "Id" in columns else key or ()
+        schema = TableSchema(tuple(made), own, comment)
         return SourceTable(
             TableName.parse(name, default_schema="dbo"),
-            TableSchema(tuple(made), own, comment),
+            schema,
             identity=identity,
             estimated_rows=rows,
+            readable_as=readable_as(schema),
         )
 
     return make

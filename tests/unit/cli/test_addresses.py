@@ -4,11 +4,23 @@ from typing import Any
 
 import pytest
 
-from tranship.cli.addresses import target_of
 from tranship.errors import ConfigurationError
-from tranship.replication.addresses import source_settings
-from tranship.replication.postgres_target import PostgresTarget
-from tranship.replication.redshift_target import RedshiftTarget
+from tranship.postgres.target import PostgresTarget
+from tranship.redshift.target import RedshiftTarget
+from tranship.sqlserver.settings import SqlServerSettings
+from tranship.systems import SourceSystem, TargetSystem, system_as, system_of_url
+from tranship.target import Target
+
+
+def source_settings(url: str | None, environment: dict[str, str]) -> SqlServerSettings:
+    system = system_as("sqlserver", SourceSystem)
+    return system.settings(url, environment)
+
+
+def target_of(url: str | None, kind: str, environment: dict[str, str]) -> Target:
+    system = system_as(kind, TargetSystem) if url is None else system_of_url(url, TargetSystem)
+    return system.open_target(system.settings(url, environment, option="--target-url"))
+
 
 SOURCE = {
     "TRANSHIP_SQLSERVER_HOST": "db",
@@ -69,10 +81,10 @@ def test_a_url_that_cannot_be_read_is_refused_without_being_shown(url: str):
 
 def test_a_url_of_another_system_is_refused():
     assert refused(source_settings, "postgresql://a:b@c/d", {}).startswith(
-        "The source's URL begins with postgresql://, which is no source of ours. Write mssql+"
+        "The SQL Server's URL begins with postgresql://, not with mssql. Write mssql+"
     )
     assert refused(target_of, "mssql+mssqlpython://a:b@c/d", "postgres", {}).startswith(
-        "The target's URL begins with mssql+mssqlpython://, which is no target of ours."
+        "The target's URL begins with mssql+mssqlpython://, not with postgres or postgresql or redshift."
     )
 
 

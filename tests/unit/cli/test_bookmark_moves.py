@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from tranship.bookmarks import Bookmark
 from tranship.cli.bookmark_moves import consequences_of_reset, move_to
 from tranship.errors import ConfigurationError
-from tranship.replication.bookmarks import Bookmark
 from tranship.tables import TableName
 
 AT = Bookmark(

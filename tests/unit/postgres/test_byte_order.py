@@ -5,7 +5,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tranship.postgres.statements import compiled, select_slice
+from tranship.pgsql.statements import compiled
+from tranship.postgres.statements import select_slice
 from tranship.slices import AnyOf, Interval, KeyRange, Slice, Values
 from tranship.tables import Column, TableName, TableSchema
 

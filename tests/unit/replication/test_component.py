@@ -11,8 +11,9 @@ from dagster.components.testing import create_defs_folder_sandbox
 from tranship.errors import ConfigurationError
 from tranship.postgres.resource import PostgresResource
 from tranship.replication import ReplicationComponent
-from tranship.replication.assets import target_of
 from tranship.replication.config import TableSettings, Tuning
+from tranship.sqlserver.resource import SqlServerResource
+from tranship.systems import TargetSystem, system_of_resource
 from tranship.tables import TableName
 
 RESOURCES = {
@@ -179,6 +180,9 @@ def test_an_entry_of_its_own_wins_over_a_pattern() -> None:
 
 def test_a_resource_that_is_no_target_is_named() -> None:
     with pytest.raises(ConfigurationError, match='The resource "warehouse" is a str'):
-        target_of("warehouse", "nothing")
+        system_of_resource("warehouse", "nothing", TargetSystem)
+    sqlserver = SqlServerResource(host="db", database="dw", user="etl", password="secret")
+    with pytest.raises(ConfigurationError, match='The resource "dw" is a SqlServerResource'):
+        system_of_resource("dw", sqlserver, TargetSystem)
     postgres = PostgresResource(host="db", database="dw", user="etl")
-    assert target_of("postgres", postgres).kind == "postgres"
+    assert system_of_resource("dw", postgres, TargetSystem).target_of(postgres).kind == "postgres"

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tranship.cursors import Cursor, Kind, fits, kind_of
 from tranship.errors import ConfigurationError, TranshipError
-from tranship.replication.cursors import Cursor, Kind, cursor_of, fits, kind_of
+from tranship.replication.cursors import cursor_of
 from tranship.replication.durations import parse_duration
 from tranship.replication.plan import LateRows, Mode, TablePlan
 from tranship.slices import Interval

@@ -15,14 +15,15 @@ from dagster.components.testing import create_defs_folder_sandbox
 
 from tranship.errors import ConfigurationError, UnreachableError
 from tranship.failures import LEFT_OUT_METADATA
-from tranship.replication import known_tables as module
 from tranship.replication.known_tables import KnownTables, Wanted, known_tables
+from tranship.systems import SourceSystem, system_as
 from tranship.tables import TableName
 
 URL = "mssql+mssqlpython://reader:secret@127.0.0.1:1/dw"
 DIMS = {TableName("dbo", "DimA"): False, TableName("dbo", "DimB"): False}
 VIEW = {TableName("dbo", "DimView"): True}
 Source = Callable[..., None]
+SQLSERVER = system_as("sqlserver", SourceSystem)
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Source:
                 raise UnreachableError("db:1433 did not answer.", "Check it.")
             return tables
 
-        monkeypatch.setattr(module, "present_tables", answer)
+        monkeypatch.setattr("tranship.sqlserver.system.present_tables", answer)
 
     return has
 
@@ -54,10 +55,10 @@ def dims(*names: str, **more: Any) -> Wanted:
 
 def test_the_last_known_tables_stay_while_the_source_is_down(source: Source, state: dict[str, str]):
     source(DIMS)
-    known_tables(dims(), URL, state)
+    known_tables(dims(), SQLSERVER, URL, state)
     source(None)
 
-    known = known_tables(dims(), URL, state)
+    known = known_tables(dims(), SQLSERVER, URL, state)
 
     assert known.present == tuple(DIMS)
     assert "db:1433 did not answer" in (known.complaint or "")
@@ -67,7 +68,7 @@ def test_the_last_known_tables_stay_while_the_source_is_down(source: Source, sta
 def test_a_source_that_was_never_seen_is_said(source: Source, state: dict[str, str]):
     source(None)
 
-    known = known_tables(dims(), URL, state)
+    known = known_tables(dims(), SQLSERVER, URL, state)
 
     assert known.present == ()
     assert "none were known before" in (known.complaint or "")
@@ -77,25 +78,27 @@ def test_the_tables_of_another_source_are_not_taken_for_those_of_this_one(
     source: Source, state: dict[str, str]
 ):
     source(DIMS)
-    known_tables(dims(), URL, state)
+    known_tables(dims(), SQLSERVER, URL, state)
     source(None)
 
     for wanted, url in ((dims(), URL.replace("/dw", "/test")), (Wanted("other", {}, []), URL)):
-        assert known_tables(wanted, url, state).present == ()
+        assert known_tables(wanted, SQLSERVER, url, state).present == ()
 
 
 def test_a_damaged_file_is_as_good_as_none(source: Source, state: dict[str, str]):
     source(DIMS)
-    known_tables(dims(), URL, state)
+    known_tables(dims(), SQLSERVER, URL, state)
     (file,) = Path(state["TRANSHIP_STATE_DIRECTORY"]).iterdir()
     file.write_text('{"present": [["dbo"')
     source(None)
 
-    assert known_tables(dims(), URL, state).present == ()
+    assert known_tables(dims(), SQLSERVER, URL, state).present == ()
 
 
 def test_an_address_that_is_missing_is_said_and_breaks_nothing(state: dict[str, str]):
-    assert "TRANSHIP_SQLSERVER_HOST" in (known_tables(dims(), None, state).complaint or "")
+    assert "TRANSHIP_SQLSERVER_HOST" in (
+        known_tables(dims(), SQLSERVER, None, state).complaint or ""
+    )
 
 
 def test_a_pattern_that_matches_nothing_and_a_table_that_is_not_there_are_said(
@@ -109,6 +112,7 @@ def test_a_pattern_that_matches_nothing_and_a_table_that_is_not_there_are_said(
             {"dbo.Fact*": (), "dbo.DimV*": (), "dbo.Dim*": ("dbo.*",)},
             [TableName("dbo", "DimA"), TableName("dbo", "Dima"), TableName("dbo", "DimView")],
         ),
+        SQLSERVER,
         URL,
         state,
     )
@@ -120,7 +124,7 @@ def test_a_pattern_that_matches_nothing_and_a_table_that_is_not_there_are_said(
         "There is no table dbo.Dima",
     ]
     assert "Did you mean dbo.DimA" in known.wrong[-1]
-    assert known_tables(dims(views=True), URL, state).present == (*DIMS, *VIEW)
+    assert known_tables(dims(views=True), SQLSERVER, URL, state).present == (*DIMS, *VIEW)
 
 
 def test_what_is_known_is_the_same_for_those_who_read_it():

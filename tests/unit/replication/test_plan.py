@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tranship.errors import ConfigurationError
+from tranship.reads import OnNul
 from tranship.replication.config import (
     ColumnSettings,
     PartitionSettings,
@@ -25,7 +26,6 @@ from tranship.replication.plan import (
     like_named,
     table_plan,
 )
-from tranship.sqlserver.nul import OnNul
 from tranship.tables import TableName
 from tranship.writes import OnSchemaChange
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tranship.errors import TableNotFoundError
-from tranship.sqlserver.catalogue import select_tables, table_not_found
+from tranship.patterns import select_tables, table_not_found
 from tranship.tables import TableName
 
 PRESENT = [

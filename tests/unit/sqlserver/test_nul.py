@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tranship.errors import ValueDoesNotFitError
-from tranship.sqlserver.nul import OnNul, holds_zero_byte, without_nul
+from tranship.reads import OnNul
+from tranship.sqlserver.nul import holds_zero_byte, without_nul
 from tranship.tables import TableName
 
 TABLE = TableName("dbo", "Notes")

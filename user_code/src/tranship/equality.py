@@ -202,3 +202,7 @@ def _ranges(characters: frozenset[str]) -> str:
         parts.append(f"\\x{{{start:x}}}-\\x{{{previous:x}}}")
         start = previous = code
     return "".join(parts)
+
+
+Rules = Mapping[str, TextEquality]
+"""How each key column of texts is compared, by its name; bytes tell of those that are missing."""

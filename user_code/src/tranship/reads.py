@@ -1,10 +1,34 @@
-"""What to read from a target, in words that every target understands."""
+"""What to read, in words that every system understands."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from tranship.errors import ConfigurationError
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName
+
+MAX_PARTS = 16
+"""Connections that one table is read over at most."""
+
+
+class OnNul(StrEnum):
+    """What happens to a text that holds U+0000."""
+
+    ERROR = "error"
+    """The read fails, naming table, column and row."""
+    STRIP = "strip"
+    """The character is taken out, the rest of the text stays."""
+    KEEP = "keep"
+    """The text stays as it is, for a target that takes it."""
+
+
+class OnSurrogate(StrEnum):
+    """What happens to a text that holds half of a UTF-16 pair."""
+
+    ERROR = "error"
+    """The read fails, naming table, column and row."""
+    REPLACE = "replace"
+    """U+FFFD takes its place, the rest of the text stays."""
 
 
 @dataclass(frozen=True, slots=True)

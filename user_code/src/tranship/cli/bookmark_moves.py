@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from tranship.bookmarks import Bookmark
+from tranship.cursors import Cursor, Kind, Value, kind_of
 from tranship.errors import ConfigurationError
-from tranship.replication.bookmarks import Bookmark
-from tranship.replication.cursors import Cursor, Kind, Value, kind_of
 from tranship.replication.plan import Mode
 from tranship.tables import Column
 

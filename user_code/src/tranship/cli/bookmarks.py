@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from tranship.cli.groups import CommandGroup
+from tranship.cli.system_kinds import SystemKind
 
 if TYPE_CHECKING:
     from tranship.cli.kept_bookmarks import KeptBookmarks
 
 Command = Callable[..., None]
+LOCK_WAIT_SECONDS = 30.0
+"""How long a person waits for a load that is writing the table."""
 
 
 def _of_a_target(command: Command) -> Command:
@@ -21,10 +24,10 @@ def _of_a_target(command: Command) -> Command:
         click.option("--schema", help="Look only at tables of this schema."),
         click.option(
             "--target",
-            type=click.Choice(["postgres", "redshift"]),
+            type=SystemKind("target"),
             default="postgres",
             show_default=True,
-            help="Without a URL: take the address from TRANSHIP_POSTGRES_* or from TRANSHIP_REDSHIFT_*.",
+            help="Without a URL: postgres takes the address from TRANSHIP_POSTGRES_*, redshift from TRANSHIP_REDSHIFT_*.",
         ),
         click.option(
             "--target-url",
@@ -152,10 +155,13 @@ def reset(table: str, target_url: str | None, target: str, schema: str | None, y
 
 
 def _kept(url: str | None, kind: str, schema: str | None) -> "KeptBookmarks":
-    from tranship.cli.addresses import target_of
     from tranship.cli.kept_bookmarks import KeptBookmarks
+    from tranship.systems import TargetSystem, system_as, system_of_url
 
-    return KeptBookmarks(target_of(url, kind, os.environ), schema)
+    system = system_as(kind, TargetSystem) if url is None else system_of_url(url, TargetSystem)
+    settings = system.settings(url, os.environ, option="--target-url")
+    target = system.open_target(settings, lock_wait_seconds=LOCK_WAIT_SECONDS)
+    return KeptBookmarks(target, schema)
 
 
 def _ask(question: str, *, yes: bool) -> None:

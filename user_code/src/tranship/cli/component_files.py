@@ -18,7 +18,6 @@ from pydantic import BaseModel, ValidationError
 
 from tranship.errors import ConfigurationError, TranshipError
 from tranship.replication.component import ReplicationComponent
-from tranship.replication.plan import DEFAULT_SCHEMA
 from tranship.tables import TableName
 
 NAMES = ("defs.yaml", "defs.yml", "component.yaml")
@@ -168,17 +167,17 @@ class _Document:
 
     def _last_entry_of(self, sources: str) -> list[int]:
         """Where the last of some tables stands: that it is one too many is seen there."""
-        wanted = sources.split(", ")
+        wanted, default_schema = sources.split(", "), self.component().default_schema
         return [
             position
             for position, entry in enumerate(self.attributes["tables"])
-            if _full_name(entry["table"]) in wanted
+            if _full_name(entry["table"], default_schema) in wanted
         ][-1:]
 
 
-def _full_name(text: str) -> str:
+def _full_name(text: str, default_schema: str) -> str:
     try:
-        return str(TableName.parse(text, default_schema=DEFAULT_SCHEMA))
+        return str(TableName.parse(text, default_schema=default_schema))
     except TranshipError:
         return text
 

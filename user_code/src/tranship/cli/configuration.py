@@ -29,20 +29,22 @@ class Replication:
 
     Args:
         origin: Where the tables were found, for the first line.
-        target: `postgres` or `redshift`: the name of the target's resource too.
+        target: The kind of the target: the name of its resource too.
         target_schema: The schema that tables are copied to.
-        source: The name of the source's resource.
+        source: The kind of the source, likewise.
+        default_schema: The source's schema that copies are not named after.
     """
 
     origin: str
     target: str = "postgres"
     target_schema: str = "staging"
     source: str = "sqlserver"
+    default_schema: str = "dbo"
 
 
 def as_yaml(replication: Replication, proposals: Sequence[Proposal]) -> str:
     """The text of a `defs.yaml`."""
-    names = names_in_target(proposals)
+    names = names_in_target(proposals, replication.default_schema)
     lines = [
         *_comment("", f"Tables of {replication.origin}, and how each is copied."),
         *_comment(

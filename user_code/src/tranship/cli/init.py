@@ -1,4 +1,4 @@
-"""`tranship init`: looks at a SQL Server's tables and writes the YAML that a replication of them starts from."""
+"""`tranship init`: looks at a source's tables and writes the YAML that a replication of them starts from."""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tranship.cli.system_kinds import SystemKind
 from tranship.cli.thresholds import SMALL_ROWS
 from tranship.errors import ConfigurationError
 
@@ -18,6 +19,13 @@ DEFAULT_OUTPUT = Path("defs/replication/defs.yaml")
 
 @click.command()
 @click.option(
+    "--source",
+    type=SystemKind("source"),
+    default="sqlserver",
+    show_default=True,
+    help="Without a URL: the kind of system to look at; sqlserver takes the address from TRANSHIP_SQLSERVER_*.",
+)
+@click.option(
     "--source-url",
     metavar="URL",
     help="mssql+mssqlpython://user:password@host:1433/database. Without it, TRANSHIP_SQLSERVER_HOST, _PORT, "
@@ -26,7 +34,7 @@ DEFAULT_OUTPUT = Path("defs/replication/defs.yaml")
 )
 @click.option(
     "--target",
-    type=click.Choice(["postgres", "redshift"]),
+    type=SystemKind("target"),
     default="postgres",
     show_default=True,
     help="Where the tables go.",
@@ -66,6 +74,7 @@ DEFAULT_OUTPUT = Path("defs/replication/defs.yaml")
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def init(
+    source: str,
     source_url: str | None,
     target: str,
     schema: str,
@@ -75,7 +84,7 @@ def init(
     output: Path,
     force: bool,
 ) -> None:
-    """Look at a SQL Server's tables, propose how to copy each, and write that as YAML to edit.
+    """Look at a source's tables, propose how to copy each, and write that as YAML to edit.
 
     Reads the catalogue alone, no rows. Writes no password.
     """
@@ -83,13 +92,22 @@ def init(
     from tranship.cli.configuration import Replication, as_yaml
     from tranship.cli.surveys import survey, table_of_proposals
     from tranship.cli.terminal import console
-    from tranship.replication.addresses import source_settings
+    from tranship.systems import SourceSystem, system_as, system_of_url
 
     refuse_to_overwrite(output, force=force)
-    settings = source_settings(source_url, os.environ, option="--source-url")
-    proposals = survey(settings, patterns, exclude, small_rows=small_rows)
-    origin = f"the database {settings.database} on {settings.address}"
-    text = as_yaml(Replication(origin, target, schema), proposals)
+    system = (
+        system_as(source, SourceSystem)
+        if source_url is None
+        else system_of_url(source_url, SourceSystem)
+    )
+    settings = system.settings(source_url, os.environ, option="--source-url")
+    catalogue = system.catalogue(settings)
+    proposals = survey(
+        catalogue, patterns, exclude, of_the_server=system.left_out, small_rows=small_rows
+    )
+    origin = f"the database {catalogue.database} on {catalogue.address}"
+    replication = Replication(origin, target, schema, system.kind, catalogue.default_schema)
+    text = as_yaml(replication, proposals)
     write_file(output, text)
 
     console().print(table_of_proposals(origin, proposals))

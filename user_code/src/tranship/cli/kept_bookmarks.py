@@ -2,37 +2,15 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
+from tranship.bookmarks import Bookmark, BookmarkMovedError, Bookmarks
 from tranship.errors import ConfigurationError, TableNotFoundError
-from tranship.replication.bookmarks import Bookmark, BookmarkMovedError, BookmarkTable
-from tranship.replication.postgres_target import BOOKMARKS, PostgresTarget
-from tranship.replication.redshift_target import BOOKMARK_SUFFIX, RedshiftTarget
-from tranship.replication.targets import Target
 from tranship.tables import TableName
+from tranship.target import Target, Transaction
 
 _DEFAULT_SCHEMA = ""
-
-# A table of somebody else's may have such a name; ours is known by its columns.
-_OURS = "column_name in ('table_name', 'cursor_value', 'write_id')"
-_IN_POSTGRES = f"""
-    select table_schema, table_name
-    from information_schema.columns
-    where table_name = %s and {_OURS}
-    group by table_schema, table_name
-    having count(*) = 3
-    order by table_schema, table_name
-"""
-_IN_REDSHIFT = f"""
-    select table_schema, table_name
-    from svv_columns
-    where right(table_name, {len(BOOKMARK_SUFFIX)}) = %s and {_OURS}
-    group by table_schema, table_name
-    having count(*) = 3
-    order by table_schema, table_name
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +28,13 @@ class KeptBookmarks:
     @property
     def place(self) -> str:
         """Where they are, for messages."""
-        match self.target:
-            case PostgresTarget():
-                where = str(self.target.settings)
-            case RedshiftTarget():
-                where = self.target.settings.address
-            case _:
-                where = self.target.kind
+        where = self.target.address
         return f"the schema {self.schema} of {where}" if self.schema else where
 
     def all(self) -> list[Bookmark]:
         """All bookmarks, in order of their tables."""
-        with self.target.transaction("reading bookmarks") as cursor:
-            found = [one for table in self._tables(cursor) for one in table.read_all(cursor)]
-        return sorted(found, key=lambda bookmark: bookmark.table)
+        with self.target.transaction("reading bookmarks") as transaction:
+            return self.target.all_bookmarks(transaction, self.schema)
 
     def find(self, text: str) -> Bookmark:
         """The bookmark of a table, named with or without its schema; case may be left to us.
@@ -107,9 +78,9 @@ class KeptBookmarks:
         """
         with self.target.transaction(
             f"moving the bookmark of {bookmark.table}", bookmark.table
-        ) as cursor:
-            table = self._unmoved(cursor, bookmark)
-            table.set_cursor(cursor, bookmark.table, value, uuid.uuid4().hex)
+        ) as transaction:
+            table = self._unmoved(transaction, bookmark)
+            table.set_cursor(transaction, bookmark.table, value, uuid.uuid4().hex)
 
     def adopt(self, bookmark: Bookmark) -> None:
         """Let a bookmark hold for the source that the next load finds.
@@ -117,8 +88,10 @@ class KeptBookmarks:
         Raises:
             BookmarkMovedError: A load moved it meanwhile.
         """
-        with self.target.transaction(f"changing the bookmark of {bookmark.table}") as cursor:
-            self._unmoved(cursor, bookmark).forget_source(cursor, bookmark, uuid.uuid4().hex)
+        with self.target.transaction(f"changing the bookmark of {bookmark.table}") as transaction:
+            self._unmoved(transaction, bookmark).forget_source(
+                transaction, bookmark, uuid.uuid4().hex
+            )
 
     def forget(self, bookmark: Bookmark) -> None:
         """Remove a bookmark.
@@ -128,33 +101,21 @@ class KeptBookmarks:
         """
         with self.target.transaction(
             f"removing the bookmark of {bookmark.table}", bookmark.table
-        ) as cursor:
-            self._unmoved(cursor, bookmark).remove(cursor, bookmark.table)
+        ) as transaction:
+            self._unmoved(transaction, bookmark).remove(transaction, bookmark.table)
 
-    def _unmoved(self, cursor: Any, bookmark: Bookmark) -> BookmarkTable:
-        """The table that keeps a bookmark, once no load can change it and none has."""
-        if isinstance(self.target, PostgresTarget):
-            # Redshift sees to it by itself: of two that write one table, the later one fails (1023).
-            self.target.lock(cursor, bookmark.table)
-        table = self.target.bookmarks(bookmark.table)
-        now = table.read(cursor, bookmark.table)
+    def _unmoved(self, transaction: Transaction, bookmark: Bookmark) -> Bookmarks:
+        """Where a bookmark is kept, once no load can change it and none has."""
+        if not self.target.capabilities.ends_second_writers:
+            self.target.lock(transaction, bookmark.table)
+        places = self.target.bookmarks(bookmark.table)
+        now = places.read(transaction, bookmark.table)
         if now is None or now.write_id != bookmark.write_id:
             raise BookmarkMovedError(
                 f"The bookmark of {bookmark.table} was changed by a load meanwhile; nothing was done.",
                 "Look at it and try again.",
             )
-        return table
-
-    def _tables(self, cursor: Any) -> list[BookmarkTable]:
-        if isinstance(self.target, RedshiftTarget):
-            cursor.execute(_IN_REDSHIFT, (BOOKMARK_SUFFIX,))
-        else:
-            cursor.execute(_IN_POSTGRES, (BOOKMARKS,))
-        return [
-            BookmarkTable(TableName(schema, name))
-            for schema, name in cursor.fetchall()
-            if self.schema is None or schema.lower() == self.schema.lower()
-        ]
+        return places
 
 
 def _is_meant(wanted: TableName, table: TableName) -> bool:

@@ -6,19 +6,10 @@ from itertools import chain, count
 
 from tranship.cli.column_names import looks_personal, says_changed, says_made
 from tranship.cli.thresholds import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
-from tranship.replication.cursors import Kind, has_zone, kind_of
-from tranship.replication.plan import Mode, default_target
-from tranship.sqlserver.catalogue import SourceTable
-from tranship.sqlserver.local_clocks import is_local_clock
+from tranship.cursors import Kind, has_zone, kind_of
+from tranship.replication.plan import DEFAULT_SCHEMA, Mode, default_target
+from tranship.systems import SourceTable
 from tranship.tables import Column, TableName
-
-# What SQL Server itself writes as text; of other types of .NET nobody knows what their text means.
-_READ_AS_TEXT = {
-    "geography": "nvarchar(max)",
-    "geometry": "nvarchar(max)",
-    "hierarchyid": "nvarchar(4000)",
-    "sql_variant": "nvarchar(4000)",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +79,11 @@ def propose(
     """
     unmovable = [column for column in table.schema.columns if _is_unmovable(column)]
     cast = tuple(
-        (column.name, _READ_AS_TEXT[_type_name(column)])
+        (column.name, table.readable_as[column.name])
         for column in unmovable
-        if _type_name(column) in _READ_AS_TEXT
+        if column.name in table.readable_as
     )
-    exclude = tuple(column.name for column in unmovable if _type_name(column) not in _READ_AS_TEXT)
+    exclude = tuple(column.name for column in unmovable if column.name not in table.readable_as)
     declared = table.schema.primary_key
     key = () if set(declared) & set(exclude) else declared
     candidates = _candidates(table, key)
@@ -227,9 +218,9 @@ def _wall_clock(table: SourceTable, cursor: str | None) -> tuple[str, ...]:
     """What to know of a cursor that the server fills with a clock that goes back in autumn."""
     if cursor is None or kind_of(column := table.schema.column(cursor)) is not Kind.TIME:
         return ()
-    default = table.defaults.get(cursor)
-    if has_zone(column.type) or not is_local_clock(default):
+    if has_zone(column.type) or cursor not in table.local_clocks:
         return ()
+    default = table.defaults.get(cursor)
     return (
         f"{cursor} is filled by {default}, without an offset: where the server's zone has summer time, an hour "
         "comes twice in autumn. Loads look back 70 minutes for it; keep any lookback of your own over an hour.",
@@ -296,7 +287,9 @@ def _looks_personal(column: Column) -> bool:
     return _type_name(column) != "bit" and looks_personal(column.name)
 
 
-def names_in_target(proposals: Iterable[Proposal]) -> dict[TableName, str]:
+def names_in_target(
+    proposals: Iterable[Proposal], default_schema: str = DEFAULT_SCHEMA
+) -> dict[TableName, str]:
     """Names for the tables that would else take another one's name in the target.
 
     Two may differ by case alone, or `sales.Orders` meets `dbo.sales_Orders`.
@@ -308,7 +301,7 @@ def names_in_target(proposals: Iterable[Proposal]) -> dict[TableName, str]:
     given: dict[TableName, str] = {}
     for proposal in proposals:
         source = proposal.table.name
-        name = default_target(source)
+        name = default_target(source, default_schema)
         if name.lower() in taken:
             stem = f"{source.schema}_{source.name}".replace("]", "_")
             numbered = (f"{stem}_{number}" for number in count(2))

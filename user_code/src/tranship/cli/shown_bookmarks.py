@@ -7,7 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from tranship.replication.bookmarks import Bookmark
+from tranship.bookmarks import Bookmark
 
 
 def overview(bookmarks: Sequence[Bookmark]) -> Table:

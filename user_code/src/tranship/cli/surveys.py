@@ -1,4 +1,4 @@
-"""Asks a SQL Server for its tables, and shows what is proposed for each."""
+"""Asks a source for its tables, and shows what is proposed for each."""
 
 from collections.abc import Sequence
 
@@ -8,53 +8,55 @@ from rich.table import Table
 from tranship.cli.configuration import size_text, written_name
 from tranship.cli.proposals import Proposal, propose
 from tranship.errors import TableNotFoundError
-from tranship.sqlserver.catalogue import inspect_tables, list_tables, table_sizes
-from tranship.sqlserver.settings import SqlServerSettings
+from tranship.systems import Catalogue
 
 ALL = ("*.*",)
-OF_THE_SERVER = ("dbo.sysdiagrams", "cdc.*", "sys.*", "INFORMATION_SCHEMA.*")
-"""What servers and their tools keep among a user's tables; left out where no tables were named."""
 
 _SHOWN_NAMES = 8
 
 
 def survey(
-    settings: SqlServerSettings,
+    catalogue: Catalogue,
     patterns: Sequence[str] = (),
     exclude: Sequence[str] = (),
     *,
+    of_the_server: Sequence[str] = (),
     small_rows: int,
 ) -> list[Proposal]:
     """What is proposed for each table that matches, in order of their names.
 
     Args:
-        settings: The server.
+        catalogue: The source's.
         patterns: Tables or patterns; all tables where there are none.
         exclude: Tables or patterns to leave out.
+        of_the_server: What the server and its tools keep among a user's tables; left out where no tables are named.
         small_rows: Tables of so many rows or fewer are copied whole.
 
     Raises:
         TableNotFoundError: Nothing matches.
         ConnectionFailedError: The server cannot be reached, or refuses the login.
     """
-    left_out = exclude if patterns else (*OF_THE_SERVER, *exclude)
-    names = list_tables(settings, patterns or ALL, exclude=left_out)
+    left_out = exclude if patterns else (*of_the_server, *exclude)
+    names = catalogue.matching(patterns or ALL, exclude=left_out)
     if not names:
-        raise _nothing_matches(settings, patterns, exclude)
-    sizes = table_sizes(settings, names)
+        raise _nothing_matches(catalogue, patterns, exclude, of_the_server)
+    sizes = catalogue.sizes(names)
     return [
         propose(table, sizes.get(name), small_rows=small_rows)
-        for name, table in inspect_tables(settings, names).items()
+        for name, table in catalogue.inspect(names).items()
     ]
 
 
 def _nothing_matches(
-    settings: SqlServerSettings, patterns: Sequence[str], exclude: Sequence[str]
+    catalogue: Catalogue,
+    patterns: Sequence[str],
+    exclude: Sequence[str],
+    of_the_server: Sequence[str],
 ) -> TableNotFoundError:
-    present = [written_name(name) for name in list_tables(settings, ALL, exclude=OF_THE_SERVER)]
+    present = [written_name(name) for name in catalogue.matching(ALL, exclude=of_the_server)]
     if not present:
         return TableNotFoundError(
-            f'The database "{settings.database}" on {settings.address} has no tables that {settings.user} may see.',
+            f'The database "{catalogue.database}" on {catalogue.address} has no tables that {catalogue.user} may see.',
             "Check the database's name, and grant SELECT on the tables.",
         )
     asked = [f"--tables {pattern}" for pattern in patterns]
@@ -62,7 +64,7 @@ def _nothing_matches(
     shown = ", ".join(present[:_SHOWN_NAMES])
     more = f" and {len(present) - _SHOWN_NAMES} more" if len(present) > _SHOWN_NAMES else ""
     return TableNotFoundError(
-        f'No table of the database "{settings.database}" is left by {" ".join(asked)}.',
+        f'No table of the database "{catalogue.database}" is left by {" ".join(asked)}.',
         f"It has {shown}{more}.",
     )
 

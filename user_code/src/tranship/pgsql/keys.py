@@ -4,14 +4,11 @@
 the same as `TextEquality.fold`, and the two are tested against each other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from psycopg2 import sql
 
-from tranship.equality import TextEquality
-
-Rules = Mapping[str, TextEquality]
-"""How each key column of texts is compared, by its name; bytes tell of those that are missing."""
+from tranship.equality import Rules, TextEquality
 
 
 def fold(value: sql.Composable, rule: TextEquality | None, lower: str) -> sql.Composable:

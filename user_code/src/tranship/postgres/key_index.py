@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import psycopg2.extensions
 from psycopg2 import sql
 
+from tranship.equality import Rules
 from tranship.pgsql import keys
 from tranship.postgres.casting import ColumnPlan
 from tranship.postgres.catalog import quoted
@@ -17,16 +18,14 @@ LOWER = 'lower({} collate "C")'
 _TEXTS = frozenset({"text", "varchar", "char"})
 
 
-def rules_for(
-    request: WriteRequest, plans: Sequence[ColumnPlan], schema: TableSchema
-) -> keys.Rules:
+def rules_for(request: WriteRequest, plans: Sequence[ColumnPlan], schema: TableSchema) -> Rules:
     """How the key's texts are compared, for those that the table keeps as texts."""
     texts = {plan.name for plan in plans if plan.type.name in _TEXTS}
     return schema.equalities(texts.intersection(request.key))
 
 
 def ensure_key_index(
-    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: keys.Rules
+    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: Rules
 ) -> None:
     """Create the index where it is missing and may be created; without it, each merge reads the whole table.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import psycopg2.extensions
 from psycopg2 import sql
 
+from tranship.equality import Rules
 from tranship.errors import DuplicateRowsError, WriteFailedError
 from tranship.pgsql import keys
 from tranship.postgres.casting import ColumnPlan
@@ -114,7 +115,7 @@ def merge_staged(
 
 
 def _remove_other_spellings(
-    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: keys.Rules
+    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: Rules
 ) -> None:
     ensure_key_index(cursor, request, rules)
     t, s = sql.Identifier("t"), sql.Identifier("s")
@@ -128,9 +129,7 @@ def _remove_other_spellings(
     )
 
 
-def _check_keys(
-    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: keys.Rules
-) -> None:
+def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: Rules) -> None:
     named = ", ".join(f'"{name}"' for name in request.key)
     any_null = sql.SQL(" or ").join(
         sql.SQL("{} is null").format(sql.Identifier(name)) for name in request.key

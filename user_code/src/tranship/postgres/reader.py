@@ -17,13 +17,14 @@ from pyarrow import csv
 from tranship.deadlines import Deadline
 from tranship.errors import TableNotFoundError, ValueDoesNotFitError
 from tranship.frames import ROWS_PER_BATCH, Batches
+from tranship.pgsql.statements import compiled
 from tranship.postgres.array_texts import lists_of
 from tranship.postgres.catalog import find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.faults import translated
 from tranship.postgres.hexadecimal import bytes_from_hex
 from tranship.postgres.settings import PostgresSettings
-from tranship.postgres.statements import compiled, select_slice
+from tranship.postgres.statements import select_slice
 from tranship.postgres.widths import MOST_DIGITS, with_widths
 from tranship.read_ahead import ReadAhead, on_cancel
 from tranship.reads import ReadRequest

@@ -6,7 +6,7 @@ Reader and writer are imported by what calls them: every run makes the resources
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
 import psycopg2.extensions
@@ -38,6 +38,9 @@ class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):
         ...     password=dg.EnvVar("POSTGRES_PASSWORD"),
         ... )  # doctest: +SKIP
     """
+
+    system: ClassVar[str] = "postgres"
+    """What `tranship.systems` calls it."""
 
     def settings(self) -> PostgresSettings:
         """The same as a value that the functions of `tranship.postgres` take.

@@ -1,11 +1,11 @@
 """Statements over slices, built with SQLAlchemy so that names are quoted and values bound."""
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import psycopg2.extensions
 from psycopg2 import sql
 
+from tranship.pgsql.statements import compiled
 from tranship.postgres.catalog import quoted
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
@@ -36,13 +36,6 @@ def delete_slice(
 
         cursor.execute(*compiled(sa.delete(_table(table)).where(_in_byte_order(predicate))))
     return cursor.rowcount
-
-
-def compiled(statement: "sa.ClauseElement") -> tuple[str, dict[str, Any]]:
-    """A statement's text and values as the driver takes them."""
-    made = statement.compile(dialect=_dialect(), compile_kwargs={"render_postcompile": True})
-    # The unused value keeps the driver substituting, and with it turning %% into %.
-    return str(made), {**dict(made.params or {}), "tranship": None}
 
 
 def select_slice(
@@ -80,13 +73,6 @@ def _in_byte_order(predicate: "sa.ColumnElement[bool]") -> "sa.ColumnElement[boo
         return None
 
     return visitors.replacement_traverse(predicate, {}, by_bytes)
-
-
-@cache
-def _dialect() -> Any:
-    from sqlalchemy.dialects.postgresql import psycopg2 as dialect_module
-
-    return dialect_module.dialect()
 
 
 def _table(table: TableName) -> "sa.TableClause":

@@ -6,7 +6,7 @@ Reader and writer are imported by what calls them: every run makes the resources
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
 
@@ -33,6 +33,9 @@ class RedshiftResource(RedshiftConfig, dg.ConfigurableResource):
                 cursor.execute("refresh materialized view sales_by_month")
         ```
     """
+
+    system: ClassVar[str] = "redshift"
+    """What `tranship.systems` calls it."""
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:

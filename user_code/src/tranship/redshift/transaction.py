@@ -19,6 +19,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+from tranship.equality import Rules
 from tranship.errors import DuplicateRowsError, TranshipError, WriteFailedError
 from tranship.pgsql import keys
 from tranship.redshift import load_errors
@@ -301,7 +302,7 @@ class Transaction:
             self._check_unique(cursor, temporary, [fold(name) for name in key], rules)
 
     def _check_unique(
-        self, cursor: Any, temporary: sql.Identifier, key: list[str], rules: keys.Rules
+        self, cursor: Any, temporary: sql.Identifier, key: list[str], rules: Rules
     ) -> None:
         columns = {name: sql.Identifier(name) for name in key}
         shown_columns = [
@@ -326,7 +327,7 @@ class Transaction:
                 details={"key": shown},
             )
 
-    def _by_bytes(self, key: list[str], rules: keys.Rules) -> list[str]:
+    def _by_bytes(self, key: list[str], rules: Rules) -> list[str]:
         """The key columns of texts that are one only where their bytes are."""
         varying = {column.name for column in self.plan.columns if column.type.name == "varchar"}
         return [name for name in key if name in varying and name not in rules]

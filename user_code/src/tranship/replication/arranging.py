@@ -11,6 +11,7 @@ from tranship.replication.assets import ReplicatedTable, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.left_out import LeftOut
 from tranship.replication.plan import (
+    DEFAULT_SCHEMA,
     TablePlan,
     default_target,
     expand,
@@ -43,6 +44,7 @@ def arranged(
     present: Sequence[TableName],
     make: Make,
     target_schema: str,
+    default_schema: str = DEFAULT_SCHEMA,
 ) -> Arrangement:
     """Arrange a replication; whatever is wrong with one table is that table's own affair.
 
@@ -52,13 +54,15 @@ def arranged(
         present: The source's tables, for the patterns.
         make: Makes a table of its plan and its settings.
         target_schema: Schema of the copies.
+        default_schema: The schema of a table of the source that is named without one.
     """
-    work = _Arranging(make, target_schema)
-    settings_of = expand(entries, defaults, present, work.refuse)
+    work = _Arranging(make, target_schema, default_schema)
+    settings_of = expand(entries, defaults, present, work.refuse, default_schema)
     planned: list[ReplicatedTable] = []
     for source, settings in sorted(settings_of.items()):
         try:
-            planned.append(make(table_plan(settings, source, target_schema), settings))
+            plan = table_plan(settings, source, target_schema, default_schema)
+            planned.append(make(plan, settings))
         except TranshipError as error:
             work.refuse(source, error, settings)
     made = [table for table in work.without_same_targets(planned) if work.can_be_made(table)]
@@ -68,8 +72,9 @@ def arranged(
 class _Arranging:
     """Collects what is refused on the way."""
 
-    def __init__(self, make: Make, target_schema: str) -> None:
+    def __init__(self, make: Make, target_schema: str, default_schema: str) -> None:
         self._make = make
+        self._default_schema = default_schema
         self._schema = target_schema
         self._refused: list[tuple[str, str, TableSettings, str]] = []
 
@@ -77,7 +82,8 @@ class _Arranging:
         self, source: TableName, error: TranshipError, settings: TableSettings | None = None
     ) -> None:
         settings = settings or TableSettings(table=str(source))
-        self._refused.append((str(source), default_target(source), settings, str(error)))
+        name = default_target(source, self._default_schema)
+        self._refused.append((str(source), name, settings, str(error)))
 
     def without_same_targets(self, tables: Sequence[ReplicatedTable]) -> list[ReplicatedTable]:
         """The tables that have their targets for themselves, under keys that no other one has."""

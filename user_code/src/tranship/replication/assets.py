@@ -16,7 +16,6 @@ from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.failures import as_failures
 from tranship.io_manager import TARGET_METADATA, column_schema, write_metadata
 from tranship.names import identifier, key_part
-from tranship.postgres.resource import PostgresResource
 from tranship.replication.columns import column_changes
 from tranship.replication.config import CheckSettings, TableSettings
 from tranship.replication.durations import parse_duration
@@ -25,23 +24,27 @@ from tranship.replication.partitioning import partitions_definition, slices_of
 from tranship.replication.plan import TablePlan
 from tranship.replication.retrying import budget_of_step, retry_policy
 from tranship.slices import Slice
-from tranship.sqlserver.resource import SqlServerResource
+from tranship.systems import (
+    SourceSystem,
+    TargetSystem,
+    is_known,
+    system,
+    system_of_resource,
+)
 from tranship.tables import TableName
 from tranship.writes import WriteResult
 
 if TYPE_CHECKING:
     from tranship.replication.findings import Finding
     from tranship.replication.load import LoadReport
-    from tranship.replication.source import Source
-    from tranship.replication.targets import Target
+    from tranship.source import Source
+    from tranship.target import Target
 
 ROW_COUNT = "as_many_rows_as_the_source"
 COLUMNS = "columns_agree_with_the_source"
 RECENT_ROWS = "recent_rows_as_in_the_source"
 UNIQUE_KEY = "no_key_twice"
 SCHEMA_DRIFT = "columns_as_in_the_source"
-
-_TARGET_KINDS = {"postgres", "redshift"}
 
 
 class LoadConfig(dg.Config):
@@ -70,6 +73,7 @@ class ReplicatedTable:
         source_key: The resource that is the source.
         target_key: The resource that is the target.
         group: Group in the UI.
+        source_kind: What kind of system the source is.
         io_manager_key: What loads the table where another asset takes it as an input.
         key_name: The last part of its asset key; by default made of the target's name.
         like_named: Other targets, whose names differ from its own by case alone.
@@ -80,6 +84,7 @@ class ReplicatedTable:
     source_key: str
     target_key: str
     group: str
+    source_kind: str = "sqlserver"
     io_manager_key: str | None = None
     key_name: str | None = None
     like_named: frozenset[TableName] = frozenset()
@@ -170,7 +175,7 @@ def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
         group_name=settings.group or table.group,
         owners=settings.owners,
         tags=settings.tags,
-        kinds={"sqlserver", *({table.target_key} & _TARGET_KINDS)},
+        kinds={table.source_kind, *([table.target_key] if is_known(table.target_key) else ())},
         freshness_policy=freshness,
         partitions_def=table.partitions,
         metadata=_definition_metadata(table),
@@ -224,16 +229,17 @@ class _Step:
 
     @classmethod
     def of(cls, table: ReplicatedTable, context: dg.AssetExecutionContext) -> "_Step":
-        from tranship.replication.source import Source
-
-        resource = getattr(context.resources, table.source_key)
-        if not isinstance(resource, SqlServerResource):
-            raise _wrong_resource(table.source_key, resource, "a SqlServerResource")
-        target = target_of(table.target_key, getattr(context.resources, table.target_key))
+        origin = getattr(context.resources, table.source_key)
+        source = system_of_resource(table.source_key, origin, SourceSystem)
+        destination = getattr(context.resources, table.target_key)
+        target = system_of_resource(table.target_key, destination, TargetSystem).target_of(
+            destination
+        )
         _refuse_folded(table, target)
         # Here it is known how long a name may be: 63 bytes in Postgres, 127 in Redshift.
         plan = replace(table.plan, target=target.fitting(table.plan.target))
-        return cls(table, plan, context, Source.open(resource.settings(), plan), target)
+        opened = source.open_source(origin.settings(), plan.source_request)
+        return cls(table, plan, context, opened, target)
 
     def results(self, config: LoadConfig) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
         """Load what was selected, then check what was selected."""
@@ -298,6 +304,7 @@ class _Step:
                 "Materialize it first.",
             )
         verification = Verification(
+            plan=plan,
             source=self.source,
             target=self.target,
             changes=column_changes(plan, self.source.schema, os.environ.get(KEY_VARIABLE)),
@@ -357,41 +364,10 @@ def _refuse_folded(table: ReplicatedTable, target: "Target") -> None:
     for other in sorted(table.like_named):
         if target.table_name(target.fitting(other)) == target.table_name(target.fitting(own)):
             raise ConfigurationError(
-                f"{other} and {own} are one table in {target.kind}, which writes names in lower case; neither "
+                f"{other} and {own} are one table in {system(target.kind).title}, which writes names in lower case; neither "
                 "is loaded.",
                 f"Give {table.plan.source} another name with target.",
             )
-
-
-def target_of(key: str, resource: Any) -> "Target":
-    """The target that a resource stands for.
-
-    Args:
-        key: The resource's key, for the message.
-        resource: A `PostgresResource` or a `RedshiftResource`.
-
-    Raises:
-        ConfigurationError: It is neither.
-    """
-    if isinstance(resource, PostgresResource):
-        from tranship.replication.postgres_target import PostgresTarget
-
-        return PostgresTarget(resource.settings())
-    # Imported late: Redshift is an optional part of the library, and boto3 takes its time.
-    if type(resource).__module__.startswith("tranship.redshift"):
-        from tranship.redshift.resource import RedshiftResource
-        from tranship.replication.redshift_target import RedshiftTarget
-
-        if isinstance(resource, RedshiftResource):
-            return RedshiftTarget(resource.settings(), resource.credentials())
-    raise _wrong_resource(key, resource, "a PostgresResource or a RedshiftResource")
-
-
-def _wrong_resource(key: str, resource: Any, wanted: str) -> ConfigurationError:
-    return ConfigurationError(
-        f'The resource "{key}" is a {type(resource).__name__}; a replication needs {wanted}.',
-        "Correct source or target in the replication's defs.yaml, or the resource of that key.",
-    )
 
 
 def load_metadata(report: "LoadReport", rows_in_copy: Any = None) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from tranship.bookmarks import Bookmark
 from tranship.comparisons import sql_column
-from tranship.replication.bookmarks import Bookmark
+from tranship.cursors import Cursor
 from tranship.replication.chunks import ChunkColumn, chunk_column
-from tranship.replication.cursors import Cursor
-from tranship.replication.facts import is_countable
 from tranship.replication.new_columns import Unfilled
 from tranship.replication.writing import BookmarkedWrites
 from tranship.slices import Slice, WholeTable
@@ -51,7 +50,9 @@ class BackFill:
         log.info("%s has new columns: %s. All rows are read again for them.", table, shown)
         if not self.writes.key:
             return self._replaced(bookmark, shown)
-        column = chunk_column(self.writes.source, self.writes.changes, unfilled.by)
+        column = chunk_column(
+            self.writes.plan, self.writes.source, self.writes.changes, unfilled.by
+        )
         ranges = self._by_ranges(bookmark, unfilled, column)
         return f"{shown} filled in old rows" + (f", in {ranges} ranges" if ranges > 1 else "")
 
@@ -73,11 +74,11 @@ class BackFill:
         source, changes = self.writes.source, self.writes.changes
         own = [name for name in changes.read if changes.target_name(name) in columns]
         if any(
-            not is_countable(source.schema.column(name)) or name in changes.settings.mask
+            not source.is_countable(source.schema.column(name)) or name in changes.settings.mask
             for name in own
         ):
             return True
-        counts = [sa.func.count_big(sql_column(name)) for name in own]
+        counts = [source.counting(sql_column(name)) for name in own]
         return bool(own) and any(source.aggregates(WholeTable(), counts))
 
     def _by_ranges(self, bookmark: Bookmark, unfilled: Unfilled, column: ChunkColumn | None) -> int:

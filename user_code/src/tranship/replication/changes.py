@@ -14,7 +14,7 @@ from tranship.dagster_private.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from tranship.failures import as_failures
 from tranship.replication.assets import ReplicatedTable
 from tranship.replication.marks import Outcome, Watched, as_cursor, from_cursor
-from tranship.sqlserver.resource import SqlServerResource
+from tranship.systems import SourceSystem, system_of_resource
 from tranship.tables import TableName
 
 ASKED_TAG = "tranship/asked"
@@ -56,14 +56,15 @@ def changes_sensor(
     )
 
     def evaluate(context: dg.SensorEvaluationContext) -> Any:
-        source = getattr(context.resources, source_key)
-        if not isinstance(source, SqlServerResource):
-            raise dg.Failure(f'The resource "{source_key}" is no SqlServerResource.')
+        resource = getattr(context.resources, source_key)
         now = _now()
         known = _settled(context, watched, from_cursor(context.cursor), now, every_seconds)
         free = {shown: watched[shown] for shown, state in known.items() if state.is_free(now)}
         with as_failures():
-            marks, refused = source.fingerprints([one.plan.source for one in free.values()])
+            source = system_of_resource(source_key, resource, SourceSystem)
+            marks, refused = source.fingerprints(
+                resource.settings(), [one.plan.source for one in free.values()]
+            )
         token = uuid.uuid4().hex
         changed = [
             shown

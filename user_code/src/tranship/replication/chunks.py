@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tranship.cursors import Cursor, Kind, kind_of
 from tranship.errors import ConfigurationError
 from tranship.replication.columns import ColumnChanges
-from tranship.replication.cursors import Cursor, Kind, kind_of
-from tranship.replication.source import Source
+from tranship.replication.plan import TablePlan
 from tranship.slices import Interval
+from tranship.source import Source
 from tranship.tables import Column
 
 
@@ -59,13 +60,14 @@ class ChunkColumn:
 
 
 def chunk_column(
-    source: Source, changes: ColumnChanges, named: str | None = None
+    plan: TablePlan, source: Source, changes: ColumnChanges, named: str | None = None
 ) -> ChunkColumn | None:
     """The column to cut chunks by, if the table has one.
 
-    It must order alike in SQL Server, in Arrow and in the target, which texts do not, and never be null.
+    It must order alike in the source, in Arrow and in the target, which texts do not, and never be null.
 
     Args:
+        plan: The table's plan.
         source: The table.
         changes: What happens to its columns.
         named: The column that an unfinished load was begun with.
@@ -74,7 +76,7 @@ def chunk_column(
         ColumnNotFoundError: The plan names a column that the source lacks.
         ConfigurationError: The plan names a column that cannot be used.
     """
-    wanted = named or source.plan.chunk_column
+    wanted = named or plan.chunk_column
     candidate = wanted or next(iter(source.key), None)
     if candidate is None:
         return None
@@ -90,7 +92,7 @@ def chunk_column(
         return ChunkColumn(column, kind)
     if wanted:
         raise ConfigurationError(
-            f'"{candidate}" of {source.plan.source} cannot be the chunk_column.',
+            f'"{candidate}" of {plan.source} cannot be the chunk_column.',
             "Name a column of numbers, dates or times that is never null, and is moved as it is: "
             "neither masked nor cast.",
         )

@@ -20,15 +20,15 @@ from typing_extensions import override
 from tranship.dagster_private.loading import is_loaded_by_dagster, is_loaded_for_a_run
 from tranship.errors import ConfigurationError
 from tranship.names import identifier, key_part
-from tranship.replication.addresses import has_address
 from tranship.replication.arranging import Arrangement, arranged
 from tranship.replication.assets import ReplicatedTable, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.known_tables import KnownTables, Wanted, known_tables
 from tranship.replication.left_out import complaint_asset, left_out_asset
-from tranship.replication.plan import DEFAULT_SCHEMA, is_pattern
+from tranship.replication.plan import is_pattern
 from tranship.replication.scaffolding import ReplicationScaffolder
 from tranship.replication.scheduling import changes_sensor, schedules
+from tranship.systems import SourceSystem, is_known, system_as
 from tranship.tables import TableName
 
 _NAMED_TABLES_SECONDS = 3
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dg.scaffold_with(ReplicationScaffolder)
 class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
-    """Copies tables of a SQL Server to Postgres or Redshift and keeps them up to date.
+    """Copies tables of a SQL Server or a Postgres to Postgres or Redshift and keeps them up to date.
 
     One asset per table. Where a table is named by a pattern, the source is asked for its tables when the code
     location is loaded; runs see the tables of that moment. A source that is down leaves those of the last time.
@@ -63,7 +63,12 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     """
 
     source: str = Field(
-        default="sqlserver", description="Key of the SqlServerResource to read from."
+        default="sqlserver",
+        description="Key of the resource to read from: a SqlServerResource or a PostgresResource.",
+    )
+    source_system: str | None = Field(
+        default=None,
+        description="Kind of the source, where the key of its resource does not say it: sqlserver or postgres.",
     )
     target: str = Field(
         default="postgres",
@@ -124,12 +129,25 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         return DefsStateConfig.from_args(self.defs_state, default_key=key)
 
     @property
+    def _source_system(self) -> SourceSystem:
+        """The system that tables are read from; a key that is no kind is one of SQL Server's."""
+        by_key = self.source if is_known(self.source) else "sqlserver"
+        return system_as(self.source_system or by_key, SourceSystem)
+
+    @property
+    def default_schema(self) -> str:
+        """The schema of a table of the source that is named without one."""
+        return self._source_system.default_schema
+
+    @property
     def _wanted(self) -> Wanted:
         named = [one.table for one in self.tables if not is_pattern(one.table)]
         return Wanted(
             key=self.defs_state_config.key,
             patterns={one.table: one.exclude for one in self.tables if is_pattern(one.table)},
-            names=[table for text in named if (table := _parsed(text)) is not None],
+            names=[
+                table for text in named if (table := _parsed(text, self.default_schema)) is not None
+            ],
             views=self.include_views,
         )
 
@@ -140,7 +158,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         Raises:
             ConfigurationError: They are checked with `dg check defs`, and some are not there.
         """
-        known = known_tables(self._wanted, self.source_url, os.environ)
+        known = known_tables(self._wanted, self._source_system, self.source_url, os.environ)
         _say(known)
         state_path.write_text(known.as_json(), encoding="utf-8")
 
@@ -176,10 +194,15 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
 
     def _named_tables(self) -> KnownTables:
         """Whether named tables are there, where definitions are made: they are loaded whatever comes out."""
-        if is_loaded_for_a_run() or not has_address(self.source_url, os.environ):
+        has_address = self.source_url is not None or self._source_system.has_address(os.environ)
+        if is_loaded_for_a_run() or not has_address:
             return KnownTables()
         known = known_tables(
-            self._wanted, self.source_url, os.environ, connect_seconds=_NAMED_TABLES_SECONDS
+            self._wanted,
+            self._source_system,
+            self.source_url,
+            os.environ,
+            connect_seconds=_NAMED_TABLES_SECONDS,
         )
         if known.not_asked is not None:
             _log.info("Whether the tables of %s are there: %s", self.source, known.not_asked)
@@ -244,21 +267,23 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
                 plan=plan,
                 settings=settings,
                 source_key=self.source,
+                source_kind=self._source_system.kind,
                 target_key=self.target,
                 group=identifier(self.group or self.target_schema),
                 io_manager_key=self.io_manager_key,
             ),
             self.target_schema,
+            self.default_schema,
         )
         for table in found.left_out:
             _log.error("%s is left out of the replication: %s", table.source, table.reason)
         return found
 
 
-def _parsed(text: str) -> TableName | None:
+def _parsed(text: str, default_schema: str) -> TableName | None:
     """A table's name; `None` for what is none, which is left out with the reason."""
     try:
-        return TableName.parse(text, default_schema=DEFAULT_SCHEMA)
+        return TableName.parse(text, default_schema=default_schema)
     except ConfigurationError:
         return None
 

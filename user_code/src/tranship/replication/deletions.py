@@ -13,19 +13,17 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from psycopg2 import sql
 
+from tranship.bookmarks import BookmarkMovedError
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
-from tranship.replication.bookmarks import BookmarkMovedError
 from tranship.replication.columns import DELETED_AT
-from tranship.replication.compared_keys import ComparedKeys, refuse_a_copy
 from tranship.replication.deletion_guard import DeletionGuard
 from tranship.replication.plan import OnDelete
 from tranship.replication.second_look import MOST_KEYS
-from tranship.replication.targets import Target
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName, TableSchema
+from tranship.target import KeysBeside, Target, Transaction
 from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest
 
 Keys = Sequence[tuple[Any, ...]]
@@ -100,12 +98,12 @@ class KeyComparison:
         """
         keys = self.keys_of(WholeTable())
         rules = TableSchema.from_arrow(keys.schema).equalities(self.key)
-        compared = ComparedKeys(self.target, self.table, tuple(self.key), rules)
-        beside = compared.beside
-        refuse_a_copy(self.target, self.table)
+        mark = DELETED_AT.name if self.guard.policy is OnDelete.MARK else None
+        compared = self.target.keys_beside(self.table, tuple(self.key), rules, mark)
+        self._refuse_a_copy(compared.table)
         # Made anew where the key is another one than it was, and without a key of its own: a look may show a row twice.
         replace_keys = WriteRequest(
-            beside,
+            compared.table,
             on_schema_change=OnSchemaChange.REBUILD,
             declared=Declared(key=tuple(self.key)),
         )
@@ -114,7 +112,7 @@ class KeyComparison:
         )
         self.loaded = self._found.write_id
         if self._found.gone:
-            append = WriteRequest(beside, mode=WriteMode.APPEND)
+            append = WriteRequest(compared.table, mode=WriteMode.APPEND)
             again = _keyless(self._asked_again())
             self.target.write(append, again, self.log, partial(self._second_look, compared))
         found = self._found
@@ -126,18 +124,29 @@ class KeyComparison:
             lacking=tuple(found.lacking),
         )
 
-    def _first_look(self, keys: ComparedKeys, cursor: Any) -> None:
+    def _refuse_a_copy(self, beside: TableName) -> None:
+        """Never write keys over rows: a table of the source may be called as the table of keys is."""
+        copied = self.target.bookmark_if_kept(beside)
+        if copied is not None:
+            raise ConfigurationError(
+                f"The keys of {self.table} are written to {beside}, which is a copy of {copied.source}: it was not "
+                "touched.",
+                f"Give that copy another name (target:), then drop {beside} and forget its bookmark.",
+            )
+
+    def _first_look(self, keys: KeysBeside, transaction: Transaction) -> None:
         """Count what looks gone; where nothing does, that was all."""
-        self._found = _Found(self._take_turn(cursor))
-        keys.respell(cursor)
-        live, gone = self._live(keys), self._gone(keys)
-        count, suspects = keys.count(cursor, live), keys.count(cursor, gone)
-        self.guard.check(keys=keys.count_beside(cursor), rows=count, gone=suspects)
+        self._found = _Found(self._take_turn(transaction))
+        keys.respell(transaction)
+        suspects = keys.count_gone(transaction)
+        self.guard.check(
+            keys=keys.count(transaction), rows=keys.count_rows(transaction), gone=suspects
+        )
         self._found.gone = suspects
         if not suspects:
-            self._finish(keys, cursor)
+            self._finish(keys, transaction)
         elif suspects <= MOST_KEYS:
-            self._found.suspects = keys.select(cursor, gone)
+            self._found.suspects = keys.gone(transaction)
 
     def _asked_again(self) -> Batches:
         """The keys of the rows that look gone, as the source has them now; all keys where it cannot be asked so."""
@@ -155,49 +164,28 @@ class KeyComparison:
                 return _together(asked)
         return self.keys_of(WholeTable())
 
-    def _second_look(self, keys: ComparedKeys, cursor: Any) -> None:
+    def _second_look(self, keys: KeysBeside, transaction: Transaction) -> None:
         """Do what is to be done to the rows that are not among the keys now either."""
-        self._take_turn(cursor)
-        keys.respell(cursor)
-        if self.guard.policy is OnDelete.REMOVE:
-            statement = sql.SQL("delete from {} where {}").format(keys.quoted, self._gone(keys))
-        else:
-            statement = sql.SQL("update {} set {} = current_timestamp where {}").format(
-                keys.quoted, keys.identifier(DELETED_AT.name), self._gone(keys)
-            )
-        cursor.execute(statement)
-        self._found.rows = cursor.rowcount
-        self._finish(keys, cursor)
+        self._take_turn(transaction)
+        keys.respell(transaction)
+        self._found.rows = keys.remove_gone(transaction)
+        self._finish(keys, transaction)
 
-    def _finish(self, keys: ComparedKeys, cursor: Any) -> None:
+    def _finish(self, keys: KeysBeside, transaction: Transaction) -> None:
         """Take back marks of rows that are in the source, note what the copy lacks, and let the keys go."""
-        if self.guard.policy is OnDelete.MARK:
-            cursor.execute(
-                sql.SQL("update {0} set {1} = null where {1} is not null and not {2}").format(
-                    keys.quoted, keys.identifier(DELETED_AT.name), keys.not_among
-                )
-            )
-            self._found.returned = cursor.rowcount
-        self._found.lacking = keys.select_lacking(cursor, MOST_KEYS + 1)
-        keys.clear(cursor)
+        self._found.returned = keys.unmark(transaction)
+        self._found.lacking = keys.lacking(transaction, MOST_KEYS + 1)
+        keys.clear(transaction)
 
-    def _live(self, keys: ComparedKeys) -> sql.Composable:
-        if self.guard.policy is OnDelete.REMOVE:
-            return sql.SQL("true")
-        return sql.SQL("{} is null").format(keys.identifier(DELETED_AT.name))
-
-    def _gone(self, keys: ComparedKeys) -> sql.Composable:
-        return sql.SQL("{} and {}").format(self._live(keys), keys.not_among)
-
-    def _take_turn(self, cursor: Any) -> str:
+    def _take_turn(self, transaction: Transaction) -> str:
         """Make sure that nobody loaded or compared the table since, and that nobody else goes on with these keys.
 
         Returns:
             The write that the bookmark is of from now on.
         """
-        self.target.lock(cursor, self.table)
+        self.target.lock(transaction, self.table)
         places = self.target.bookmarks(self.table)
-        bookmark = places.read(cursor, self.target.table_name(self.table))
+        bookmark = places.read(transaction, self.target.table_name(self.table))
         # Rows that another run brought since would look as if they were gone.
         if bookmark is None or bookmark.write_id != self.loaded:
             raise BookmarkMovedError(
@@ -205,7 +193,7 @@ class KeyComparison:
                 "Run the load again; a pool with one slot keeps loads of one table apart.",
             )
         moved = replace(bookmark, write_id=uuid.uuid4().hex)
-        places.move(cursor, moved, expected_write_id=bookmark.write_id)
+        places.move(transaction, moved, expected_write_id=bookmark.write_id)
         return moved.write_id
 
 

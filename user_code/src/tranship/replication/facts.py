@@ -16,20 +16,10 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from tranship.frames import Batches
-from tranship.tables import Column
 
 _BIGINT_BITS = 64
-_UNCOUNTABLE = frozenset({"text", "ntext", "image"})
-"""COUNT takes every type but these
-(https://learn.microsoft.com/sql/t-sql/functions/count-big-transact-sql)."""
-
 Facts = dict[str, str | None]
 """What is known of one column: `count`, and where its type has them `sum`, `min` and `max`, as texts."""
-
-
-def is_countable(column: Column) -> bool:
-    """Whether the source counts the values of a column."""
-    return column.source_type is None or column.source_type.name not in _UNCOUNTABLE
 
 
 def measures_of(type_: pa.DataType) -> tuple[str, ...]:

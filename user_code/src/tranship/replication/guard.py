@@ -10,14 +10,13 @@ from decimal import Decimal
 
 import pyarrow as pa
 
+from tranship.bookmarks import Bookmark
+from tranship.cursors import Cursor, Kind
 from tranship.errors import TranshipError
 from tranship.frames import Batches
 from tranship.identity import SourceIdentity
-from tranship.replication.bookmarks import Bookmark
-from tranship.replication.cursors import Cursor, Kind
 from tranship.replication.plan import OnNewSource, TablePlan
-from tranship.replication.source import Source
-from tranship.sqlserver.identity import difference, not_told
+from tranship.source import Source
 
 
 class NewSourceError(TranshipError):
@@ -65,7 +64,7 @@ class SourceGuard:
         """
         self.identity = self.source.identity()
         if bookmark is None or bookmark.identity is None:
-            if unseen := not_told(self.identity):
+            if unseen := self.source.untold(self.identity):
                 self.log.info("%s: %s", self.plan.source, unseen)
             if bookmark is not None:
                 self.log.info(
@@ -74,7 +73,7 @@ class SourceGuard:
                     self.identity,
                 )
             return None
-        another = difference(bookmark.identity, self.identity)
+        another = self.source.difference(bookmark.identity, self.identity)
         if another is None:
             return None
         if self.plan.on_new_source is OnNewSource.FAIL and not self.accepts_new:
@@ -105,7 +104,7 @@ class SourceGuard:
 
     def _confirm(self) -> None:
         now = self.source.identity()
-        if (another := difference(self.identity, now)) is not None:
+        if (another := self.source.difference(self.identity, now)) is not None:
             raise SourceChangedError(
                 f"The source of {self.plan.target} became another one while it was read: {another}. Nothing was written.",
                 "Run the load again.",
@@ -129,4 +128,4 @@ def another_source(source: Source, bookmark: Bookmark) -> str | None:
     """Why what a bookmark says is not about the source of now, for the checks; `None` where it is."""
     if bookmark.identity is None:
         return None
-    return difference(bookmark.identity, source.identity())
+    return source.difference(bookmark.identity, source.identity())

@@ -2,52 +2,40 @@
 
 from tranship.errors import KeyNotComparableError
 from tranship.replication.plan import Mode, TablePlan
-from tranship.replication.source import Source
-from tranship.sqlserver.arriving import arriving, loss
+from tranship.source import Source
 
 
-def refuse_collisions(source: Source, *, enforces_keys: bool) -> None:
+def refuse_collisions(plan: TablePlan, source: Source, *, enforces_keys: bool) -> None:
     """Refuse a table of which two keys would become one row.
 
     Only a key of which less arrives than there is, is looked at: a column that is cast, or has seven digits of a
     second. Its source is asked to group all keys as they arrive, which reads the whole key.
 
     Args:
+        plan: The table's plan.
         source: The table.
         enforces_keys: Whether the target keeps a key unique, also where a whole table is replaced.
 
     Raises:
         KeyNotComparableError: The message has the columns, one such key, and the cure.
     """
-    plan = source.plan
     if not (plan.is_incremental or (plan.mode is Mode.REPLACE and enforces_keys)):
         return
     key = source.key if plan.is_incremental else source.schema.primary_key
-    columns = [source.schema.column(name) for name in key]
-    casts = plan.columns.cast
-    lossy = [column for column in columns if arriving(column, casts.get(column.name)) is not None]
-    if not lossy or not _arrives(plan, key):
+    if not _arrives(plan, key):
         return
-    expressions = {column.name: arriving(column, casts.get(column.name)) or "" for column in lossy}
-    example = source.collision(key, expressions)
-    if example is None:
+    collision = source.collision(key)
+    if collision is None:
         return
-    times, values = example
-    differing = [
-        (column, values[column.name])
-        for column in lossy
-        if values[column.name][0] != values[column.name][1]
-    ]
-    named = differing or [(column, values[column.name]) for column in lossy]
-    shown = "; ".join(
-        f"{loss(column, casts.get(column.name))}: {least!r} and {greatest!r}"
-        for column, (least, greatest) in named
-    )
+    differing = [one for one in collision.columns if one[2] != one[3]]
+    named = differing or collision.columns
+    shown = "; ".join(f"{loss}: {least!r} and {greatest!r}" for _, loss, least, greatest in named)
+    names = [column.name for column, *_ in named]
     raise KeyNotComparableError(
-        f"{times} keys of {plan.source} would become one in the copy, because less arrives of them than there is, of "
-        f"{shown}. Nothing was written.",
-        _cure(named[0][0].name, is_cast=named[0][0].name in casts),
-        details={"columns": ", ".join(column.name for column, _ in named), "keys": times},
+        f"{collision.keys} keys of {plan.source} would become one in the copy, because less arrives of them than there "
+        f"is, of {shown}. Nothing was written.",
+        _cure(names[0], is_cast=names[0] in plan.columns.cast),
+        details={"columns": ", ".join(names), "keys": collision.keys},
     )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tranship.bookmarks import Bookmark
+from tranship.cursors import Cursor
 from tranship.frames import Batches
 from tranship.replication import key_rules
-from tranship.replication.bookmarks import Bookmark
-from tranship.replication.cursors import Cursor
 from tranship.replication.deletion_guard import DeletionGuard
 from tranship.replication.deletions import Gone, KeyComparison
 from tranship.replication.durations import parse_share

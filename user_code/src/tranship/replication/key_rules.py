@@ -2,29 +2,28 @@
 
 from collections.abc import Mapping
 
-from tranship.equality import TextEquality
+import pyarrow as pa
+
+from tranship.equality import Rules, TextEquality
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.keys import refuse_unknown
 from tranship.replication.plan import KeyComparison, TablePlan
-from tranship.sqlserver.types import arrow_type
-from tranship.tables import SourceType, TableSchema, is_text
+from tranship.source import Source
+from tranship.tables import TableSchema, is_text
 
 REMEDY = (
     "Name another key; or load the table with mode: replace; or, where a key is never spelled in another way later, "
     "set key_comparison: bytes."
 )
 
-Rules = Mapping[str, TextEquality]
-"""The rule of each key column of texts, by the column's name in the source."""
 
-
-def rules_of(plan: TablePlan, schema: TableSchema, key: tuple[str, ...]) -> dict[str, TextEquality]:
+def rules_of(plan: TablePlan, source: Source, key: tuple[str, ...]) -> dict[str, TextEquality]:
     """The rules by which a plan's loads tell rows apart; none where bytes do.
 
     Args:
         plan: The table's plan.
-        schema: The source's columns.
+        source: The table.
         key: The key's columns, in the source.
 
     Raises:
@@ -32,10 +31,10 @@ def rules_of(plan: TablePlan, schema: TableSchema, key: tuple[str, ...]) -> dict
     """
     if not plan.is_incremental or plan.key_comparison is KeyComparison.BYTES:
         return {}
-    rules = schema.equalities(key)
+    rules = source.schema.equalities(key)
     for name, rule in rules.items():
         type_ = plan.columns.cast.get(name)
-        if type_ is not None and not _is_text(type_):
+        if type_ is not None and not _is_text(source.type_of_cast(type_)):
             raise ConfigurationError(
                 f'The key column "{name}" of {plan.source} is cast to {type_}, but the source tells its rows apart by '
                 f"{rule.rule}: two spellings of one key would be two rows.",
@@ -51,8 +50,7 @@ def digest_rules(plan: TablePlan, schema: TableSchema) -> dict[str, TextEquality
     return schema.equalities(name for name, mask in plan.columns.mask.items() if mask == "hash")
 
 
-def _is_text(declared: str) -> bool:
-    type_ = arrow_type(SourceType.parse(declared))
+def _is_text(type_: pa.DataType | None) -> bool:
     return type_ is not None and is_text(type_)
 
 

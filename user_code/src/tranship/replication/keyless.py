@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from tranship.replication.cursors import Cursor, Value
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
+from tranship.cursors import Cursor, Value
 from tranship.slices import Interval, Slice, WholeTable
-from tranship.tables import TableSchema
+from tranship.source import Source
+from tranship.tables import TableName, TableSchema
+from tranship.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,14 @@ class BothSides:
     Args:
         source: The table.
         target: Where its copy is.
+        copy: The copy.
         cursor: The source's column.
         name: What it is called in the copy.
     """
 
     source: Source
     target: Target
+    copy: TableName
     cursor: Cursor
     name: str
 
@@ -53,7 +55,7 @@ class BothSides:
 
     def of_copy(self, low: Value | None, high: Value | None) -> int:
         """Rows of the copy between two values, both included."""
-        table = self.source.plan.target
+        table = self.copy
         schema = self.target.schema_of(table) or TableSchema(())
         part: Slice = Interval(self.name, low, high)
         with self.target.transaction(f"counting rows of {table}") as cursor:
@@ -86,7 +88,7 @@ class BothSides:
                 "%s has fewer rows than its copy in the lookback before %s: some were purged there, and without "
                 "a key those that were committed late meanwhile cannot be told from them. They are not read. "
                 "Name a key, or purge rows only when they are older than the lookback.",
-                self.source.plan.source,
+                self.source.table,
                 self.cursor.text(bookmark),
             )
         return Start(bookmark, after=True) if low is None else Start(low)

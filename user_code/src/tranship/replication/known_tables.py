@@ -9,18 +9,14 @@ import logging
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from tranship.errors import ConfigurationError, TranshipError
-from tranship.replication.addresses import source_settings
-from tranship.sqlserver.catalogue import (
-    present_tables,
-    select_tables,
-    table_not_found,
-)
+from tranship.patterns import select_tables, table_not_found
+from tranship.systems import Catalogue, SourceSystem
 from tranship.tables import TableName
 
 STATE_DIRECTORY = "TRANSHIP_STATE_DIRECTORY"
@@ -86,6 +82,7 @@ class KnownTables:
 
 def known_tables(
     wanted: Wanted,
+    system: SourceSystem,
     url: str | None,
     environment: Mapping[str, str],
     *,
@@ -95,44 +92,47 @@ def known_tables(
 
     Args:
         wanted: What is asked for by name.
+        system: The kind of the source.
         url: The source's address; without one the environment says it.
         environment: Where addresses and `TRANSHIP_STATE_DIRECTORY` are looked for.
         connect_seconds: How long to wait for the server; its own setting by default.
     """
     try:
-        settings = source_settings(url, environment)
+        settings = system.settings(url, environment)
     except ConfigurationError as error:
         return KnownTables(not_asked=str(error))
-    kept = _Kept(environment, f"{wanted.key} {settings.address}/{settings.database}")
-    connect_within = (
-        settings.connect_timeout_seconds if connect_seconds is None else connect_seconds
+    catalogue = system.catalogue(
+        settings, connect_seconds=connect_seconds, answer_seconds=ANSWER_SECONDS
     )
-    asked = replace(
-        settings, connect_timeout_seconds=connect_within, query_timeout_seconds=ANSWER_SECONDS
-    )
+    kept = _Kept(environment, f"{wanted.key} {catalogue.address}/{catalogue.database}")
     try:
-        kinds = present_tables(asked)
+        kinds = catalogue.present()
     except TranshipError as error:
         return kept.read(str(error))
     present = tuple(sorted(name for name, is_view in kinds.items() if wanted.views or not is_view))
-    known = KnownTables(present, tuple(_wrong(wanted, present, list(kinds), settings.database)))
+    known = KnownTables(present, tuple(_wrong(wanted, present, list(kinds), catalogue)))
     kept.write(known)
     return known
 
 
 def _wrong(
-    wanted: Wanted, present: Sequence[TableName], all_of_them: list[TableName], database: str
+    wanted: Wanted,
+    present: Sequence[TableName],
+    all_of_them: list[TableName],
+    catalogue: Catalogue,
 ) -> Iterator[str]:
     for pattern, exclude in wanted.patterns.items():
-        if not select_tables(present, [pattern], exclude=exclude):
+        if not select_tables(
+            present, [pattern], exclude=exclude, default_schema=catalogue.default_schema
+        ):
             left = f" but {', '.join(exclude)}" if exclude else ""
             yield (
-                f'The pattern {pattern}{left} matches none of the {len(present)} tables in the database "{database}" that '
+                f'The pattern {pattern}{left} matches none of the {len(present)} tables in the database "{catalogue.database}" that '
                 "this login may see."
             )
     for name in wanted.names:
         if name not in all_of_them:
-            yield str(table_not_found(name, all_of_them, database))
+            yield str(table_not_found(name, all_of_them, catalogue.database))
 
 
 class _Kept:

@@ -9,15 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from psycopg2 import sql
-
+from tranship.bookmarks import Bookmark, BookmarkMovedError
+from tranship.cursors import Cursor, Value
 from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
 from tranship.replication import key_rules, standing_still
 from tranship.replication.backfill import BackFill
-from tranship.replication.bookmarks import Bookmark, BookmarkMovedError
 from tranship.replication.chunks import ChunkColumn, chunk_column
 from tranship.replication.columns import ColumnChanges, column_changes
-from tranship.replication.cursors import Cursor, Value, cursor_of
+from tranship.replication.cursors import cursor_of
 from tranship.replication.deletions import Gone
 from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.key_collisions import refuse_collisions
@@ -26,8 +25,6 @@ from tranship.replication.key_rules import digest_rules, rules_of
 from tranship.replication.keyless import BothSides
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.replication.setbacks import set_back
-from tranship.replication.source import Reached, Source
-from tranship.replication.targets import Target
 from tranship.replication.wall_clocks import check_lookback
 from tranship.replication.writing import (
     BookmarkedWrites,
@@ -35,8 +32,9 @@ from tranship.replication.writing import (
     signature_of,
 )
 from tranship.slices import Slice, WholeTable
-from tranship.sqlserver.visibility import hidden_keys
+from tranship.source import Reached, Source
 from tranship.tables import TableSchema
+from tranship.target import Target
 from tranship.writes import OnSchemaChange, WriteMode, WriteResult
 
 Result = TypeVar("Result")
@@ -122,7 +120,8 @@ def load(
         TranshipError: Anything else; the rows and the bookmark are as they were.
 
     Example:
-        >>> load(plan, Source.open(settings, plan), PostgresTarget(postgres), LoadRequest())  # doctest: +SKIP
+        >>> source = SqlServerSource.open(sqlserver, plan.source_request)  # doctest: +SKIP
+        >>> load(plan, source, PostgresTarget(postgres), LoadRequest())  # doctest: +SKIP
     """
     return _Load.of(plan, source, target, request, log or logging.getLogger(__name__)).run()
 
@@ -150,14 +149,14 @@ class _Load:
     ) -> "_Load":
         changes = column_changes(plan, source.schema, request.mask_key)
         key = changes.target_names(source.key, "part of the key") if plan.is_incremental else ()
-        if not key and plan.is_incremental and not source.schema.visibility.sees_keys:
-            raise hidden_keys(plan.source, source.settings.user)
+        if not key and plan.is_incremental and (hidden := source.hidden_keys()) is not None:
+            raise hidden
         if not key and (plan.mode is Mode.MERGE or plan.delete is not OnDelete.IGNORE):
             raise ConfigurationError(
                 f"{plan.source} has no primary key, and its settings name no key to tell rows apart by.",
                 "Name the key: key: [id].",
             )
-        rules = rules_of(plan, source.schema, source.key if key else ())
+        rules = rules_of(plan, source, source.key if key else ())
         cursor = cursor_of(plan, source.schema, has_key=bool(key))
         if cursor is not None:
             check_lookback(plan, cursor, source)
@@ -194,7 +193,9 @@ class _Load:
         )
 
     def run(self) -> LoadReport:
-        refuse_collisions(self.source, enforces_keys=self.target.enforces_keys)
+        refuse_collisions(
+            self.plan, self.source, enforces_keys=self.target.capabilities.enforces_keys
+        )
         self.target.prepare(self.plan.target)
         again = (BookmarkMovedError, SourceChangedError)
         what = self._until_bookmark_holds(self._bring_up_to_date, "loaded", again)
@@ -274,7 +275,7 @@ class _Load:
             )
         self.log.info("Loading all of %s: %s.", self.plan.source, why)
         # Into a table that readers use, a full load is one transaction: half of it is no use to them.
-        is_free = not exists or self._is_empty()
+        is_free = not exists or self.target.is_empty(self.plan.target)
         if is_free and (column := self._chunk_column()) is not None:
             return self._in_chunks(column, bookmark, self._text(reached.value))
         self.writes.replace_all(bookmark, up_to=self._text(reached.value))
@@ -386,20 +387,12 @@ class _Load:
 
     def _both_sides(self, cursor: Cursor) -> BothSides:
         name = self.changes.own_name(cursor.column, _KEYLESS_CURSOR)
-        return BothSides(self.source, self.target, cursor, name)
+        return BothSides(self.source, self.target, self.plan.target, cursor, name)
 
     def _further(self, *values: Value | None) -> str | None:
         """A bookmark never moves back, also where the source's newest rows were deleted."""
         there: list[Any] = [value for value in values if value is not None]
         return self._text(max(there, default=None))
-
-    def _is_empty(self) -> bool:
-        """Whether the target has no rows, as after a first load into Redshift that was stopped."""
-        with self.target.transaction(f"looking at {self.plan.target}", self.plan.target) as cursor:
-            cursor.execute(
-                sql.SQL("select 1 from {} limit 1").format(self.target.identifier(self.plan.target))
-            )
-            return cursor.fetchone() is None
 
     # ---- a large first load ----
 
@@ -408,7 +401,7 @@ class _Load:
         estimate = max(self.source.estimated_rows() or 0, 0)
         if 0 < estimate <= self.plan.chunk_rows:
             return None
-        found = chunk_column(self.source, self.changes)
+        found = chunk_column(self.plan, self.source, self.changes)
         if not estimate:  # a view, or a server that has not counted yet
             whole = found and self.source.cut(
                 found.name, found.chunk(None, None), self.plan.chunk_rows
@@ -460,7 +453,7 @@ class _Load:
 
     def _go_on(self, bookmark: Bookmark, loading: Mapping[str, Any]) -> str:
         """Go on with a first load that was stopped between two chunks."""
-        column = chunk_column(self.source, self.changes, loading["column"])
+        column = chunk_column(self.plan, self.source, self.changes, loading["column"])
         if column is None:
             raise ConfigurationError(
                 f"The first load of {self.plan.source} cannot go on.", "Run it with full_reload."

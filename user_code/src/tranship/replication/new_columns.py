@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from tranship.replication.bookmarks import Bookmark
+from tranship.bookmarks import Bookmark
 
 _WRITTEN, _UNFILLED = "written", "unfilled"
 _MOST_CHARACTERS = 20_000

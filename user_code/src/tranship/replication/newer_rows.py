@@ -10,14 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from tranship.cursors import Cursor, Value
 from tranship.replication.columns import ColumnChanges
-from tranship.replication.cursors import Cursor, Value
-from tranship.replication.plan import Mode
+from tranship.replication.plan import Mode, TablePlan
 from tranship.replication.second_look import is_askable, questions
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
 from tranship.slices import AnyOf, Interval
+from tranship.source import Source
 from tranship.tables import TableSchema
+from tranship.target import Target
 
 MOST_KEYS = 1_000
 
@@ -38,6 +38,7 @@ class NewerRows:
 
 
 def newer_rows(
+    plan: TablePlan,
     source: Source,
     target: Target,
     changes: ColumnChanges,
@@ -48,6 +49,7 @@ def newer_rows(
     """The rows that lie beyond a bookmark now.
 
     Args:
+        plan: The table's plan.
         source: The table.
         target: Where its copy is.
         changes: What happens to its columns on the way.
@@ -57,7 +59,7 @@ def newer_rows(
     """
     count = source.newer(cursor, bookmark)
     # Rows that are appended are never changed: what is behind the bookmark stays as it is.
-    if not count or source.plan.mode is Mode.APPEND:
+    if not count or plan.mode is Mode.APPEND:
         return NewerRows(count)
     if count > MOST_KEYS or not is_askable(changes, source.schema, source.key):
         return NewerRows(count, are_known=False)

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 from tranship.errors import ConfigurationError, TranshipError
 from tranship.names import NameStyle, styled
+from tranship.patterns import has_wildcards, select_tables
+from tranship.reads import MAX_PARTS, OnNul, OnSurrogate
 from tranship.replication.config import (
     ColumnSettings,
     PartitionSettings,
@@ -16,15 +18,13 @@ from tranship.replication.config import (
     merged,
 )
 from tranship.replication.durations import parse_share
-from tranship.sqlserver.catalogue import has_wildcards, select_tables
-from tranship.sqlserver.nul import OnNul
-from tranship.sqlserver.options import MAX_PARTS
-from tranship.sqlserver.surrogates import OnSurrogate
+from tranship.source import SourceRequest
 from tranship.tables import TableName
 from tranship.visibility import OnMasked
 from tranship.writes import OnSchemaChange
 
 DEFAULT_SCHEMA = "dbo"
+"""Of a source that says nothing else: SQL Server's."""
 CHUNK_ROWS = 5_000_000
 DELETE_GUARD = "20%"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -198,6 +198,20 @@ class TablePlan:
             )
 
     @property
+    def source_request(self) -> SourceRequest:
+        """What its source is asked for."""
+        return SourceRequest(
+            table=self.source,
+            key=self.key,
+            where=self.where,
+            cast=self.columns.cast,
+            on_nul=self.on_nul,
+            on_surrogate=self.on_surrogate,
+            masked=self.masked,
+            parallel=self.parallel,
+        )
+
+    @property
     def is_incremental(self) -> bool:
         """Whether a load depends on what earlier ones did."""
         return self.mode in {Mode.APPEND, Mode.MERGE}
@@ -214,15 +228,26 @@ class _Refusals:
             )
 
 
-def table_plan(settings: TableSettings, source: TableName, target_schema: str) -> TablePlan:
+def table_plan(
+    settings: TableSettings,
+    source: TableName,
+    target_schema: str,
+    default_schema: str = DEFAULT_SCHEMA,
+) -> TablePlan:
     """The plan for one table, of settings that have the defaults in them.
+
+    Args:
+        settings: The settings.
+        source: The table.
+        target_schema: Schema of the copies.
+        default_schema: The source's schema that copies are not named after.
 
     Raises:
         ConfigurationError: The settings contradict each other.
     """
     return TablePlan(
         source=source,
-        target=TableName(target_schema, target_name(settings, source)),
+        target=TableName(target_schema, target_name(settings, source, default_schema)),
         mode=Mode(settings.mode or Mode.REPLACE),
         key=tuple(settings.key or ()),
         cursor=settings.cursor,
@@ -246,7 +271,7 @@ def table_plan(settings: TableSettings, source: TableName, target_schema: str) -
     )
 
 
-def target_name(settings: Tuning, source: TableName) -> str:
+def target_name(settings: Tuning, source: TableName, default_schema: str = DEFAULT_SCHEMA) -> str:
     """What a table is called in the target, by its settings.
 
     Raises:
@@ -270,14 +295,14 @@ def target_name(settings: Tuning, source: TableName) -> str:
         return template
     style = NameStyle(settings.names or NameStyle.KEEP)
     if not template:
-        return styled(default_target(source), style)
+        return styled(default_target(source, default_schema), style)
     parts = {"schema": source.schema, "table": source.name}
     return styled(_PLACEHOLDER.sub(lambda placeholder: parts[placeholder[1]], template), style)
 
 
-def default_target(source: TableName) -> str:
-    """What a table is called in the target: its own name, with its schema unless that is `dbo`."""
-    return source.name if source.schema == DEFAULT_SCHEMA else f"{source.schema}_{source.name}"
+def default_target(source: TableName, default_schema: str = DEFAULT_SCHEMA) -> str:
+    """What a table is called in the target: its own name, with its schema unless that is the source's default one."""
+    return source.name if source.schema == default_schema else f"{source.schema}_{source.name}"
 
 
 def is_pattern(text: str) -> bool:
@@ -295,6 +320,7 @@ def expand(
     defaults: Tuning,
     present: Sequence[TableName],
     refuse: Refuse | None = None,
+    default_schema: str = DEFAULT_SCHEMA,
 ) -> dict[TableName, TableSettings]:
     """Every table that is wanted, with its settings and the defaults in one.
 
@@ -304,6 +330,7 @@ def expand(
         present: The source's tables, for the patterns; may be empty where there is no pattern.
         refuse: Takes a table whose entries contradict each other, which is then left out; by default the error
             is raised.
+        default_schema: The schema of a table that is named without one.
 
     Raises:
         ConfigurationError: Two entries are about the same table.
@@ -315,9 +342,9 @@ def expand(
         if is_pattern(entry.table):
             continue
         try:
-            name = TableName.parse(entry.table, default_schema=DEFAULT_SCHEMA)
+            name = TableName.parse(entry.table, default_schema=default_schema)
         except ConfigurationError as error:
-            refuse(TableName(DEFAULT_SCHEMA, entry.table), error)
+            refuse(TableName(default_schema, entry.table), error)
             continue
         if name in found and name not in refused:
             refused.add(name)
@@ -333,7 +360,9 @@ def expand(
     for entry in tables:
         if not is_pattern(entry.table):
             continue
-        for name in select_tables(present, [entry.table], exclude=entry.exclude):
+        for name in select_tables(
+            present, [entry.table], exclude=entry.exclude, default_schema=default_schema
+        ):
             if name in named:
                 continue
             if name in by_pattern and name not in refused:

@@ -12,12 +12,12 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from tranship.comparisons import sql_column
+from tranship.cursors import Cursor, Kind, Value
 from tranship.replication.columns import ColumnChanges
-from tranship.replication.cursors import Cursor, Kind, Value
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
 from tranship.slices import Interval
+from tranship.source import Source
 from tranship.tables import Column
+from tranship.target import Target
 
 WINDOW_TIME = timedelta(days=7)
 WINDOW_STEPS = 100_000
@@ -67,7 +67,7 @@ class Summed:
     def in_source(self) -> list[sa.ColumnElement[Any]]:
         """The aggregates in the source's words."""
         sums = [self._sum(column, sql_column, self.source.seconds) for column in self.columns]
-        return [sa.func.count_big(sa.literal_column("*")), *sums]
+        return [self.source.counting(sa.literal_column("*")), *sums]
 
     def in_target(self) -> list[sa.ColumnElement[Any]]:
         """The same in the target's."""

@@ -7,11 +7,11 @@ rows may get values that no load from the bookmark on would read.
 import logging
 from collections.abc import Callable
 
+from tranship.cursors import Cursor
 from tranship.errors import TranshipError
-from tranship.replication.cursors import Cursor
 from tranship.replication.keyless import BothSides
 from tranship.replication.plan import OnCursorBack, TablePlan
-from tranship.replication.source import Reached
+from tranship.source import Reached
 
 
 class CursorWentBackError(TranshipError):

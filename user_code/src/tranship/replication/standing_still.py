@@ -6,9 +6,9 @@ On a readable secondary `min_active_rowversion()` may stand still while rows wit
 
 from typing import Any
 
-from tranship.replication.bookmarks import Bookmark
-from tranship.replication.cursors import Cursor, Kind
-from tranship.replication.source import Reached
+from tranship.bookmarks import Bookmark
+from tranship.cursors import Cursor, Kind
+from tranship.source import Reached
 
 _FACT = "standing_still"
 SEVERAL_LOADS = 3

@@ -13,26 +13,24 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import sqlalchemy as sa
-from psycopg2 import sql
 
+from tranship.bookmarks import Bookmark
 from tranship.comparisons import sql_column
-from tranship.pgsql.keys import fold
+from tranship.cursors import Cursor
 from tranship.replication import standing_still
-from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import DELETED_AT, ColumnChanges
-from tranship.replication.cursors import Cursor, cursor_of
-from tranship.replication.facts import differences, expressions, facts_of, is_countable
+from tranship.replication.cursors import cursor_of
+from tranship.replication.facts import differences, expressions, facts_of
 from tranship.replication.findings import WHOLE, Finding, Part, unknown
 from tranship.replication.new_columns import Unfilled
 from tranship.replication.newer_rows import NewerRows, newer_rows
-from tranship.replication.plan import Mode, OnDelete
+from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.replication.recent_rows import Summed, differing, window
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
 from tranship.replication.writing import declared_key
 from tranship.slices import Interval, Slice
-from tranship.sqlserver.conditions import ROW_COUNT
+from tranship.source import Source
 from tranship.tables import TableSchema
+from tranship.target import Target
 from tranship.writes import Declared
 
 Measured = TypeVar("Measured")
@@ -45,6 +43,7 @@ class Verification:
     """The checks of one table, for one run of them: what the copy looks like is looked up once.
 
     Args:
+        plan: The table's plan.
         source: The table in the source.
         target: Where its copy is.
         changes: What happens to its columns on the way.
@@ -54,6 +53,7 @@ class Verification:
         materialized: The slice of all partitions that were ever loaded, likewise.
     """
 
+    plan: TablePlan
     source: Source
     target: Target
     changes: ColumnChanges
@@ -65,7 +65,7 @@ class Verification:
 
     def row_count(self) -> Finding:
         """As many rows in the copy as in the source, up to the same highest value."""
-        plan = self.source.plan
+        plan = self.plan
         if plan.partitions is not None and self.loaded is None and self.materialized is None:
             return unknown("this deployment has loaded none of the table's partitions yet.")
         if plan.mode is Mode.REPLACE or self._cursor() is None:
@@ -78,7 +78,9 @@ class Verification:
         part, moved = self._up_to_bookmark(), self._newer()
         own = self.changes.target_name(part.column or "")
         high = sa.func.max(sql_column(part.column or ""))
-        expected, highest = self.source.aggregates(part.in_source, [ROW_COUNT, high])
+        expected, highest = self.source.aggregates(
+            part.in_source, [self.source.counting(sa.literal_column("*")), high]
+        )
         asked: list[sa.ColumnElement[Any]] = [sa.func.count(sa.literal_column("*"))]
         if own is not None:
             asked.append(sa.func.max(self.target.column(own)))
@@ -87,7 +89,7 @@ class Verification:
         return self._held_up(finding, highest, reached) if finding.passed else finding
 
     def _counted(self, expected: int, found: int, moved: int) -> Finding:
-        plan = self.source.plan
+        plan = self.plan
         missing, surplus = max(expected - found, 0), max(found - expected - moved, 0)
         facts = {"rows_in_source": expected, "rows_in_copy": found}
         if moved:
@@ -161,7 +163,7 @@ class Verification:
             )
         if newer is None or not newer.are_known:
             return unknown("too much was added or changed since to compare sums now.", facts)
-        if missing < 0 and self.source.plan.delete is OnDelete.IGNORE:
+        if missing < 0 and self.plan.delete is OnDelete.IGNORE:
             return unknown(
                 f"{-missing:,} rows of {shown} are gone from the source; delete is ignore, so sums cannot be compared.",
                 facts,
@@ -191,7 +193,13 @@ class Verification:
             newer = NewerRows(0)
             if value is not None:
                 newer = newer_rows(
-                    self.source, self.target, self.changes, cursor, value, lambda: self._schema
+                    self.plan,
+                    self.source,
+                    self.target,
+                    self.changes,
+                    cursor,
+                    value,
+                    lambda: self._schema,
                 )
             expected, found = in_source(), in_copy(newer.others)
             if expected == found or self._newer() == newer.count:
@@ -203,14 +211,14 @@ class Verification:
     def _replaced(self) -> tuple[Part, int | None]:
         """What a write that replaced rows left: counted as it streamed by, or in the source now."""
         part = self._partitions()
-        if self.source.plan.partitions is None or self.loaded is not None:
+        if self.plan.partitions is None or self.loaded is not None:
             rows = self.bookmark.facts.get("rows")
             return part, None if rows is None else int(rows)
         return part, self.source.count(part.in_source)
 
     def _partitions(self) -> Part:
         """The partitions that were loaded right before, or ever; the whole table without any."""
-        partitions, of = self.source.plan.partitions, self.loaded or self.materialized
+        partitions, of = self.plan.partitions, self.loaded or self.materialized
         return WHOLE if partitions is None or of is None else Part(partitions.column, of)
 
     # ---- columns ----
@@ -227,7 +235,7 @@ class Verification:
             )
         else:
             part = self._partitions()
-            alone = self.source.plan.partitions is not None and self.loaded is None
+            alone = self.plan.partitions is not None and self.loaded is None
             expected = (
                 self._measure_source(measured, part)
                 if alone
@@ -258,7 +266,7 @@ class Verification:
             plain = (
                 name not in self.changes.settings.mask and name not in self.changes.settings.cast
             )
-            if written is not None and plain and is_countable(column):
+            if written is not None and plain and self.source.is_countable(column):
                 chosen[written] = (name, column.type)
         return chosen
 
@@ -270,7 +278,7 @@ class Verification:
         asked = expressions(
             types,
             lambda name: sql_column(own_names[name]),
-            sa.func.count_big,
+            self.source.counting,
         )
         return facts_of(types, self.source.aggregates(part.in_source, asked)) if asked else {}
 
@@ -292,25 +300,12 @@ class Verification:
         wanted = {self.target.name(name) for name in key}
         read = self.source.schema.select(self.changes.read)
         rules = self.changes.written(read).equalities(key)
-        # Postgres would not have taken a second one; reading the whole table again proves nothing.
-        if self.target.kind == "postgres" and set(self._schema.primary_key) == wanted and not rules:
+        # Such a target would not have taken a second one; reading the whole table again proves nothing.
+        is_enforced = self.target.capabilities.enforces_keys
+        if is_enforced and set(self._schema.primary_key) == wanted and not rules:
             return Finding(True, f"The primary key ({shown}) holds.", {"key": shown})
-        columns = sql.SQL(", ").join(
-            fold(sql.Identifier(self.target.name(name)), rules.get(name), self.target.lower)
-            for name in key
-        )
-        table = self.source.plan.target
-        with self.target.transaction(
-            f"looking for keys that come twice in {table}", table
-        ) as cursor:
-            cursor.execute(
-                sql.SQL(
-                    "select count(*), coalesce(sum(times), 0) from "
-                    "(select count(*) as times from {} group by {} having count(*) > 1) as twice"
-                ).format(self.target.identifier(table), columns)
-            )
-            keys, rows = cursor.fetchone()
-        facts: dict[str, str | int] = {"key": shown, "keys_more_than_once": int(keys)}
+        keys, rows = self.target.keys_twice(self.plan.target, key, rules)
+        facts: dict[str, str | int] = {"key": shown, "keys_more_than_once": keys}
         if keys:
             return Finding(
                 False, f"{keys:,} keys ({shown}) come more than once, in {rows:,} rows.", facts
@@ -320,16 +315,12 @@ class Verification:
     def schema_drift(self) -> Finding:
         """The copy's columns are those that the source has now."""
         written = self.changes.written(self.source.schema.select(self.changes.read))
-        if self.source.plan.is_incremental:
+        if self.plan.is_incremental:
             key = self.changes.target_names(self.source.key, "part of the key")
             written = replace(written, primary_key=key)
         if not self._schema.columns:
-            return Finding(
-                False, f"{self.source.plan.target} is gone; the next load makes it anew."
-            )
-        drifts = self.target.drift(
-            self.source.plan.target, written, Declared(declared_key(self.bookmark))
-        )
+            return Finding(False, f"{self.plan.target} is gone; the next load makes it anew.")
+        drifts = self.target.drift(self.plan.target, written, Declared(declared_key(self.bookmark)))
         if drifts:
             return Finding(
                 False,
@@ -350,7 +341,7 @@ class Verification:
     # ---- parts ----
 
     def _cursor(self) -> Cursor | None:
-        return cursor_of(self.source.plan, self.source.schema, has_key=bool(self.source.key))
+        return cursor_of(self.plan, self.source.schema, has_key=bool(self.source.key))
 
     def _up_to_bookmark(self) -> Part:
         upper = self._bookmarked()
@@ -375,7 +366,7 @@ class Verification:
     @cached_property
     def _schema(self) -> TableSchema:
         """The copy's columns and key."""
-        found = self.target.schema_of(self.source.plan.target)
+        found = self.target.schema_of(self.plan.target)
         return found if found is not None else TableSchema(())
 
     def _count(self, part: Part) -> int:
@@ -387,7 +378,7 @@ class Verification:
         part: Part,
         others: sa.ColumnElement[bool] | None = None,
     ) -> tuple[Any, ...]:
-        table = self.source.plan.target
+        table = self.plan.target
         # Rows that are marked as gone are not rows of the source any more.
         conditions = [others] if others is not None else []
         if self.changes.marks_deleted:

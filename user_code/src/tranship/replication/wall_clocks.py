@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
+from tranship.cursors import Cursor, Kind
 from tranship.errors import ConfigurationError
-from tranship.replication.cursors import REPEATED_HOUR, Cursor, Kind
+from tranship.replication.cursors import REPEATED_HOUR
 from tranship.replication.plan import LateRows, TablePlan
-from tranship.replication.source import Source
-from tranship.sqlserver.local_clocks import is_local_clock
+from tranship.source import Source
 
 
 def check_lookback(plan: TablePlan, cursor: Cursor, source: Source) -> None:
@@ -23,8 +23,8 @@ def check_lookback(plan: TablePlan, cursor: Cursor, source: Source) -> None:
         return
     if not isinstance(cursor.lookback, timedelta) or cursor.lookback > REPEATED_HOUR:
         return
-    default = source.default_of(cursor.column)
-    if is_local_clock(default):
+    default = source.local_clock_of(cursor.column)
+    if default is not None:
         raise ConfigurationError(
             f'The lookback of {plan.source} is {plan.lookback}, but its cursor "{cursor.column}" is filled by '
             f"{default}, a clock that shows an hour twice when summer time ends: rows of the second one lie up to "

@@ -9,22 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from psycopg2 import sql
-
+from tranship.bookmarks import Bookmark
+from tranship.cursors import Cursor
+from tranship.equality import Rules
 from tranship.errors import DuplicateRowsError, SchemaDriftError, TranshipError
 from tranship.frames import Batches
 from tranship.replication import key_rules
-from tranship.replication.bookmarks import Bookmark
 from tranship.replication.columns import ColumnChanges
-from tranship.replication.cursors import Cursor
 from tranship.replication.facts import Tap
 from tranship.replication.guard import SourceGuard
 from tranship.replication.new_columns import Unfilled, noted, written_facts
 from tranship.replication.plan import OnDelete, TablePlan
-from tranship.replication.source import Source
-from tranship.replication.targets import Target
 from tranship.slices import Slice, WholeTable
+from tranship.source import Source
 from tranship.tables import TableSchema
+from tranship.target import Target, Transaction
 from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
 
@@ -54,7 +53,7 @@ class BookmarkedWrites:
     log: logging.Logger
     changes: ColumnChanges
     key: tuple[str, ...]
-    rules: key_rules.Rules
+    rules: Rules
     signature: str
     run_id: str | None
     measured: tuple[str, ...]
@@ -121,7 +120,9 @@ class BookmarkedWrites:
             identity=self.guard.identity,
         )
         key = request.key or TableSchema.from_arrow(read.tap.source.schema).primary_key
-        may_be_double = bool(key) and not self.target.enforces_keys and not read.is_of_one_moment
+        may_be_double = (
+            bool(key) and not self.target.capabilities.enforces_keys and not read.is_of_one_moment
+        )
         request = replace(request, declared=Declared(declared_key(bookmark), may_be_double))
         names = read.tap.source.schema.names
         unfilled = filled[0] if filled else self._unfilled(bookmark, part, names)
@@ -133,13 +134,8 @@ class BookmarkedWrites:
         places = self.target.bookmarks(self.plan.target)
         expected = bookmark.write_id if bookmark else None
 
-        def move(cursor: Any) -> None:
-            for column in leaves_out:
-                cursor.execute(
-                    sql.SQL("alter table {} drop column {}").format(
-                        self.target.identifier(request.table), sql.Identifier(column)
-                    )
-                )
+        def move(transaction: Transaction) -> None:
+            self.target.drop_columns(transaction, request.table, leaves_out)
             facts: dict[str, Any] = {
                 "rows": read.tap.rows,
                 "slice": str(request.slice),
@@ -149,7 +145,7 @@ class BookmarkedWrites:
             }
             if self.rules:
                 facts["key_rules"] = key_rules.names_of(self.rules)
-            places.move(cursor, replace(new, facts=facts), expected_write_id=expected)
+            places.move(transaction, replace(new, facts=facts), expected_write_id=expected)
 
         try:
             result = read.once_or_in_order(
@@ -286,7 +282,7 @@ def signature_of(
     key: tuple[str, ...],
     cursor: Cursor | None = None,
     mask_key: bytes = b"",
-    rules: key_rules.Rules | None = None,
+    rules: Rules | None = None,
 ) -> str:
     """What a table's rows depend on; where it changes, those that are there are of no use.
 

@@ -5,15 +5,10 @@ speakers of TDS (Babelfish) have too, where SQLAlchemy's reflection finds no key
 what it lacks; where one is missing, that fact is missing too (and logged), never the table.
 """
 
-import difflib
-import fnmatch
-import glob
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tranship.errors import TableNotFoundError
+from tranship.patterns import select_tables, table_not_found
 from tranship.sqlserver import catalogue_queries as queries
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.handover import Handover
@@ -26,8 +21,10 @@ from tranship.sqlserver.inspection import (
     fold,
     if_known,
 )
+from tranship.sqlserver.local_clocks import is_local_clock
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows
+from tranship.systems import SourceTable
 from tranship.tables import TableName, TableSchema
 
 DEFAULT_SCHEMA = "dbo"
@@ -37,31 +34,13 @@ _TABLES_PER_QUERY = 110
 
 _PAGE_BYTES = 8192
 
-_BRACKETED = re.compile(r"\[((?:[^\]]|\]\])+)\]")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceTable:
-    """A table or view of the source, with what its schema in Arrow terms has no place for.
-
-    Args:
-        name: Its name, as the server spells it.
-        schema: Columns, primary key, comments. A column that cannot be moved has the Arrow type
-            `null`, and its `source_type` says why.
-        is_view: Whether it is a view.
-        identity: The columns that the server numbers itself.
-        computed: The columns that the server computes from others.
-        estimated_rows: Rows by the server's own books; `None` for a view, or where it keeps none.
-        defaults: What the server fills columns with where a row names no value, by column.
-    """
-
-    name: TableName
-    schema: TableSchema
-    is_view: bool = False
-    identity: tuple[str, ...] = ()
-    computed: tuple[str, ...] = ()
-    estimated_rows: int | None = None
-    defaults: Mapping[str, str] = field(default_factory=dict)
+# What SQL Server itself writes as text; of other types of .NET nobody knows what their text means.
+_READ_AS_TEXT = {
+    "geography": "nvarchar(max)",
+    "geometry": "nvarchar(max)",
+    "hierarchyid": "nvarchar(4000)",
+    "sql_variant": "nvarchar(4000)",
+}
 
 
 def list_tables(
@@ -101,85 +80,6 @@ def present_tables(settings: SqlServerSettings) -> dict[TableName, bool]:
     """
     with connect(settings, doing="listing tables") as connection:
         return _tables(connection)
-
-
-def select_tables(
-    present: Sequence[TableName],
-    patterns: Sequence[str],
-    *,
-    exclude: Sequence[str] = (),
-    database: str = "",
-) -> list[TableName]:
-    """Those of the tables that match a pattern and no excluded one.
-
-    Raises:
-        TableNotFoundError: A pattern without wildcards names no table.
-
-    Example:
-        >>> select_tables([TableName("dbo", "DimDate"), TableName("dbo", "Fact")], ["Dim*"])
-        [TableName(schema='dbo', name='DimDate')]
-    """
-    chosen: set[TableName] = set()
-    for pattern in patterns:
-        matches = _matching(present, pattern)
-        if not matches and not has_wildcards(pattern):
-            raise table_not_found(
-                TableName.parse(pattern, default_schema=DEFAULT_SCHEMA), present, database
-            )
-        chosen.update(matches)
-    for pattern in exclude:
-        chosen.difference_update(_matching(present, pattern))
-    return sorted(chosen)
-
-
-def _matching(present: Sequence[TableName], pattern: str) -> list[TableName]:
-    exact = [table for table in present if str(table) == pattern]
-    if exact:
-        return exact
-    schema, name = _pattern_parts(pattern)
-    return [
-        table
-        for table in present
-        if fnmatch.fnmatchcase(table.schema.lower(), schema.lower())
-        and fnmatch.fnmatchcase(table.name.lower(), name.lower())
-    ]
-
-
-def has_wildcards(text: str) -> bool:
-    """Whether a table's name has wildcards; what stands in brackets, as a whole part, is a name as it is.
-
-    Example:
-        >>> [has_wildcards(text) for text in ("dbo.Dim*", "dbo.[DF]im", "dbo.[Order Details]", "*.[A*]")]
-        [True, True, False, True]
-    """
-    return any(sign in part for part in _plain_parts(text) for sign in "*?[")
-
-
-def _plain_parts(text: str) -> list[str]:
-    """The parts of a name that do not stand in brackets."""
-    return [part for part in _name_parts(text) if not _BRACKETED.fullmatch(part)]
-
-
-def _name_parts(text: str) -> list[str]:
-    """The schema's part and the table's, or the table's alone; brackets and all."""
-    bracketed = _BRACKETED.match(text)
-    if bracketed and text[bracketed.end() : bracketed.end() + 1] == ".":
-        return [bracketed[0], text[bracketed.end() + 1 :]]
-    if bracketed and bracketed.end() == len(text):
-        return [text]
-    # Of a pattern's dots the first one ends the schema: names have dots more often than schemas do.
-    return text.split(".", 1)
-
-
-def _pattern_parts(pattern: str) -> tuple[str, str]:
-    """What the schema and the table's name have to match."""
-    parts = [
-        glob.escape(bracketed[1].replace("]]", "]"))
-        if (bracketed := _BRACKETED.fullmatch(part))
-        else part
-        for part in _name_parts(pattern)
-    ]
-    return (parts[0], parts[1]) if len(parts) == 2 else (DEFAULT_SCHEMA, parts[0])
 
 
 def describe(
@@ -288,16 +188,31 @@ def inspect_tables(
         for part in _parts(wanted):
             answers = ask(connection, settings, part, tuple(OPTIONAL))
             for name in part:
+                schema = answers.schema(name) or TableSchema(())
+                defaults = answers.defaults(name)
                 found[name] = SourceTable(
                     name=name,
-                    schema=answers.schema(name) or TableSchema(()),
+                    schema=schema,
                     is_view=is_view[name],
                     identity=answers.identity(name),
                     computed=answers.computed(name),
                     estimated_rows=None if is_view[name] else answers.estimated_rows(name),
-                    defaults=answers.defaults(name),
+                    defaults=defaults,
+                    local_clocks=tuple(
+                        column for column, default in defaults.items() if is_local_clock(default)
+                    ),
+                    readable_as=readable_as(schema),
                 )
     return found
+
+
+def readable_as(schema: TableSchema) -> dict[str, str]:
+    """Types to read columns as that cannot be moved as they are, by column."""
+    return {
+        column.name: _READ_AS_TEXT[column.source_type.name]
+        for column in schema.columns
+        if column.source_type is not None and column.source_type.name in _READ_AS_TEXT
+    }
 
 
 def table_sizes(settings: SqlServerSettings, tables: Iterable[TableName]) -> dict[TableName, int]:
@@ -316,23 +231,6 @@ def table_sizes(settings: SqlServerSettings, tables: Iterable[TableName]) -> dic
                 pages[fold(schema, name)] = int(count or 0)
     folded = {table: fold(table.schema, table.name) for table in wanted}
     return {table: pages[key] * _PAGE_BYTES for table, key in folded.items() if key in pages}
-
-
-def table_not_found(
-    table: TableName, present: Sequence[TableName], database: str
-) -> TableNotFoundError:
-    """The error for a table that is not there, with the names that are close to it."""
-    by_folded = {str(name).lower(): str(name) for name in present}
-    close = difflib.get_close_matches(str(table).lower(), by_folded, n=3, cutoff=0.6)
-    same_name = [str(name) for name in present if name.name.lower() == table.name.lower()]
-    near = list(dict.fromkeys([*same_name, *(by_folded[folded] for folded in close)]))
-    remedy = (
-        f"Did you mean {' or '.join(near)}?"
-        if near
-        else "Check the spelling, the schema, and what this login may see."
-    )
-    where = f' in the database "{database}"' if database else ""
-    return TableNotFoundError(f"There is no table {table}{where}.", remedy)
 
 
 def _tables(connection: Any) -> dict[TableName, bool]:

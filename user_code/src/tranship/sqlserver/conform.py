@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tranship.errors import BatchDoesNotFitError
-from tranship.sqlserver.nul import OnNul, without_nul
+from tranship.reads import OnNul
+from tranship.sqlserver.nul import without_nul
 from tranship.sqlserver.types import may_hold_nul, wire_form
 from tranship.tables import Column, TableName, TableSchema
 

@@ -4,25 +4,13 @@ The check looks for a zero byte in a column's whole text buffer at once (0.04 ms
 always be on; rows are looked at only where one was found.
 """
 
-from enum import StrEnum
-
 import pyarrow as pa
 
 from tranship.errors import ValueDoesNotFitError
+from tranship.reads import OnNul
 from tranship.tables import TableName
 
 NUL = "\x00"
-
-
-class OnNul(StrEnum):
-    """What happens to a text that holds U+0000."""
-
-    ERROR = "error"
-    """The read fails, naming table, column and row."""
-    STRIP = "strip"
-    """The character is taken out, the rest of the text stays."""
-    KEEP = "keep"
-    """The text stays as it is, for a target that takes it."""
 
 
 def without_nul(

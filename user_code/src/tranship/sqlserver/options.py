@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 from tranship.errors import ConfigurationError
 from tranship.frames import ROWS_PER_BATCH
-from tranship.sqlserver.nul import OnNul
-from tranship.sqlserver.surrogates import OnSurrogate
+from tranship.reads import MAX_PARTS, OnNul, OnSurrogate
 from tranship.visibility import OnMasked
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-MAX_PARTS = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

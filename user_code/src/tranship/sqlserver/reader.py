@@ -15,7 +15,7 @@ import pyarrow as pa
 from tranship.comparisons import Predicate
 from tranship.frames import Batches
 from tranship.read_ahead import read_ahead
-from tranship.reads import ReadRequest
+from tranship.reads import OnSurrogate, ReadRequest
 from tranship.sqlserver.catalogue import describe
 from tranship.sqlserver.conform import conformer
 from tranship.sqlserver.connection import connect
@@ -26,7 +26,7 @@ from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import run
 from tranship.sqlserver.stopping import stoppable_cursor
-from tranship.sqlserver.surrogates import OnSurrogate, ReplacementWatch
+from tranship.sqlserver.surrogates import ReplacementWatch
 from tranship.sqlserver.types import is_large
 from tranship.sqlserver.visibility import check_columns, filter_note
 from tranship.tables import TableSchema

@@ -6,7 +6,7 @@ What reads and counts is imported by what calls it: every run makes the resource
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import dagster as dg
 
@@ -34,6 +34,9 @@ class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]
         ...     password=dg.EnvVar("SQLSERVER_PASSWORD"),
         ... )  # doctest: +SKIP
     """
+
+    system: ClassVar[str] = "sqlserver"
+    """What `tranship.systems` calls it."""
 
     def settings(self) -> SqlServerSettings:
         """The same as a value that the functions of `tranship.sqlserver` take.

@@ -6,7 +6,6 @@ those that came are counted, and the server is asked how many it has: what is mo
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,15 +20,6 @@ if TYPE_CHECKING:
 REPLACEMENT = "\ufffd"
 _ENCODED = re.compile(REPLACEMENT.encode())
 _UTF16 = frozenset({"nchar", "nvarchar", "ntext"})
-
-
-class OnSurrogate(StrEnum):
-    """What happens to a text that holds half of a UTF-16 pair."""
-
-    ERROR = "error"
-    """The read fails, naming table, column and row."""
-    REPLACE = "replace"
-    """U+FFFD takes its place, the rest of the text stays."""
 
 
 @dataclass(slots=True)

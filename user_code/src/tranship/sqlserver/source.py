@@ -1,89 +1,66 @@
-"""What a load asks SQL Server besides the rows: how far the cursor is, counts, sums, where to cut."""
+"""SQL Server as a source of loads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 import sqlalchemy as sa
+from typing_extensions import override
 
 from tranship.comparisons import sql_column
-from tranship.errors import TranshipError
+from tranship.cursors import ROWVERSION_BYTES, Cursor, Kind, Value, has_zone
+from tranship.errors import ConfigurationError, TranshipError
 from tranship.frames import Batches
 from tranship.identity import SourceIdentity
 from tranship.reads import ReadRequest
-from tranship.replication.cursors import ROWVERSION_BYTES, Cursor, Kind, Value, has_zone
-from tranship.replication.plan import TablePlan
 from tranship.slices import Interval, Slice, WholeTable
+from tranship.source import Collision, Reached, Source, SourceRequest
 from tranship.sqlserver import reader
-from tranship.sqlserver.arriving import as_shown
+from tranship.sqlserver.arriving import arriving, as_shown, loss
 from tranship.sqlserver.catalogue import describe, row_count_estimate
 from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.handover import Handover
-from tranship.sqlserver.identity import identity_counter, identity_of
-from tranship.sqlserver.local_clocks import column_default
+from tranship.sqlserver.identity import difference, identity_counter, identity_of, not_told
+from tranship.sqlserver.local_clocks import column_default, is_local_clock
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows
-from tranship.tables import TableSchema
+from tranship.sqlserver.types import arrow_type
+from tranship.sqlserver.visibility import hidden_keys
+from tranship.tables import Column, SourceType, TableSchema
 
+_UNCOUNTABLE = frozenset({"text", "ntext", "image"})
 _LOWEST_OPEN = sa.text(f"select cast(min_active_rowversion() as binary({ROWVERSION_BYTES}))")
 # https://learn.microsoft.com/sql/t-sql/functions/dbts-transact-sql
 _LAST_USED = sa.text(f"select cast(@@dbts as binary({ROWVERSION_BYTES}))")
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """How far a cursor is at a moment.
-
-    Args:
-        value: The highest value that a bookmark may be made of; `None` where no row has one.
-        is_final: Whether no row will ever appear at or below it, so that no lookback is needed.
-        counter: The highest value that the server itself has given out, where it numbers the rows.
-        beyond: The server's clock, where values lie beyond it; `None` where none do.
-        furthest: The highest value, where it lies beyond `value`.
-    """
-
-    value: Value | None
-    is_final: bool = False
-    counter: Value | None = None
-    beyond: Value | None = None
-    furthest: Value | None = None
-
-    def is_behind(self, bookmark: Value | None) -> bool:
-        """Whether new rows may get values that a load from this bookmark on would not see."""
-        value: Any = self.value
-        counter: Any = self.counter
-        if value is None or bookmark is None or value >= bookmark:
-            return False
-        # A server that numbers changes itself never numbers one below: the newest row was deleted.
-        return counter is None or counter < bookmark
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One table of a SQL Server, as its plan reads it.
+@dataclass(frozen=True)
+class SqlServerSource(Source):
+    """One table of a SQL Server.
 
     Args:
         settings: The server.
-        plan: The table's plan.
+        request: The table, and how it is read.
         schema: The table's columns, key and comments.
         handover: Passes the connection from one question to the next, and to the reading of rows.
     """
 
     settings: SqlServerSettings
-    plan: TablePlan
+    request: SourceRequest
     schema: TableSchema
     handover: Handover = field(default_factory=Handover, repr=False, compare=False)
+    kind = "sqlserver"
 
     @classmethod
-    def open(cls, settings: SqlServerSettings, plan: TablePlan) -> "Source":
+    def open(cls, settings: SqlServerSettings, request: SourceRequest) -> Self:
         """Look the table up.
 
         Raises:
@@ -91,14 +68,10 @@ class Source:
             ConnectionFailedError: The server cannot be reached, or refuses the login.
         """
         handover = Handover()
-        schema = describe(settings, plan.source, handover=handover)
-        return cls(settings, plan, schema, handover)
+        schema = describe(settings, request.table, handover=handover)
+        return cls(settings, request, schema, handover)
 
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The columns that identify a row: the plan's, else the primary key."""
-        return self.plan.key or self.schema.primary_key
-
+    @override
     def read(
         self,
         columns: Sequence[str],
@@ -107,59 +80,57 @@ class Source:
         log: Any = None,
         in_order: bool = False,
     ) -> Batches:
-        """The rows of a part of the table, those that the plan's condition lets through.
-
-        Args:
-            columns: Which columns.
-            part: Which rows; all by default.
-            log: Where it is said what the read sees.
-            in_order: Whether over one connection in the key's order, in which a row that stays in its place
-                comes once.
-        """
         options = self._options(columns)
         if in_order:
             options = replace(options, parts=1, order_by=self.key)
         return reader.read(
             self.settings,
-            ReadRequest(self.plan.source, part or WholeTable(), tuple(columns)),
+            ReadRequest(self.table, part or WholeTable(), tuple(columns)),
             options,
             schema=self.schema,
             log=log,
             handover=self.handover,
         )
 
+    @override
     def sees_one_moment(self) -> bool:
-        """Whether a read shows each row as it is at one moment: the database keeps row versions, and one query reads."""
         with self._connection(leaving=None) as connection:
             seen = begin_consistent_read(connection)
-        return seen is not Consistency.COMMITTED and self.plan.parallel == 1
+        return seen is not Consistency.COMMITTED and self.request.parallel == 1
 
+    @override
     def identity(self) -> SourceIdentity:
-        """What the server tells now of itself, its database and the table."""
         with self._connection(leaving=self.handover) as connection:
-            return identity_of(connection, self.settings, self.plan.source)
+            return identity_of(connection, self.settings, self.table)
 
+    @override
+    def difference(self, before: SourceIdentity, now: SourceIdentity) -> str | None:
+        return difference(before, now)
+
+    @override
+    def untold(self, identity: SourceIdentity) -> str | None:
+        return not_told(identity)
+
+    @override
+    def hidden_keys(self) -> ConfigurationError | None:
+        if self.schema.visibility.sees_keys:
+            return None
+        return hidden_keys(self.table, self.settings.user)
+
+    @override
     def identity_counter(self, column: str) -> Decimal | None:
-        """The last number that the server gave to a column which it numbers upwards itself."""
         with self._connection(leaving=self.handover) as connection:
-            return identity_counter(connection, self.settings, self.plan.source, column)
+            return identity_counter(connection, self.settings, self.table, column)
 
+    @override
     def estimated_rows(self) -> int | None:
-        """Rows by the server's own books; `None` for a view, or where it keeps none."""
-        return row_count_estimate(self.settings, self.plan.source, handover=self.handover)
+        return row_count_estimate(self.settings, self.table, handover=self.handover)
 
+    @override
     def highest(self, cursor: Cursor) -> Reached:
-        """The highest cursor value that may be loaded now.
-
-        Asked before the rows are read, so that rows which arrive meanwhile belong to the next load. A
-        rowversion is taken only below the lowest one that an open transaction may have written
-        (https://learn.microsoft.com/sql/t-sql/functions/min-active-rowversion-transact-sql), where
-        the server can tell; elsewhere the lookback has to do. A time is taken only up to the server's clock:
-        a bookmark of 9999-12-31 would keep every later row out.
-
-        Raises:
-            TranshipError: The server gives a value that is none of the cursor's kind.
-        """
+        # A rowversion is taken only below the lowest one that an open transaction may have written, where the server can
+        # tell; elsewhere the lookback has to do.
+        # https://learn.microsoft.com/sql/t-sql/functions/min-active-rowversion-transact-sql
         match cursor.kind:
             case Kind.ROWVERSION:
                 return self._highest_version(cursor)
@@ -168,16 +139,16 @@ class Source:
             case _:
                 return Reached(self._extreme(cursor, sa.func.max, WholeTable()))
 
+    @override
     def lowest(self, cursor: Cursor, part: Slice) -> Value | None:
-        """The lowest cursor value of a part of the table; `None` where no row has one."""
         return self._extreme(cursor, sa.func.min, part)
 
     def _extreme(self, cursor: Cursor, function: Any, part: Slice) -> Value | None:
         statement = self._rows_of(part, function(sql_column(cursor.column)))
         return cursor.checked(self._ask(statement)[0][0])
 
+    @override
     def newer(self, cursor: Cursor, value: Value) -> int:
-        """How many rows lie beyond a value, without those beyond the server's clock."""
         now = None
         if cursor.kind in {Kind.TIME, Kind.DATE}:
             now = _latest(cursor, self._ask(sa.select(*_clocks(cursor)))[0])
@@ -216,70 +187,77 @@ class Source:
                 raise
             return None
 
-    def default_of(self, column: str) -> str | None:
-        """The expression that the server fills a column with where a row names no value."""
-        table = self.plan.source
-        found = self._ask(column_default(table, column))
-        return found[0][0] if found else None
+    @override
+    def local_clock_of(self, column: str) -> str | None:
+        answer = self._ask(column_default(self.table, column))
+        default = answer[0][0] if answer else None
+        return default if is_local_clock(default) else None
 
+    @override
     def count(self, part: Slice) -> int:
-        """How many rows a part of the table has."""
         return int(self._ask(self._rows_of(part, ROW_COUNT))[0][0])
 
+    @override
     def aggregates(
         self, part: Slice, expressions: Sequence[sa.ColumnElement[Any]]
     ) -> tuple[Any, ...]:
-        """One row of aggregates over a part of the table, at one moment where the server can."""
         # Not left to the next question, which need not see the same moment.
         with self._connection(leaving=None) as connection:
             begin_consistent_read(connection)
             return rows(connection, self._rows_of(part, *expressions))[0]
 
+    @override
     def seconds(self, column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
-        """Whole seconds from the start of 2000 to a date or time, cut at each full second; with a zone, in UTC.
-
-        https://learn.microsoft.com/sql/t-sql/functions/datediff-big-transact-sql
-        """
+        # https://learn.microsoft.com/sql/t-sql/functions/datediff-big-transact-sql counts full seconds that begin between.
         start = "'2000-01-01T00:00:00+00:00'" if has_zone(type_) else "'2000-01-01T00:00:00'"
         kind = "datetimeoffset(0)" if has_zone(type_) else "datetime2(0)"
         return sa.func.datediff_big(
             sa.literal_column("second"), sa.literal_column(f"cast({start} as {kind})"), column
         )
 
-    def collision(
-        self, key: Sequence[str], arriving: Mapping[str, str]
-    ) -> tuple[int, dict[str, tuple[Any, Any]]] | None:
-        """Keys that are several here and one as they arrive; `None` where there are none.
-
-        Args:
-            key: The key's columns.
-            arriving: Of the columns of which less arrives, the expression for what does.
-
-        Returns:
-            How many keys become one, for the first that do; and by such a column the least and the greatest value of
-            them.
-        """
-        shown = [sa.literal_column(as_shown(self.schema.column(name))) for name in arriving]
+    @override
+    def collision(self, key: Sequence[str]) -> Collision | None:
+        arrive = {name: self._arriving(name) for name in key}
+        lossy = [name for name, arrives in arrive.items() if arrives is not None]
+        if not lossy:
+            return None
+        shown = [sa.literal_column(as_shown(self.schema.column(name))) for name in lossy]
         count = sa.func.count_big(sa.literal_column("*"))
         groups = [
-            sa.literal_column(arriving[name]) if name in arriving else sql_column(name)
-            for name in key
+            sql_column(name) if arrives is None else sa.literal_column(arrives)
+            for name, arrives in arrive.items()
         ]
         ends = [end(value) for value in shown for end in (sa.func.min, sa.func.max)]
         statement = self._rows_of(WholeTable(), count, *ends)
         found = self._ask(statement.group_by(*groups).having(count > 1).limit(1))
         if not found:
             return None
-        times, *values = found[0]
-        pairs = zip(values[::2], values[1::2], strict=True)
-        return int(times), dict(zip(arriving, pairs, strict=True))
+        keys, *values = found[0]
+        columns = [self.schema.column(name) for name in lossy]
+        losses = [loss(column, self.request.cast.get(column.name)) for column in columns]
+        return Collision(
+            int(keys), tuple(zip(columns, losses, values[::2], values[1::2], strict=True))
+        )
 
+    def _arriving(self, name: str) -> str | None:
+        return arriving(self.schema.column(name), self.request.cast.get(name))
+
+    @override
+    def type_of_cast(self, declared: str) -> pa.DataType | None:
+        return arrow_type(SourceType.parse(declared))
+
+    @override
+    def is_countable(self, column: Column) -> bool:
+        # https://learn.microsoft.com/sql/t-sql/functions/count-big-transact-sql
+        return column.source_type is None or column.source_type.name not in _UNCOUNTABLE
+
+    @property
+    @override
+    def counting(self) -> Callable[..., sa.ColumnElement[int]]:
+        return sa.func.count_big
+
+    @override
     def cut(self, column: str, part: Slice, row_count: int) -> Any:
-        """The value of a column at which the first so many rows of a part end, in its order.
-
-        Returns:
-            The last of their values, which rows after them may have too; `None` where the part has no more rows.
-        """
         key = sql_column(column)
         ends = (
             self._rows_of(part, key.label("k"), sa.literal_column("1").label("one"))
@@ -295,21 +273,21 @@ class Source:
     def _rows_of(
         self, part: Slice, *expressions: sa.ColumnElement[Any]
     ) -> sa.Select[*tuple[Any, ...]]:
-        table = self.plan.source
+        table = self.table
         predicate = row_predicate(
-            ReadRequest(table, part), self.schema, ReadOptions(where=self.plan.where)
+            ReadRequest(table, part), self.schema, ReadOptions(where=self.request.where)
         )
         return select_rows(table, predicate, *expressions)
 
     def _options(self, columns: Sequence[str]) -> ReadOptions:
-        casts = {name: type_ for name, type_ in self.plan.columns.cast.items() if name in columns}
+        casts = {name: type_ for name, type_ in self.request.cast.items() if name in columns}
         return ReadOptions(
-            where=self.plan.where,
+            where=self.request.where,
             cast=casts,
-            on_nul=self.plan.on_nul,
-            masked=self.plan.masked,
-            on_surrogate=self.plan.on_surrogate,
-            parts=self.plan.parallel,
+            on_nul=self.request.on_nul,
+            masked=self.request.masked,
+            on_surrogate=self.request.on_surrogate,
+            parts=self.request.parallel,
         )
 
     def _ask(self, statement: Any) -> list[tuple[Any, ...]]:
@@ -320,7 +298,7 @@ class Source:
     def _connection(self, leaving: Handover | None) -> Iterator[Any]:
         with connect(
             self.settings,
-            doing=f"asking about {self.plan.source}",
+            doing=f"asking about {self.table}",
             taking=self.handover,
             leaving=leaving,
         ) as connection:

@@ -1,18 +1,14 @@
-"""Bookmarks: how far each table was loaded, kept beside its rows and committed with them.
-
-One row for each table. A write names the row it started from and fails where another one stands there
-now, so two loads of one table can never both count.
-"""
+"""The table that bookmarks are kept in, in the words that Postgres and Redshift share: one row for each table."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg2 import sql
+from typing_extensions import override
 
-from tranship.errors import TranshipError
+from tranship.bookmarks import Bookmark, BookmarkMovedError, Bookmarks
 from tranship.identity import SourceIdentity
 from tranship.tables import TableName
 
@@ -44,59 +40,7 @@ _CREATE = """
 
 
 @dataclass(frozen=True, slots=True)
-class Bookmark:
-    """How far one table was loaded.
-
-    Args:
-        table: The table, in the target.
-        source: Where its rows come from.
-        mode: How it is kept up to date.
-        cursor_column: The source's column that the value is of.
-        cursor_value: The highest value loaded, as text; `None` where no row had one.
-        loading: How far an unfinished first load is: `{"column": ..., "after": ...}`, or `"next"` where an
-            earlier version of this library began it.
-        signature: What the rows depend on; another one needs a full load.
-        facts: What the source's rows were at that moment, for the checks.
-        write_id: The write that set it.
-        run_id: The run that set it.
-        updated_at: When it was set.
-        identity: The source that the rows came from, beyond its name; `None` in bookmarks of old.
-    """
-
-    table: TableName
-    source: str
-    mode: str
-    signature: str
-    write_id: str
-    cursor_column: str | None = None
-    cursor_value: str | None = None
-    loading: Mapping[str, Any] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    run_id: str | None = None
-    updated_at: datetime | None = None
-    identity: SourceIdentity | None = None
-
-    @property
-    def loading_place(self) -> str:
-        """Where an unfinished first load goes on, in words: `after id 41`."""
-        loading = self.loading or {}
-        word, place = (
-            ("at", loading["next"]) if "next" in loading else ("after", loading.get("after"))
-        )
-        return f"{word} {loading.get('column')} {place}"
-
-
-class BookmarkMovedError(TranshipError):
-    """Another run loaded the same table meanwhile; nothing of this load was written.
-
-    Not transient: the same write can never succeed, only a load that starts from the new bookmark.
-
-    What to do: Run the load again; a pool with one slot keeps loads of one table apart.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class BookmarkTable:
+class BookmarkTable(Bookmarks):
     """The table that bookmarks are kept in, by statements that run in the caller's transaction.
 
     Args:
@@ -116,46 +60,32 @@ class BookmarkTable:
             *(part.replace("%", "%%") for part in (self.name.schema, self.name.name))
         )
 
-    def create(self, cursor: Any) -> None:
-        """Create the table where it is missing."""
-        cursor.execute(sql.SQL(_CREATE).format(self._identifier))
+    @override
+    def create(self, transaction: Any) -> None:
+        transaction.execute(sql.SQL(_CREATE).format(self._identifier))
 
-    def read(self, cursor: Any, table: TableName) -> Bookmark | None:
-        """The bookmark of a table, if it has one."""
-        found = self.read_all(cursor, table)
-        return found[0] if found else None
-
-    def read_all(self, cursor: Any, table: TableName | None = None) -> list[Bookmark]:
-        """All bookmarks in order of their tables, or that of one table."""
-        cursor.execute(
+    @override
+    def read_all(self, transaction: Any, table: TableName | None = None) -> list[Bookmark]:
+        transaction.execute(
             sql.SQL(
                 "select {} from {} where table_name = coalesce(%s, table_name) order by 1"
             ).format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)), self._bound),
             (str(table) if table else None,),
         )
-        return [_bookmark(row, self.name.schema) for row in cursor.fetchall()]
+        return [_bookmark(row, self.name.schema) for row in transaction.fetchall()]
 
-    def move(self, cursor: Any, new: Bookmark, *, expected_write_id: str | None) -> None:
-        """Put a bookmark in the place of the one that a load started from.
-
-        Args:
-            cursor: Of the transaction that writes the rows.
-            new: The bookmark.
-            expected_write_id: The write that set the old one; `None` where there was none.
-
-        Raises:
-            BookmarkMovedError: Another write's bookmark stands there now.
-        """
-        there = self.read(cursor, new.table)
+    @override
+    def move(self, transaction: Any, new: Bookmark, *, expected_write_id: str | None) -> None:
+        there = self.read(transaction, new.table)
         if (there.write_id if there else None) != expected_write_id:
             by = f" by run {there.run_id}" if there and there.run_id else ""
             raise BookmarkMovedError(
                 f"{new.table} was loaded{by} while this load was on its way; nothing of it was written.",
                 "Run the load again; a pool with one slot keeps loads of one table apart.",
             )
-        self.remove(cursor, new.table)
+        self.remove(transaction, new.table)
         stamped = replace(new, updated_at=datetime.now(UTC))
-        cursor.execute(
+        transaction.execute(
             sql.SQL("insert into {} ({}) values ({})").format(
                 self._bound,
                 sql.SQL(", ").join(map(sql.Identifier, COLUMNS)),
@@ -176,39 +106,31 @@ class BookmarkTable:
             ),
         )
 
-    def remove(self, cursor: Any, table: TableName) -> bool:
-        """Remove a bookmark; the next load is a full one.
-
-        Returns:
-            Whether there was one.
-        """
-        cursor.execute(
+    @override
+    def remove(self, transaction: Any, table: TableName) -> bool:
+        transaction.execute(
             sql.SQL("delete from {} where table_name = %s").format(self._bound), (str(table),)
         )
-        return cursor.rowcount > 0
+        return transaction.rowcount > 0
 
-    def forget_source(self, cursor: Any, bookmark: Bookmark, write_id: str) -> None:
-        """Let a bookmark name no source: the next load takes the one it finds for that of the rows."""
-        cursor.execute(
+    @override
+    def forget_source(self, transaction: Any, bookmark: Bookmark, write_id: str) -> None:
+        transaction.execute(
             sql.SQL(
                 "update {} set facts = %s, write_id = %s, updated_at = %s where table_name = %s"
             ).format(self._identifier),
             (json.dumps(dict(bookmark.facts)), write_id, datetime.now(UTC), str(bookmark.table)),
         )
 
-    def set_cursor(self, cursor: Any, table: TableName, value: str, write_id: str) -> bool:
-        """Move a bookmark's value by hand; the next load starts from there.
-
-        Returns:
-            Whether there was a bookmark to move.
-        """
-        cursor.execute(
+    @override
+    def set_cursor(self, transaction: Any, table: TableName, value: str, write_id: str) -> bool:
+        transaction.execute(
             sql.SQL(
                 "update {} set cursor_value = %s, write_id = %s, updated_at = %s where table_name = %s"
             ).format(self._bound),
             (value, write_id, datetime.now(UTC), str(table)),
         )
-        return cursor.rowcount > 0
+        return transaction.rowcount > 0
 
 
 def _kept_facts(bookmark: Bookmark) -> dict[str, Any]:

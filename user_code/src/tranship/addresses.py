@@ -1,53 +1,14 @@
-"""Where a system is: a URL, or the variables that a deployment sets anyway."""
+"""Where a system is: what its URL or the variables of a deployment must say, and what is said where they do not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from tranship.errors import ConfigurationError
-from tranship.sqlserver.settings import SqlServerSettings
-
-SOURCE = "TRANSHIP_SQLSERVER_"
-SOURCE_URL = "mssql+mssqlpython://user:password@host:1433/database"
 
 
-def source_settings(
-    url: str | None, environment: Mapping[str, str], *, option: str = "source_url"
-) -> SqlServerSettings:
-    """The SQL Server to read from.
-
-    Args:
-        url: A SQLAlchemy URL. Its password may be left to TRANSHIP_SQLSERVER_PASSWORD, so that it does not
-            stand on a command line that others can see.
-        environment: The variables TRANSHIP_SQLSERVER_*.
-        option: What would take a URL, for the message.
-
-    Raises:
-        ConfigurationError: Neither says where it is.
-    """
-    if url is not None:
-        parsed = parsed_url(url, "source", SOURCE_URL, {"mssql"})
-        return SqlServerSettings.from_url(with_password(parsed, environment, SOURCE))
-    found = variables(
-        environment, SOURCE, ("HOST", "DATABASE", "USER", "PASSWORD"), f"{option} {SOURCE_URL}"
-    )
-    return SqlServerSettings(
-        host=found["HOST"],
-        port=port_of(environment, SOURCE, 1433),
-        database=found["DATABASE"],
-        user=found["USER"],
-        password=found["PASSWORD"],
-        trust_server_certificate=environment.get(f"{SOURCE}TRUST_CERTIFICATE", "no") == "yes",
-    )
-
-
-def has_address(url: str | None, environment: Mapping[str, str]) -> bool:
-    """Whether anything says where the SQL Server is."""
-    return url is not None or bool(environment.get(f"{SOURCE}HOST"))
-
-
-def parsed_url(url: str, what: str, example: str, allowed: set[str]) -> sa.URL:
+def parsed_url(url: str, what: str, example: str, allowed: Set[str]) -> sa.URL:
     """A URL of one of the kinds that are allowed.
 
     Raises:
@@ -61,7 +22,7 @@ def parsed_url(url: str, what: str, example: str, allowed: set[str]) -> sa.URL:
         raise ConfigurationError(f"The {what}'s URL cannot be read.", remedy) from None
     if parsed.drivername.partition("+")[0] not in allowed:
         raise ConfigurationError(
-            f"The {what}'s URL begins with {parsed.drivername}://, which is no {what} of ours.",
+            f"The {what}'s URL begins with {parsed.drivername}://, not with {' or '.join(sorted(allowed))}.",
             remedy,
         )
     return parsed

@@ -1,4 +1,4 @@
-"""Redshift as the target of a replication."""
+"""Redshift as a target of loads."""
 
 import logging
 from collections.abc import Iterator
@@ -14,6 +14,8 @@ from typing_extensions import override
 
 from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
+from tranship.pgsql.bookmarks import BookmarkTable
+from tranship.pgsql.target import BOOKMARK_SIGNS, PgsqlTarget, check_bookmarks
 from tranship.redshift.catalogue import column_names, describe_table, has_schema
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
@@ -25,23 +27,25 @@ from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.statements import exact_predicate
 from tranship.redshift.transaction import LOWER
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
-from tranship.replication.bookmarks import BookmarkTable
-from tranship.replication.targets import (
-    Extra,
-    Target,
-    check_bookmarks,
-    refuse_own_name,
-    table_beside,
-)
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
+from tranship.target import Capabilities, Extra, refuse_own_name, table_beside
 from tranship.writes import Declared, WriteRequest, WriteResult
 
 BOOKMARK_SUFFIX = "__bookmark"
+# A table of somebody else's may have such a name; ours is known by its columns.
+_BOOKMARK_TABLES = f"""
+    select table_schema, table_name
+    from svv_columns
+    where right(table_name, {len(BOOKMARK_SUFFIX)}) = %s and column_name in {BOOKMARK_SIGNS}
+    group by table_schema, table_name
+    having count(*) = {len(BOOKMARK_SIGNS)}
+    order by table_schema, table_name
+"""
 
 
 @dataclass(frozen=True)
-class RedshiftTarget(Target):
+class RedshiftTarget(PgsqlTarget):
     """A Redshift database and its staging bucket.
 
     Args:
@@ -52,9 +56,20 @@ class RedshiftTarget(Target):
     settings: RedshiftSettings
     credentials: CredentialsSource | None = None
     kind = "redshift"
-    enforces_keys = False
+    # Of two transactions that write one table the later one fails (1023):
+    # https://docs.aws.amazon.com/redshift/latest/dg/c_serial_isolation.html
+    capabilities = Capabilities(
+        enforces_keys=False,
+        longest_name_bytes=MAX_BYTES,
+        folds_names=True,
+        ends_second_writers=True,
+    )
     lower = LOWER
-    longest_name_bytes = MAX_BYTES
+
+    @property
+    @override
+    def address(self) -> str:
+        return self.settings.address
 
     @cached_property
     def _source(self) -> CredentialsSource:
@@ -86,6 +101,11 @@ class RedshiftTarget(Target):
         return BookmarkTable(TableName(name.schema, derived_name(name.name, BOOKMARK_SUFFIX)))
 
     @override
+    def bookmark_tables(self, transaction: Any) -> list[TableName]:
+        transaction.execute(_BOOKMARK_TABLES, (BOOKMARK_SUFFIX,))
+        return [TableName(schema, name) for schema, name in transaction.fetchall()]
+
+    @override
     def prepare(self, table: TableName) -> None:
         bookmarks = self.bookmarks(table)
         refuse_own_name(self, table)
@@ -113,11 +133,13 @@ class RedshiftTarget(Target):
             return None if found is None else found.schema()
 
     @override
-    def lock(self, cursor: Any, table: TableName) -> None:
+    def lock(self, transaction: Any, table: TableName) -> None:
         name = fold_table(table)
         journal = TableName(name.schema, derived_name(name.name, JOURNAL_SUFFIX))
         queue = journal if self.settings.write_lock == "journal" else name
-        cursor.execute(sql.SQL("lock table {}").format(sql.Identifier(queue.schema, queue.name)))
+        transaction.execute(
+            sql.SQL("lock table {}").format(sql.Identifier(queue.schema, queue.name))
+        )
 
     @override
     def name(self, column: str) -> str:

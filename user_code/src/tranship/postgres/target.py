@@ -1,4 +1,4 @@
-"""Postgres as the target of a replication."""
+"""Postgres as a target of loads."""
 
 import logging
 from collections.abc import Iterator
@@ -12,6 +12,8 @@ from typing_extensions import override
 
 from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
+from tranship.pgsql.bookmarks import BookmarkTable
+from tranship.pgsql.target import BOOKMARK_SIGNS, PgsqlTarget, check_bookmarks
 from tranship.postgres.catalog import find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.ddl import LONGEST_NAME_BYTES, ensure_schema
@@ -21,16 +23,24 @@ from tranship.postgres.key_index import LOWER
 from tranship.postgres.locking import lock_table_name
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
-from tranship.replication.bookmarks import BookmarkTable
-from tranship.replication.targets import Extra, Target, check_bookmarks, refuse_own_name
 from tranship.tables import TableName, TableSchema
+from tranship.target import Capabilities, Extra, refuse_own_name
 from tranship.writes import Declared, WriteRequest, WriteResult
 
 BOOKMARKS = "tranship_bookmarks"
+# A table of somebody else's may have such a name; ours is known by its columns.
+_BOOKMARK_TABLES = f"""
+    select table_schema, table_name
+    from information_schema.columns
+    where table_name = %s and column_name in {BOOKMARK_SIGNS}
+    group by table_schema, table_name
+    having count(*) = {len(BOOKMARK_SIGNS)}
+    order by table_schema, table_name
+"""
 
 
 @dataclass(frozen=True)
-class PostgresTarget(Target):
+class PostgresTarget(PgsqlTarget):
     """A Postgres database.
 
     Args:
@@ -39,9 +49,13 @@ class PostgresTarget(Target):
 
     settings: PostgresSettings
     kind = "postgres"
-    enforces_keys = True
+    capabilities = Capabilities(enforces_keys=True, longest_name_bytes=LONGEST_NAME_BYTES)
     lower = LOWER
-    longest_name_bytes = LONGEST_NAME_BYTES
+
+    @property
+    @override
+    def address(self) -> str:
+        return str(self.settings)
 
     @override
     def write(
@@ -60,6 +74,11 @@ class PostgresTarget(Target):
     @override
     def bookmarks(self, table: TableName) -> BookmarkTable:
         return BookmarkTable(TableName(table.schema, BOOKMARKS))
+
+    @override
+    def bookmark_tables(self, transaction: Any) -> list[TableName]:
+        transaction.execute(_BOOKMARK_TABLES, (BOOKMARKS,))
+        return [TableName(schema, name) for schema, name in transaction.fetchall()]
 
     @override
     def prepare(self, table: TableName) -> None:
@@ -94,8 +113,8 @@ class PostgresTarget(Target):
             return None if found is None else found.schema()
 
     @override
-    def lock(self, cursor: Any, table: TableName) -> None:
-        lock_table_name(cursor, table, self.settings.lock_wait_seconds)
+    def lock(self, transaction: Any, table: TableName) -> None:
+        lock_table_name(transaction, table, self.settings.lock_wait_seconds)
 
     @override
     def seconds(self, column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:

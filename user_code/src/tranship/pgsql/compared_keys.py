@@ -1,0 +1,196 @@
+"""The statements that hold a copy's keys against those of its source, which are in a table beside it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg2 import sql
+from typing_extensions import override
+
+from tranship.equality import Rules
+from tranship.pgsql.keys import other_spelling, same_key
+from tranship.tables import TableName
+from tranship.target import KeysBeside, keys_table
+
+if TYPE_CHECKING:
+    from tranship.pgsql.target import PgsqlTarget
+
+
+@dataclass(frozen=True)
+class ComparedKeys(KeysBeside):
+    """A copy and the keys beside it.
+
+    Args:
+        target: Where they are.
+        copy: The copy.
+        key: The key columns, as they are called in the target's data.
+        rules: How the source compares the key's texts, by these names.
+        mark: The column that tells since when a row is gone, where such rows stay.
+    """
+
+    target: "PgsqlTarget"
+    copy: TableName
+    key: tuple[str, ...]
+    rules: Rules
+    mark: str | None
+
+    @property
+    @override
+    def table(self) -> TableName:
+        return keys_table(self.copy)
+
+    @override
+    def count(self, transaction: Any) -> int:
+        transaction.execute(sql.SQL("select count(*) from {}").format(self._quoted_beside))
+        return int(transaction.fetchone()[0])
+
+    @override
+    def count_rows(self, transaction: Any) -> int:
+        return self._count(transaction, self._live)
+
+    @override
+    def count_gone(self, transaction: Any) -> int:
+        return self._count(transaction, self._gone)
+
+    @override
+    def gone(self, transaction: Any) -> list[tuple[Any, ...]]:
+        columns = sql.SQL(", ").join(map(self._identifier, self.key))
+        transaction.execute(
+            sql.SQL("select {} from {} where {}").format(columns, self._quoted, self._gone)
+        )
+        return transaction.fetchall()
+
+    @override
+    def remove_gone(self, transaction: Any) -> int:
+        if self.mark is None:
+            statement = sql.SQL("delete from {} where {}").format(self._quoted, self._gone)
+        else:
+            statement = sql.SQL("update {} set {} = current_timestamp where {}").format(
+                self._quoted, self._identifier(self.mark), self._gone
+            )
+        transaction.execute(statement)
+        return transaction.rowcount
+
+    @override
+    def unmark(self, transaction: Any) -> int:
+        if self.mark is None:
+            return 0
+        transaction.execute(
+            sql.SQL("update {0} set {1} = null where {1} is not null and not {2}").format(
+                self._quoted, self._identifier(self.mark), self._not_among
+            )
+        )
+        return transaction.rowcount
+
+    @override
+    def lacking(self, transaction: Any, most: int) -> list[tuple[Any, ...]]:
+        columns = sql.SQL(", ").join(
+            sql.SQL("k.{}").format(self._identifier(name)) for name in self.key
+        )
+        transaction.execute(
+            sql.SQL(
+                "select {} from {} as k where not exists (select 1 from {} where {}) limit {}"
+            ).format(
+                columns,
+                self._quoted_beside,
+                self._quoted,
+                self._same(self._quoted),
+                sql.Literal(most),
+            )
+        )
+        return transaction.fetchall()
+
+    @override
+    def clear(self, transaction: Any) -> None:
+        # An empty table costs nothing, and needs no right to drop it.
+        transaction.execute(sql.SQL("delete from {}").format(self._quoted_beside))
+
+    @override
+    def respell(self, transaction: Any) -> None:
+        if not self.rules:
+            return
+        k, own = sql.Identifier("k"), sql.Identifier("own")
+        respelled = sql.SQL("{} and ({})").format(
+            self._same(self._quoted), self._other_spelling(self._quoted)
+        )
+        source = sql.SQL("{} as {}").format(self._quoted_beside, k)
+        # Counted, not looked for: a limit lets Postgres's planner loop over both tables in the hope of an early row.
+        transaction.execute(
+            sql.SQL("select count(*) from {}, {} where {}").format(self._quoted, source, respelled)
+        )
+        if not transaction.fetchone()[0]:
+            return
+        # A copy that compared bytes once may have both spellings; the source's own is the one that is kept up to date.
+        # It is looked for by plain equality, which the key's index and the planner's estimates know.
+        transaction.execute(
+            sql.SQL(
+                "delete from {0} using {1} where {2} and "
+                "exists (select 1 from {0} as own where {3} and not ({4}))"
+            ).format(self._quoted, source, respelled, self._equal(own), self._other_spelling(own))
+        )
+        spelling = sql.SQL(", ").join(
+            sql.SQL("{0} = k.{0}").format(self._identifier(name))
+            for name in self.key
+            if name in self.rules
+        )
+        transaction.execute(
+            sql.SQL("update {} set {} from {} where {}").format(
+                self._quoted, spelling, source, respelled
+            )
+        )
+
+    def _count(self, transaction: Any, condition: sql.Composable) -> int:
+        transaction.execute(
+            sql.SQL("select count(*) from {} where {}").format(self._quoted, condition)
+        )
+        return int(transaction.fetchone()[0])
+
+    @property
+    def _live(self) -> sql.Composable:
+        if self.mark is None:
+            return sql.SQL("true")
+        return sql.SQL("{} is null").format(self._identifier(self.mark))
+
+    @property
+    def _gone(self) -> sql.Composable:
+        return sql.SQL("{} and {}").format(self._live, self._not_among)
+
+    @property
+    def _not_among(self) -> sql.Composable:
+        """Whether a row's key is not among those of the source."""
+        # A null equals nothing, so whether its row is gone cannot be told.
+        whole = sql.SQL(" and ").join(
+            sql.SQL("{}.{} is not null").format(self._quoted, self._identifier(name))
+            for name in self.key
+        )
+        return sql.SQL("({} and not exists (select 1 from {} as k where {}))").format(
+            whole, self._quoted_beside, self._same(self._quoted)
+        )
+
+    def _identifier(self, name: str) -> sql.Identifier:
+        """A column, by its name in the data."""
+        return sql.Identifier(self.target.name(name))
+
+    @property
+    def _quoted(self) -> sql.Identifier:
+        return self.target.identifier(self.copy)
+
+    @property
+    def _quoted_beside(self) -> sql.Identifier:
+        return self.target.identifier(self.table)
+
+    @property
+    def _names(self) -> list[str]:
+        return [self.target.name(name) for name in self.key]
+
+    @property
+    def _folded(self) -> Rules:
+        return {self.target.name(name): rule for name, rule in self.rules.items()}
+
+    def _same(self, row: sql.Composable) -> sql.Composable:
+        return same_key(row, sql.Identifier("k"), self._names, self._folded, self.target.lower)
+
+    def _equal(self, row: sql.Composable) -> sql.Composable:
+        return same_key(row, sql.Identifier("k"), self._names, {}, self.target.lower)
+
+    def _other_spelling(self, row: sql.Composable) -> sql.Composable:
+        return other_spelling(row, sql.Identifier("k"), self._names, self._folded)

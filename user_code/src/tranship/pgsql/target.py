@@ -1,0 +1,138 @@
+"""What Postgres and Redshift share as targets, because both speak Postgres's dialect through one driver."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import pyarrow as pa
+import sqlalchemy as sa
+from psycopg2 import sql
+from sqlalchemy.sql.elements import quoted_name
+from typing_extensions import override
+
+from tranship.bookmarks import Bookmark
+from tranship.cursors import has_zone
+from tranship.equality import Rules
+from tranship.own_tables import name_is_taken
+from tranship.pgsql.bookmarks import BookmarkTable
+from tranship.pgsql.compared_keys import ComparedKeys
+from tranship.pgsql.keys import fold
+from tranship.pgsql.statements import compiled
+from tranship.slices import Slice
+from tranship.tables import TableName, TableSchema
+from tranship.target import KeysBeside, Target
+
+BOOKMARK_SIGNS = ("table_name", "cursor_value", "write_id")
+"""Columns that every table of bookmarks has, and no other."""
+
+
+class PgsqlTarget(Target):
+    """A target whose transactions are cursors of psycopg2."""
+
+    lower: ClassVar[str]
+    """What lowers A to Z in a statement, with `{}` for the text."""
+
+    @abstractmethod
+    @override
+    def bookmarks(self, table: TableName) -> BookmarkTable: ...
+
+    @abstractmethod
+    def bookmark_tables(self, transaction: Any) -> list[TableName]:
+        """The tables of bookmarks that there are, known by their columns too."""
+
+    @override
+    def all_bookmarks(self, transaction: Any, schema: str | None = None) -> list[Bookmark]:
+        kept = [
+            one
+            for table in self.bookmark_tables(transaction)
+            if schema is None or table.schema.lower() == schema.lower()
+            for one in BookmarkTable(table).read_all(transaction)
+        ]
+        return sorted(kept, key=lambda bookmark: bookmark.table)
+
+    @override
+    def bookmark_if_kept(self, table: TableName) -> Bookmark | None:
+        is_there = self.schema_of(self.bookmarks(table).name) is not None
+        return self.bookmark(table) if is_there else None
+
+    @override
+    def is_empty(self, table: TableName) -> bool:
+        with self.transaction(f"looking at {table}", table) as cursor:
+            cursor.execute(sql.SQL("select 1 from {} limit 1").format(self.identifier(table)))
+            return cursor.fetchone() is None
+
+    @override
+    def drop_columns(self, transaction: Any, table: TableName, columns: Sequence[str]) -> None:
+        for column in columns:
+            transaction.execute(
+                sql.SQL("alter table {} drop column {}").format(
+                    self.identifier(table), sql.Identifier(column)
+                )
+            )
+
+    @override
+    def keys_beside(
+        self, table: TableName, key: tuple[str, ...], rules: Rules, mark: str | None
+    ) -> KeysBeside:
+        return ComparedKeys(self, table, key, rules, mark)
+
+    @override
+    def keys_twice(self, table: TableName, key: tuple[str, ...], rules: Rules) -> tuple[int, int]:
+        columns = sql.SQL(", ").join(
+            fold(sql.Identifier(self.name(name)), rules.get(name), self.lower) for name in key
+        )
+        with self.transaction(f"looking for keys that come twice in {table}", table) as cursor:
+            cursor.execute(
+                sql.SQL(
+                    "select count(*), coalesce(sum(times), 0) from "
+                    "(select count(*) as times from {} group by {} having count(*) > 1) as twice"
+                ).format(self.identifier(table), columns)
+            )
+            keys, rows = cursor.fetchone()
+        return int(keys), int(rows)
+
+    @override
+    def select(
+        self,
+        transaction: Any,
+        table: TableName,
+        expressions: Sequence[sa.ColumnElement[Any]],
+        part: Slice,
+        schema: TableSchema,
+        *,
+        where: sa.ColumnElement[bool] | None = None,
+    ) -> tuple[Any, ...]:
+        name = self.table_name(table)
+        clause = sa.table(
+            quoted_name(name.name, quote=True), schema=quoted_name(name.schema, quote=True)
+        )
+        statement = sa.select(*expressions).select_from(clause)
+        predicate = self.predicate(part, schema)
+        if predicate is not None:
+            statement = statement.where(predicate)
+        if where is not None:
+            statement = statement.where(where)
+        transaction.execute(*compiled(statement))
+        return transaction.fetchone()
+
+    def identifier(self, table: TableName) -> sql.Identifier:
+        """A table's name, quoted."""
+        name = self.table_name(table)
+        return sql.Identifier(name.schema, name.name)
+
+    @staticmethod
+    def _wall_clock(column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
+        """A date or time without a zone; one with a zone as UTC's clock shows it."""
+        if has_zone(type_):
+            return sa.func.timezone(sa.literal_column("'UTC'"), column)
+        return sa.cast(column, sa.TIMESTAMP())
+
+
+def check_bookmarks(table: TableName, columns: Sequence[str]) -> None:
+    """Refuse a table of somebody else's in the place of our bookmarks.
+
+    Raises:
+        ConfigurationError: Its columns are others.
+    """
+    if not set(BOOKMARK_SIGNS) <= set(columns):
+        raise name_is_taken(table, "a table of bookmarks", columns)
