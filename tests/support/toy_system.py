@@ -72,9 +72,8 @@ def schema_of(connection: duckdb.DuckDBPyConnection, table: TableName) -> TableS
     ).fetchall()
     if not rows:
         return None
-    types = connection.execute(
-        f"select * from {quoted(table.schema, table.name)} limit 0"
-    ).to_arrow_table().schema
+    selected: Any = connection.execute(f"select * from {quoted(table.schema, table.name)} limit 0")
+    types = selected.to_arrow_table().schema
     keys = connection.execute(
         "select constraint_column_names from duckdb_constraints() "
         "where schema_name = ? and table_name = ? and constraint_type = 'PRIMARY KEY'",
@@ -516,7 +515,9 @@ class ToyTarget(Target):
             return
         new = [one for one in rows.column_names if one not in existing.names]
         if new and request.on_schema_change is OnSchemaChange.ERROR:
-            drifts = [ColumnDrift(column, "is new") for column in new]
+            drifts = [
+                ColumnDrift(column, str(rows.schema.field(column).type), None) for column in new
+            ]
             raise SchemaDriftError(request.table, drifts, "Let it evolve.")
         transaction.register("incoming", rows)
         types = {row[0]: row[1] for row in transaction.execute("describe incoming").fetchall()}

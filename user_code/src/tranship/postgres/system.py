@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from typing_extensions import override
 
-from tranship.addresses import port_of, variables
 from tranship.postgres.settings import PostgresSettings
 from tranship.systems import TargetSystem
-from tranship.tls import sslmode_of
 
 if TYPE_CHECKING:
     from tranship.target import Target
@@ -35,16 +33,7 @@ class PostgresSystem(TargetSystem):
     def settings_of_environment(
         self, environment: Mapping[str, str], option: str
     ) -> PostgresSettings:
-        names = ("HOST", "DATABASE", "USER", "PASSWORD")
-        given = variables(environment, self.prefix, names, option)
-        return PostgresSettings(
-            host=given["HOST"],
-            port=port_of(environment, self.prefix, 5432),
-            database=given["DATABASE"],
-            user=given["USER"],
-            password=given["PASSWORD"],
-            sslmode=sslmode_of(environment, self.prefix),
-        )
+        return PostgresSettings.from_environment(environment, self.prefix, instead=option)
 
     @override
     def open_target(

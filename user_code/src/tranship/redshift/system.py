@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from typing_extensions import override
 
-from tranship.addresses import port_of, variables
 from tranship.redshift.settings import RedshiftSettings
 from tranship.systems import TargetSystem
-from tranship.tls import sslmode_of
 
 if TYPE_CHECKING:
     from tranship.target import Target
@@ -48,18 +46,10 @@ class RedshiftSystem(TargetSystem):
     def settings_of_environment(
         self, environment: Mapping[str, str], option: str
     ) -> RedshiftSettings:
-        # With a cluster's name, temporary credentials are fetched instead of a password.
-        cluster = environment.get(f"{self.prefix}CLUSTER")
-        names = ("HOST", "DATABASE", "USER", *(() if cluster else ("PASSWORD",)))
-        given = variables(environment, self.prefix, names, option)
-        return RedshiftSettings(
-            host=given["HOST"],
-            port=port_of(environment, self.prefix, _PORT),
-            database=given["DATABASE"],
-            user=given["USER"],
-            password=None if cluster else given["PASSWORD"],
-            cluster_identifier=cluster,
-            sslmode=sslmode_of(environment, self.prefix),
+        return RedshiftSettings.from_environment(
+            environment,
+            self.prefix,
+            instead=option,
             bucket_name=_NOT_STAGED,
             s3_iam_role=_NOT_STAGED,
         )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from typing_extensions import override
 
-from tranship.addresses import port_of, variables
 from tranship.errors import TranshipError
 from tranship.sqlserver.catalogue import (
     DEFAULT_SCHEMA,
@@ -15,7 +14,7 @@ from tranship.sqlserver.catalogue import (
     present_tables,
     table_sizes,
 )
-from tranship.sqlserver.settings import DEFAULT_PORT, SqlServerSettings
+from tranship.sqlserver.settings import SqlServerSettings
 from tranship.systems import Catalogue, SourceSystem, SourceTable
 from tranship.tables import TableName
 
@@ -82,17 +81,7 @@ class SqlServerSystem(SourceSystem):
     def settings_of_environment(
         self, environment: Mapping[str, str], option: str
     ) -> SqlServerSettings:
-        names = ("HOST", "DATABASE", "USER", "PASSWORD")
-        given = variables(environment, self.prefix, names, option)
-        return SqlServerSettings(
-            host=given["HOST"],
-            port=port_of(environment, self.prefix, DEFAULT_PORT),
-            database=given["DATABASE"],
-            user=given["USER"],
-            password=given["PASSWORD"],
-            trust_server_certificate=environment.get(f"{self.prefix}TRUST_CERTIFICATE", "no")
-            == "yes",
-        )
+        return SqlServerSettings.from_environment(environment, self.prefix, instead=option)
 
     @override
     def open_source(self, settings: SqlServerSettings, request: "SourceRequest") -> "Source":
