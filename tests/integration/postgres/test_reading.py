@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tranship.errors import ColumnNotFoundError, TableNotFoundError, ValueDoesNotFitError
-from tranship.postgres import reader
+from tranship.postgres import copy_out
 from tranship.postgres.reader import read
 from tranship.postgres.settings import PostgresSettings
 from tranship.reads import ReadRequest
@@ -29,7 +29,7 @@ Run = Callable[..., list[tuple[Any, ...]]]
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(copy_out, "BLOCK_BYTES", 10_000)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -253,7 +253,7 @@ def test_null_in_a_not_null_column(place: TableName, load: Load) -> None:
         (pa.array([1]), "uuid"),
         (pa.array([datetime(2024, 1, 1, tzinfo=UTC)]), "timestamp"),
         (pa.array([datetime(2024, 1, 1)]), "timestamptz"),
-        (pa.array([[1]]), "integer[]"),
+        (pa.array([{"a": 1}]), "integer[]"),
         (pa.array([time(1)]), "timestamp"),
     ],
 )

@@ -162,7 +162,7 @@ def check_run_configuration(document: dict[str, Any]) -> None:
         none = {**dict.fromkeys(job.resource_defs, NOTHING), "io_manager": dg.mem_io_manager}
         dg.validate_run_config(job.graph.to_job(resource_defs=none), document)
         return
-    (example,) = [
+    example, *_ = [
         block for block in blocks("yaml") if block.page == "docs/replication.md" and COMPONENT in block.text
     ]  # fmt: skip
     attributes = yaml.safe_load(example.text)["attributes"]

@@ -19,6 +19,7 @@ from tranship.tables import TableName
 RESOURCES = {
     "sqlserver": dg.ResourceDefinition.none_resource(),
     "postgres": dg.ResourceDefinition.none_resource(),
+    "redshift": dg.ResourceDefinition.none_resource(),
 }
 
 
@@ -33,6 +34,21 @@ def loaded(attributes: dict[str, Any]) -> dg.RepositoryDefinition:
             return dg.Definitions.merge(
                 definitions, dg.Definitions(resources=RESOURCES)
             ).get_repository_def()
+
+
+def test_a_table_of_postgres_names_the_assets_that_it_comes_from() -> None:
+    repository = loaded(
+        {
+            "source": "postgres",
+            "target": "redshift",
+            "target_schema": "published",
+            "tables": [{"table": "customers", "deps": ["staging/DimCustomer"], "where": "id > 0"}],
+        }
+    )
+    node = repository.asset_graph.get(dg.AssetKey(["published", "customers"]))
+    assert node.parent_keys == {dg.AssetKey(["staging", "DimCustomer"])}
+    assert node.metadata["source_table"] == "public.customers"
+    assert set(node.tags) == {"dagster/kind/postgres", "dagster/kind/redshift"}
 
 
 def test_each_table_is_an_asset_with_what_its_settings_say_of_it() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tranship.errors import ConfigurationError
+from tranship.key_ranges import equal_cuts, ranges
 from tranship.reads import ReadRequest
 from tranship.sqlserver.options import ReadOptions
-from tranship.sqlserver.parts import equal_cuts, part_column, ranges
+from tranship.sqlserver.parts import part_column
 from tranship.sqlserver.query import build_query
 from tranship.tables import Column, SourceType, TableName, TableSchema
 

@@ -176,6 +176,11 @@ class Source(ABC):
             TranshipError: The server gives a value that is none of the cursor's kind.
         """
 
+    def refused_cursor(self, column: str) -> ConfigurationError | None:
+        """The error for a column of the server's own that looks like a cursor and is none; `None` for any other."""
+        del column
+        return None
+
     @abstractmethod
     def lowest(self, cursor: Cursor, part: Slice) -> Value | None:
         """The lowest cursor value of a part of the table; `None` where no row has one."""

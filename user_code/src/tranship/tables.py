@@ -23,7 +23,8 @@ PRIMARY_KEY_KEY = b"tranship.primary_key"
 
 _NAME_PART = re.compile(r'\[((?:[^\]]|\]\])+)\]|"((?:[^"]|"")+)"|([^.\[\]"]+)')
 _TYPE = re.compile(
-    r"^\s*([a-z_][a-z0-9_ ]*?)\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*$", re.IGNORECASE
+    r"^\s*([a-z_][a-z0-9_ ]*?)\s*(?:\(\s*(max|\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*((?:\[\])*)\s*$",
+    re.IGNORECASE,
 )
 
 
@@ -83,7 +84,7 @@ class SourceType:
     """A column's declared type in the system it comes from.
 
     Args:
-        name: The type's name in lower case, such as `nvarchar` or `datetimeoffset`.
+        name: The type's name in lower case, such as `nvarchar` or `datetimeoffset`; an array's with `[]` behind it.
         length: Declared length: characters for n-types, bytes for the others; `None` where the
             type has none, and for `max`.
         precision: Total digits of a decimal, or fractional digits of a time type.
@@ -92,8 +93,8 @@ class SourceType:
     Example:
         >>> SourceType.parse("decimal(19, 4)")
         SourceType(name='decimal', length=None, precision=19, scale=4)
-        >>> str(SourceType.parse("nvarchar(50)"))
-        'nvarchar(50)'
+        >>> str(SourceType.parse("nvarchar(50)")), str(SourceType.parse("numeric(9,2)[]"))
+        ('nvarchar(50)', 'numeric(9,2)[]')
     """
 
     name: str
@@ -113,27 +114,31 @@ class SourceType:
             raise ConfigurationError(
                 f"{text!r} is not a column type.", "Write it as in DDL: nvarchar(50)."
             )
-        name, first, second = match[1].lower(), match[2], match[3]
+        element, first, second, brackets = match[1].lower(), match[2], match[3], match[4]
+        name = f"{element}{brackets}"
         if first is None or first.lower() == "max":
             return cls(name)
         if second is not None:
             return cls(name, precision=int(first), scale=int(second))
         if "char" in name or "binary" in name:
             return cls(name, length=int(first))
-        if name in {"decimal", "numeric"}:
+        if element in {"decimal", "numeric"}:
             return cls(name, precision=int(first), scale=0)
         return cls(name, precision=int(first))
 
     def __str__(self) -> str:
+        name, bracket, rest = self.name.partition("[")
+        return f"{name}{self._modifiers}{bracket}{rest}"
+
+    @property
+    def _modifiers(self) -> str:
         if self.length is not None:
-            return f"{self.name}({self.length})"
+            return f"({self.length})"
         if self.scale is not None:
-            return f"{self.name}({self.precision},{self.scale})"
+            return f"({self.precision},{self.scale})"
         if self.precision is not None:
-            return f"{self.name}({self.precision})"
-        return (
-            f"{self.name}(max)" if self.name in {"varchar", "nvarchar", "varbinary"} else self.name
-        )
+            return f"({self.precision})"
+        return "(max)" if self.name in {"varchar", "nvarchar", "varbinary"} else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Arrays as Postgres prints them, made into Arrow lists."""
+"""Arrays as Postgres prints them, made into Arrow lists and back."""
 
 import re
 from typing import Any
@@ -70,3 +70,29 @@ def _values(texts: Any, wanted: pa.DataType) -> pa.Array:
         texts = pc.binary_join_element_wise(day, texts, pa.scalar(" ", pa.large_string()))
         return texts.cast(pa.timestamp("us")).cast(wanted)
     return texts.cast(wanted)
+
+
+def texts_of(lists: Any) -> pa.Array:
+    """Lists as texts that Postgres reads as arrays.
+
+    Example:
+        >>> texts_of(pa.array([["a b", None], [], None])).to_pylist()
+        ['{"a b",NULL}', '{}', None]
+    """
+    # Each by its place: a slice of a list shares all values of the whole.
+    made = [_array_text(_printed(one.values)) if one.is_valid else None for one in lists]
+    return pa.array(made, pa.large_string())
+
+
+def _array_text(elements: list[str | None]) -> str:
+    quoted = (
+        "NULL" if one is None else '"' + one.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for one in elements
+    )
+    return "{" + ",".join(quoted) + "}"
+
+
+def _printed(values: Any) -> list[str | None]:
+    if pa.types.is_large_binary(values.type) or pa.types.is_binary(values.type):
+        return [None if one is None else f"\\x{one.hex()}" for one in values.to_pylist()]
+    return values.cast(pa.large_string()).to_pylist()

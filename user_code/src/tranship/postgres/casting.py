@@ -19,6 +19,7 @@ from tranship.exactness import (
     to_decimals,
     to_floats,
 )
+from tranship.postgres.array_texts import texts_of
 from tranship.postgres.conversions import (
     UUID_BYTES,
     cast_to,
@@ -162,6 +163,8 @@ def _plan(
     if name in _WIRE_INTEGERS:
         return _plan_integer(arrow, _WIRE_INTEGERS[name])
     if name == "numeric":
+        if not type_.modifiers and is_text(arrow) and _are_numbers_of_postgres(column):
+            return pa.large_string(), plain_text, False
         return _plan_numeric(arrow, type_, rounding=rounding)
     if name in {"real", "double precision"}:
         wire = pa.float32() if name == "real" else pa.float64()
@@ -179,6 +182,11 @@ def _plan(
     if name in {"date", "time", "timestamp", "timestamptz", "interval"}:
         return _plan_temporal(arrow, type_, column)
     return _plan_text(arrow, type_)
+
+
+def _are_numbers_of_postgres(column: Column) -> bool:
+    """Whether texts are what a numeric column printed: any number of digits, NaN and infinities are its values too."""
+    return column.source_type is not None and column.source_type.name == "numeric"
 
 
 _TEXTS = {"text", "varchar", "char", "citext"}
@@ -272,6 +280,8 @@ def _plan_text(arrow: pa.DataType, type_: PostgresType) -> tuple[pa.DataType, Co
     wire = pa.large_string()
     name = type_.name
     binary = name in {"text", "varchar", "char", "json", "jsonb", "xml", "citext", "name"}
+    if pa.types.is_list(arrow) and name.endswith("[]"):
+        return wire, texts_of, False
     if pa.types.is_nested(arrow):
         return (wire, json_text, True) if name in {"json", "jsonb", "text"} else None
     if name in {"json", "jsonb", "xml"} and not (is_text(arrow) or pa.types.is_null(arrow)):

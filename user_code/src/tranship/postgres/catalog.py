@@ -190,6 +190,10 @@ def _parsed(text: str) -> PostgresType:
 
 
 def _source_type(type_: PostgresType) -> SourceType | None:
+    if (
+        "[" in type_.name
+    ):  # lists of a user's own go into jsonb, also where they were read from an array
+        return None
     try:
         return SourceType.parse(str(type_))
     except TranshipError:

@@ -1,21 +1,24 @@
 """Postgres as one of the systems that `tranship.systems` lists."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from typing_extensions import override
 
+from tranship.errors import TranshipError
 from tranship.postgres.settings import PostgresSettings
-from tranship.systems import TargetSystem
+from tranship.systems import Catalogue, SourceSystem, TargetSystem
+from tranship.tables import TableName
 
 if TYPE_CHECKING:
+    from tranship.source import Source, SourceRequest
     from tranship.target import Target
 
 
-class PostgresSystem(TargetSystem):
-    """Postgres, which tables are copied to."""
+class PostgresSystem(SourceSystem, TargetSystem):
+    """Postgres, which tables are copied from and to."""
 
     kind = "postgres"
     title = "Postgres"
@@ -24,6 +27,7 @@ class PostgresSystem(TargetSystem):
     schemes = frozenset({"postgresql", "postgres"})
     url_example = "postgresql://user:password@host:5432/database"
     default_schema = "public"
+    left_out = ("*.tranship_bookmarks", "*.*__keys")
 
     @override
     def settings_of_url(self, url: sa.URL) -> PostgresSettings:
@@ -44,6 +48,40 @@ class PostgresSystem(TargetSystem):
         if lock_wait_seconds is not None:
             settings = replace(settings, lock_wait_seconds=lock_wait_seconds)
         return PostgresTarget(settings)
+
+    @override
+    def open_source(self, settings: PostgresSettings, request: "SourceRequest") -> "Source":
+        from tranship.postgres.source import PostgresSource
+
+        return PostgresSource.open(settings, request)
+
+    @override
+    def catalogue(
+        self,
+        settings: PostgresSettings,
+        *,
+        connect_seconds: int | None = None,
+        answer_seconds: int | None = None,
+    ) -> Catalogue:
+        from tranship.postgres.source_catalogue import PostgresCatalogue
+
+        if connect_seconds is not None:
+            settings = replace(settings, connect_timeout_seconds=connect_seconds)
+        if answer_seconds is not None:
+            settings = replace(
+                settings,
+                answer_timeout_seconds=answer_seconds,
+                statement_timeout_seconds=answer_seconds,
+            )
+        return PostgresCatalogue(settings)
+
+    @override
+    def fingerprints(
+        self, settings: PostgresSettings, tables: Sequence[TableName]
+    ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
+        from tranship.postgres import fingerprints
+
+        return fingerprints.fingerprints(settings, tables)
 
 
 SYSTEM = PostgresSystem()

@@ -37,6 +37,18 @@ _INTEGER_DIGITS = {"smallint": 5, "integer": 10, "bigint": 19}
 _INTEGERS = tuple(_INTEGER_DIGITS)
 _TIMES = {"time", "timetz", "timestamp", "timestamptz", "interval"}
 _TIMESTAMPS = {"datetime2", "datetimeoffset", "timestamp", "timestamptz"}
+_PRINTED = {
+    "uniqueidentifier": "uuid", "uuid": "uuid", "xml": "xml", "json": "json", "jsonb": "jsonb", "numeric": "numeric",
+    "timetz": "timetz", "inet": "inet", "cidr": "cidr", "macaddr": "macaddr", "macaddr8": "macaddr8",
+    "tsvector": "tsvector", "tsquery": "tsquery", "int4range": "int4range", "int8range": "int8range",
+    "numrange": "numrange", "tsrange": "tsrange", "tstzrange": "tstzrange", "daterange": "daterange",
+}  # fmt: skip
+"""Types whose values travel as the texts that Postgres prints and reads, by their names at the source."""
+_ELEMENTS = {
+    *_INTEGERS, "numeric", "real", "double precision", "boolean", "text", "varchar", "bpchar", "char", "bytea", "date", "time",
+    "timestamp", "timestamptz", "interval", *_PRINTED,
+} - {"uniqueidentifier"}  # fmt: skip
+"""Types of which a column may be an array in any database."""
 _TEXT_LIKE = {"char", "varchar", "uuid", "xml", "citext", "name"}
 
 
@@ -129,11 +141,13 @@ def _from_source(source: SourceType, arrow: pa.DataType) -> PostgresType | None:
             return (
                 PostgresType("varchar", (source.length,)) if source.length else PostgresType("text")
             )
-        named = {
-            "uniqueidentifier": "uuid", "uuid": "uuid", "xml": "xml", "json": "json", "jsonb": "jsonb",
-            "interval": "interval", "numeric": "numeric",
-        }  # fmt: skip
-        return PostgresType(named[name]) if name in named else None
+        if name.startswith("interval"):  # of fewer fields, too
+            return PostgresType("interval")
+        if name in {"bit", "bit varying"} and source.precision is not None:
+            return PostgresType(name, (source.precision,))
+        return PostgresType(_PRINTED[name]) if name in _PRINTED else None
+    if pa.types.is_list(arrow):
+        return _array(source)
     if pa.types.is_decimal(arrow):
         fixed = {"money": (19, 4), "smallmoney": (10, 4)}
         if name in fixed and arrow.scale <= fixed[name][1] and arrow.precision <= fixed[name][0]:
@@ -144,6 +158,14 @@ def _from_source(source: SourceType, arrow: pa.DataType) -> PostgresType | None:
     if pa.types.is_timestamp(arrow) and name in _TIMESTAMPS:
         return PostgresType("timestamptz" if arrow.tz else "timestamp", _fewer_digits(source))
     return None
+
+
+def _array(source: SourceType) -> PostgresType | None:
+    """The array type of a column that was one at the source; `None` for elements of somebody's own making."""
+    if not source.name.endswith("[]"):
+        return None
+    declared = PostgresType.parse(str(source))
+    return declared if declared.name.partition("[")[0] in _ELEMENTS else None
 
 
 def _fewer_digits(source: SourceType) -> tuple[int, ...]:

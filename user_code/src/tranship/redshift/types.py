@@ -265,8 +265,10 @@ def _decimal(type_: Any, column: str) -> RedshiftType:
 def _text_bytes(source: SourceType | None) -> int | None:
     if source is None:
         return None
-    if source.name == "uniqueidentifier":
+    if source.name in {"uniqueidentifier", "uuid"}:
         return UUID_TEXT_BYTES
+    if source.name == "numeric":  # of any number of digits, of which those of today say little
+        return DEFAULT_VARCHAR_BYTES
     if source.length is None or "char" not in source.name:
         return None
     return min(source.length * UTF8_BYTES_PER_CHARACTER, MAX_VARCHAR_BYTES)

@@ -170,6 +170,7 @@ def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
     )
     spec = dg.AssetSpec(
         table.asset_key,
+        deps=[dg.AssetKey.from_user_string(key) for key in settings.deps],
         description=settings.description
         or f"{plan.source} of the source, kept up to date by {plan.mode}.",
         group_name=settings.group or table.group,

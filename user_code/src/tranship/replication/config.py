@@ -46,7 +46,7 @@ class ColumnSettings(_Settings):
     )
     cast: dict[str, str] = Field(
         default={},
-        description="Types of SQL Server to read columns as, by column: {Place: nvarchar(max)}.",
+        description="Types of the source to read columns as, by column: {Place: nvarchar(max)}.",
     )
     mask: dict[str, Literal["hash", "redact"]] = Field(
         default={},
@@ -154,7 +154,7 @@ class Tuning(_Settings):
     columns: ColumnSettings | None = Field(default=None, description="Which columns, and how.")
     where: str | None = Field(
         default=None,
-        description="A T-SQL condition on the source's rows. It goes into the statement as it is.",
+        description="A condition on the source's rows, in its own SQL. It goes into the statement as it is.",
     )
     partitions: PartitionSettings | None = Field(default=None, description="For mode partition.")
     parallel: int | None = Field(
@@ -251,6 +251,11 @@ class TableSettings(Tuning):
     )
     description: str | None = Field(
         default=None, description="What the table means to the business; the UI shows it."
+    )
+    deps: list[str] = Field(
+        default=[],
+        description="Assets that the source's rows come from, by key: [staging/dim_product]. A run that has both loads "
+        "them first.",
     )
 
 

@@ -157,6 +157,8 @@ class _Load:
                 "Name the key: key: [id].",
             )
         rules = rules_of(plan, source, source.key if key else ())
+        if plan.cursor is not None and (refused := source.refused_cursor(plan.cursor)) is not None:
+            raise refused
         cursor = cursor_of(plan, source.schema, has_key=bool(key))
         if cursor is not None:
             check_lookback(plan, cursor, source)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from tranship.comparisons import Predicate, sql_column
 from tranship.errors import ConfigurationError
+from tranship.key_ranges import equal_cuts, ranges
 from tranship.sqlserver.conditions import ROW_COUNT, as_shown
 from tranship.sqlserver.query import Query
 from tranship.sqlserver.statements import rows
@@ -89,18 +90,6 @@ def _is_dense(low: int, high: int, count: int) -> bool:
     return count >= _DENSE * (high - low + 1)
 
 
-def equal_cuts(low: int, high: int, parts: int) -> list[int]:
-    """The whole numbers at which a closed range is cut into parts of equal width.
-
-    Example:
-        >>> equal_cuts(1, 100, 4)
-        [26, 51, 76]
-    """
-    width = high - low + 1
-    cuts = {low + width * number // parts for number in range(1, parts)}
-    return sorted(cut for cut in cuts if cut > low)
-
-
 def quantile_cuts(connection: Any, query: Query, column: str, parts: int) -> list[Any]:
     """The first key of each part but the first, where all parts have about as many rows."""
     key = sql_column(column)
@@ -116,27 +105,3 @@ def quantile_cuts(connection: Any, query: Query, column: str, parts: int) -> lis
     found = [row[0] for row in rows(connection, firsts)]
     # Equal keys may fill several parts: they share one. The first part is open below.
     return [cut for cut in dict.fromkeys(found) if cut != found[0]]
-
-
-def ranges(column: str, cuts: Sequence[Any], *, nullable: bool) -> list[Predicate | None]:
-    """Half-open ranges between cuts, the outer ones open; rows without a key are in the first.
-
-    Example:
-        >>> [str(one) for one in ranges("id", [10], nullable=False)]
-        ['"id" < :id_1', '"id" >= :id_1']
-    """
-    key = sql_column(column)
-    if not cuts:
-        return [None]
-    predicates: list[Predicate | None] = []
-    for low, high in zip([None, *cuts], [*cuts, None], strict=True):
-        bounds: list[Predicate] = []
-        if low is not None:
-            bounds.append(key >= low)
-        if high is not None:
-            bounds.append(key < high)
-        predicate = sa.and_(*bounds)
-        if low is None and nullable:
-            predicate = sa.or_(predicate, key.is_(None))
-        predicates.append(predicate)
-    return predicates
