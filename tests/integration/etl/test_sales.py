@@ -84,9 +84,17 @@ def test_sales_reach_redshift_to_the_cent_and_a_month_is_replaced_alone(
         for event in published.all_events
         if event.event_type_value == "ASSET_CHECK_EVALUATION"
     ]
-    assert [(check.check_name, check.passed) for check in checks] == [
-        ("redshift_agrees_with_postgres", True)
+    assert sorted(
+        (check.asset_key.path[-1], check.check_name, check.passed) for check in checks
+    ) == [
+        ("dim_product", "as_many_rows_as_the_source", True),
+        ("dim_product", "columns_agree_with_the_source", True),
+        ("dim_product", "columns_as_in_the_source", True),
+        ("dim_product", "no_key_twice", True),
+        ("reconciliation", "redshift_agrees_with_postgres", True),
     ]
+    products = "select count(*), sum(list_price), max(product_name) from {}.dim_product"
+    assert redshift(products.format("sales")) == query(products.format("staging"))
 
     by_month = (
         "select date_trunc('month', orderdate), count(*), min(salesamount) from sales.fact_internet_sales "
