@@ -12,6 +12,8 @@ from tranship.keys import refuse_unknown
 from tranship.tables import Column
 
 ALL = tuple(Alphabet)
+# Letters with marks and of other widths fold into those of ASCII, so no collation knows them without these.
+ASCII = (Alphabet.SIGNS, Alphabet.LETTERS)
 RULES = st.builds(
     TextEquality,
     rule=st.just("some collation"),
@@ -19,7 +21,9 @@ RULES = st.builds(
     accents=st.booleans(),
     width=st.booleans(),
     kana=st.booleans(),
-    alphabets=st.none() | st.lists(st.sampled_from(ALL), unique=True).map(tuple),
+    alphabets=st.none()
+    | st.sampled_from([(), ASCII[:1]])
+    | st.lists(st.sampled_from(ALL), unique=True).map(lambda more: (*ASCII, *more)),
 )
 TEXTS = st.text(
     st.sampled_from(

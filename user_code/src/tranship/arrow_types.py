@@ -28,7 +28,8 @@ def check_carried(schema: pa.Schema) -> None:
     """Refuse columns of which nobody knows what their values mean.
 
     Raises:
-        UnsupportedTypeError: A column's type, or one inside of it, is an extension that is not known by name.
+        UnsupportedTypeError: A column's type, or one inside of it, is an extension that is not known by name, or a
+            struct has two fields of one name.
 
     Example:
         >>> check_carried(pa.schema([("id", pa.uuid()), ("n", pa.int64())]))
@@ -53,8 +54,21 @@ def _check(field: pa.Field, column: str) -> None:
                 details={"column": column, "type": name},
             )
         if pa.types.is_nested(type_):
-            for inner in _children(type_):
+            _refuse_twins(type_, column)
+            for inner in inner_fields(type_):
                 _check(inner, column)
+
+
+def _refuse_twins(type_: pa.DataType, column: str) -> None:
+    if not pa.types.is_struct(type_):
+        return
+    names = [field.name for field in inner_fields(type_)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UnsupportedTypeError(
+            f'The column "{column}" holds structs with several fields of one name: {", ".join(map(repr, twice))}.',
+            "Rename them: a document keeps one of them only.",
+            details={"column": column, "type": str(type_)},
+        )
 
 
 def _with_inner(type_: pa.DataType) -> list[pa.DataType]:
@@ -66,7 +80,13 @@ def _with_inner(type_: pa.DataType) -> list[pa.DataType]:
     return types
 
 
-def _children(type_: Any) -> list[pa.Field]:
+def inner_fields(type_: Any) -> list[pa.Field]:
+    """What a nested type holds.
+
+    Example:
+        >>> [str(field.type) for field in inner_fields(pa.list_(pa.int8()))]
+        ['int8']
+    """
     return [type_.field(index) for index in range(type_.num_fields)]
 
 
@@ -118,6 +138,19 @@ def plain_array(array: pa.Array) -> pa.Array:
     return array
 
 
+def in_words(value: Any) -> str:
+    """A value that Python has no object for: its own dates end sooner than Arrow's, and have no nanoseconds.
+
+    Example:
+        >>> in_words(pa.scalar(10_000_000, pa.date32()))
+        '29349-01-26'
+    """
+    try:
+        return str(value.cast(pa.string()))
+    except (pa.ArrowException, ValueError):  # nested, or bytes that are no text
+        return f"a value of type {value.type}"
+
+
 def uuid_texts(array: pa.Array) -> pa.Array:
     """UUIDs of 16 bytes in their canonical spelling."""
     return pa.array(
@@ -142,7 +175,7 @@ def in_microseconds(type_: Any) -> Any:
     if pa.types.is_duration(type_) and type_.unit == "ns":
         return pa.duration("us")
     if pa.types.is_struct(type_):
-        return pa.struct([_retyped(field) for field in _children(type_)])
+        return pa.struct([_retyped(field) for field in inner_fields(type_)])
     if pa.types.is_map(type_):
         key = _retyped(type_.key_field)
         return pa.map_(key, _retyped(type_.item_field), type_.keys_sorted)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tranship.arrow_types import is_uuid, plain_array, plain_type, uuid_texts
+from tranship.arrow_types import in_words, is_uuid, plain_array, plain_type, uuid_texts
 from tranship.errors import TranshipError, UnsupportedTypeError, ValueDoesNotFitError
 from tranship.exactness import (
     MAX_DIGITS,
@@ -126,8 +126,7 @@ def _located(
     try:
         shown = repr(array[index].as_py())
     except (OverflowError, ValueError):
-        # Python's own dates end sooner than Arrow's; its time stamps have no nanoseconds.
-        shown = str(array[index].cast(pa.string()))
+        shown = in_words(array[index])
     shown = shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
     row = rows_before + index + 1
     why = str(error).splitlines()[0]

@@ -17,6 +17,7 @@ from tranship.errors import (
 from tranship.redshift.catalogue import ExistingColumn, ExistingTable
 from tranship.redshift.exchange import Exchange
 from tranship.redshift.identifiers import fold, fold_columns
+from tranship.redshift.nested import check_inner_types
 from tranship.redshift.types import (
     MAX_VARCHAR_BYTES,
     RedshiftType,
@@ -368,6 +369,7 @@ def _staged_type(column: Column, type_: RedshiftType) -> pa.DataType:
         return pa.string()
     if type_.name == "super":
         if is_nested(incoming):
+            check_inner_types(column.name, incoming)
             return in_microseconds(incoming)
         return incoming if pa.types.is_large_string(incoming) else pa.string()
     if type_.holds_text:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tranship.arrow_types import is_uuid, plain_array, times_in_microseconds, uuid_texts
+from tranship.arrow_types import (
+    in_words,
+    is_uuid,
+    plain_array,
+    times_in_microseconds,
+    uuid_texts,
+)
 from tranship.errors import RowsOutsideSliceError, ValueDoesNotFitError
 from tranship.exactness import (
     MisfitError,
@@ -18,7 +24,9 @@ from tranship.exactness import (
     to_floats,
 )
 from tranship.redshift.identifiers import fold_slice
+from tranship.redshift.nested import check_inner_values
 from tranship.redshift.plan import LoadPlan, PlannedColumn
+from tranship.redshift.types import is_nested
 from tranship.slices import Slice
 from tranship.tables import is_binary, is_text
 
@@ -91,7 +99,7 @@ class Shaper:
         array = plain_array(array)
         if array.null_count and (column.name in self._key or not column.nullable):
             raise self._null(column, array)
-        if array.type != column.staged or pa.types.is_temporal(array.type):
+        if array.type != column.staged or pa.types.is_temporal(array.type) or is_nested(array.type):
             array = self._converted(column, array)
         if column.limit_bytes is not None:
             self._measure(column, array)
@@ -276,6 +284,7 @@ def _to_type(array: pa.Array, column: PlannedColumn, *, rounding: bool) -> pa.Ar
         array = array.cast(pa.time64("us"))
         check_clock(array)
     if pa.types.is_nested(wanted):
+        check_inner_values(array)
         return times_in_microseconds(array)
     if is_text(wanted) and is_binary(given):
         array = array.cast(pa.binary())
@@ -291,8 +300,8 @@ def _to_type(array: pa.Array, column: PlannedColumn, *, rounding: bool) -> pa.Ar
 def _python(value: pa.Scalar) -> object:
     try:
         return value.as_py()
-    except (ValueError, OverflowError):  # Python's own dates end sooner, and have no nanoseconds
-        return value.cast(pa.string()).as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return in_words(value)
 
 
 def _shown(value: object) -> str:
