@@ -327,3 +327,23 @@ def test_a_bookmark_is_kept_for_a_source_that_was_moved(bookmarks, postgres, ord
     assert kept is not None
     assert (kept.identity, kept.cursor_value, dict(kept.facts)) == (None, "100", dict(moved.facts))
     assert "names no source" in bookmarks("adopt", str(moved.table), "--yes").output
+
+
+def test_a_bookmark_beside_names_with_percent_signs_is_kept_too(
+    postgres, redshift_url: str, redshift_schema: str
+):
+    for target, schema in (
+        (postgres, "100%s sure"),
+        (RedshiftTarget(redshift_settings(redshift_url)), redshift_schema),
+    ):
+        table = TableName(schema, "20%s off")
+        keep(target, replace(OLD, table=table, identity=SourceIdentity.of({"server": "OLD"})))
+        kept = target.bookmark(table)
+        with target.transaction("adopting", table) as cursor:
+            places = target.bookmarks(table)
+            places.forget_source(cursor, kept, "w2")
+            assert places.set_cursor(cursor, target.table_name(table), "200", "w3")
+        moved = target.bookmark(table)
+        assert (moved.identity, moved.cursor_value, moved.write_id) == (None, "200", "w3")
+    with postgres.transaction("dropping") as cursor:
+        cursor.execute('drop schema "100%s sure" cascade')

@@ -9,13 +9,19 @@ from psycopg2 import sql
 from statements import rows_of
 from tests.integration.replication.conftest import Origin, Place, Replica, of
 
-from tranship.errors import ConfigurationError, KeyNotComparableError, WriteFailedError
+from tranship.errors import (
+    ConfigurationError,
+    KeyNotComparableError,
+    RowsOutsideSliceError,
+    WriteFailedError,
+)
 from tranship.pgsql.keys import fold
 from tranship.replication.columns import column_changes
-from tranship.replication.config import ColumnSettings
+from tranship.replication.config import ColumnSettings, PartitionSettings
 from tranship.replication.deletions import Gone
 from tranship.replication.plan import KeyComparison, Mode, OnDelete
 from tranship.replication.verification import Verification
+from tranship.slices import Values
 from tranship.sqlserver.collations import equality_of
 from tranship.tables import SourceType
 
@@ -274,3 +280,20 @@ def test_another_collation_of_the_key_is_a_full_load_that_says_so(
         "the whole table, because the key column code is compared by Latin1_General_CI_AS now, and was by "
         "Latin1_General_CS_AS"
     )
+
+
+@pytest.mark.parametrize("other", ["NORTH", "north  "])
+def test_a_partition_of_texts_that_are_spelled_otherwise_is_refused_with_the_cure(
+    origin: Callable[..., Origin], place: Place, other: str
+) -> None:
+    by_code = PartitionSettings(column="code", values=["north"])
+    keyless = CODES.replace(" primary key", "")
+    made = of(origin(keyless), place, mode=Mode.PARTITION, partitions=by_code)
+    add(made.origin, "north")
+    made.load(partitions=lambda name: Values(name, ("north",)))
+    add(made.origin, other)
+    with pytest.raises(RowsOutsideSliceError, match="SQL_Latin1_General_CP1_CI_AS") as caught:
+        made.load(partitions=lambda name: Values(name, ("north",)))
+    assert repr(other) in str(caught.value)
+    assert str(caught.value).endswith("or set mode to replace or merge.")
+    assert made.copied("code") == [("north",)]

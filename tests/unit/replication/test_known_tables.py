@@ -136,14 +136,23 @@ def test_what_is_known_is_the_same_for_those_who_read_it():
 
 
 def loaded(*tables: dict[str, Any], **more: Any) -> dg.RepositoryDefinition:
-    attributes = {"target_schema": "copy", "source_url": URL, "tables": list(tables), **more}
-    document = {"type": "tranship.replication.ReplicationComponent", "attributes": attributes}
+    return all_loaded({"copies": {"tables": list(tables), **more}})
+
+
+def all_loaded(files: dict[str, dict[str, Any]]) -> dg.RepositoryDefinition:
+    """The definitions of components, by their folders."""
     nothing = dg.ResourceDefinition.none_resource()
     resources: dict[str, Any] = {"sqlserver": nothing, "postgres": nothing}
     with create_defs_folder_sandbox() as sandbox:
-        path = sandbox.defs_folder_path / "copies"
-        path.mkdir(parents=True)
-        (path / "defs.yaml").write_text(yaml.safe_dump(document))
+        for name, own in files.items():
+            attributes = {"target_schema": "copy", "source_url": URL, **own}
+            document = {
+                "type": "tranship.replication.ReplicationComponent",
+                "attributes": attributes,
+            }
+            path = sandbox.defs_folder_path / name
+            path.mkdir(parents=True)
+            (path / "defs.yaml").write_text(yaml.safe_dump(document))
         with sandbox.build_all_defs() as definitions:
             return dg.Definitions.merge(
                 definitions, dg.Definitions(resources=resources)
@@ -194,6 +203,27 @@ def test_a_code_server_hands_the_last_known_tables_to_its_runs(
         repository = loaded(PATTERN)
 
     assert len(repository.asset_graph.get_all_asset_keys()) == len(DIMS) + 1
+
+
+def test_runs_see_what_each_component_of_one_source_found(source: Source, state: dict[str, str]):
+    source({**DIMS, **VIEW})
+    files: dict[str, dict[str, Any]] = {
+        "views": {"tables": [{"table": "dbo.DimV*"}], "include_views": True},
+        "tables": {"tables": [{"table": "dbo.Dim*"}, {"table": "dbo.Fact*"}]},
+    }
+    with DefinitionsLoadContext.scoped(DefinitionsLoadContext(DefinitionsLoadType.INITIALIZATION)):
+        in_server = all_loaded(files)
+    source(None)
+
+    in_run = DefinitionsLoadContext(
+        DefinitionsLoadType.RECONSTRUCTION, in_server.repository_load_data
+    )
+    with DefinitionsLoadContext.scoped(in_run):
+        keys = all_loaded(files).asset_graph.get_all_asset_keys()
+
+    assert keys == in_server.asset_graph.get_all_asset_keys()
+    names = {key.path[-1] for key in keys}
+    assert names == {"DimA", "DimB", "DimView", "source_of_tables"}
 
 
 @pytest.mark.parametrize("table", [{"table": "dbo.Fact*"}, {"table": "dbo.Nope"}])

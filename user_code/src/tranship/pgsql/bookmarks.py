@@ -118,7 +118,7 @@ class BookmarkTable(Bookmarks):
         transaction.execute(
             sql.SQL(
                 "update {} set facts = %s, write_id = %s, updated_at = %s where table_name = %s"
-            ).format(self._identifier),
+            ).format(self._bound),
             (json.dumps(dict(bookmark.facts)), write_id, datetime.now(UTC), str(bookmark.table)),
         )
 

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from tranship.dagster_private.loading import is_loaded_by_dagster, is_loaded_for_a_run
 from tranship.errors import ConfigurationError
-from tranship.names import identifier, key_part
+from tranship.names import digest, identifier, key_part
 from tranship.replication.arranging import Arrangement, arranged
 from tranship.replication.assets import ReplicatedTable, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
@@ -125,8 +125,17 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     @property
     @override
     def defs_state_config(self) -> DefsStateConfig:
-        key = f"{type(self).__name__}[{self.source}:{self.target}:{self.target_schema}]"
-        return DefsStateConfig.from_args(self.defs_state, default_key=key)
+        # Runs find what the code server found by this key: two components of one source and schema, each with its own.
+        wanted = repr(
+            (sorted(self._wanted.patterns.items()), self._wanted.names, self._wanted.views)
+        )
+        return DefsStateConfig.from_args(
+            self.defs_state, default_key=f"{self._key}.{digest(wanted)}"
+        )
+
+    @property
+    def _key(self) -> str:
+        return f"{type(self).__name__}[{self.source}:{self.target}:{self.target_schema}]"
 
     @property
     def _source_system(self) -> SourceSystem:
@@ -143,7 +152,8 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     def _wanted(self) -> Wanted:
         named = [one.table for one in self.tables if not is_pattern(one.table)]
         return Wanted(
-            key=self.defs_state_config.key,
+            # Not of the patterns: the last answer stands in for those of tomorrow too.
+            key=f"{self._key}{'.views' if self.include_views else ''}",
             patterns={one.table: one.exclude for one in self.tables if is_pattern(one.table)},
             names=[
                 table for text in named if (table := _parsed(text, self.default_schema)) is not None

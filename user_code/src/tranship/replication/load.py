@@ -11,7 +11,12 @@ from typing import Any, TypeVar
 
 from tranship.bookmarks import Bookmark, BookmarkMovedError
 from tranship.cursors import Cursor, Value
-from tranship.errors import ConfigurationError, SchemaDriftError, TranshipError
+from tranship.errors import (
+    ConfigurationError,
+    RowsOutsideSliceError,
+    SchemaDriftError,
+    TranshipError,
+)
 from tranship.replication import key_rules, standing_still
 from tranship.replication.backfill import BackFill
 from tranship.replication.chunks import ChunkColumn, chunk_column
@@ -292,10 +297,26 @@ class _Load:
             )
         name = self.changes.own_name(settings.column, "what the table is partitioned by")
         part = slice_of(settings.column)
-        self.writes.write(bookmark, part, self.writes.request(WriteMode.REPLACE, slice_of(name)))
+        try:
+            self.writes.write(
+                bookmark, part, self.writes.request(WriteMode.REPLACE, slice_of(name))
+            )
+        except RowsOutsideSliceError as error:
+            raise self._spelled_otherwise(error, settings.column) from None
         if another is None:
             return f"the rows of {part}"
         return f"the rows of {part}; all other partitions are still of the source of before, for now {another}"
+
+    def _spelled_otherwise(self, error: RowsOutsideSliceError, column: str) -> TranshipError:
+        """What to do where the source takes texts for a partition's that the copy, by their bytes, does not."""
+        rule = self.source.schema.column(column).equality
+        if rule is None:
+            return error
+        return RowsOutsideSliceError(
+            f"{error.what} The source, whose {rule.rule} takes more than equal bytes for the same, gave it for {column}.",
+            f"Spell the values of {column} alike in the source; or partition by another column, or set mode to replace or merge.",
+            details=error.details,
+        )
 
     def _why_from_the_start(self, bookmark: Bookmark | None, *, exists: bool) -> str | None:
         """Why what was loaded before is no ground to build on; `None` where it is."""
