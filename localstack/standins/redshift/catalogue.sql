@@ -385,6 +385,10 @@ create or replace function redshift_standin.concat(anynonarray, text) returns te
 create or replace function redshift_standin.concat(bytea, bytea) returns bytea
     language sql immutable strict as $$ select $1 || $2 $$;
 
+-- https://docs.aws.amazon.com/redshift/latest/dg/r_FROM_HEX.html
+create or replace function redshift_standin.from_hex(text) returns bytea
+    language sql immutable strict as $$ select pg_catalog.decode($1, 'hex') $$;
+
 -- A date is a timestamp to it, never one with a zone: https://docs.aws.amazon.com/redshift/latest/dg/r_DATE_TRUNC.html
 create or replace function pg_catalog.date_trunc(text, date) returns timestamp
     language sql immutable strict as $$ select pg_catalog.date_trunc($1, $2::timestamp) $$;

@@ -31,7 +31,7 @@ REDSHIFT_SETTINGS = {
 }  # fmt: skip
 _FUNCTIONS = {
     "VERSION": "redshift_version", "NVL": "coalesce", "AVG": "redshift_standin.avg",
-    "CONCAT": "redshift_standin.concat", "SYSDATE": "getdate()",
+    "CONCAT": "redshift_standin.concat", "FROM_HEX": "redshift_standin.from_hex", "SYSDATE": "getdate()",
     "JSON_SERIALIZE": "redshift_json_serialize", "LISTAGG": "string_agg",
     "PG_TERMINATE_BACKEND": "redshift_terminate_backend",
 }  # fmt: skip

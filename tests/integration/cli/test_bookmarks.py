@@ -339,11 +339,13 @@ def test_a_bookmark_beside_names_with_percent_signs_is_kept_too(
         table = TableName(schema, "20%s off")
         keep(target, replace(OLD, table=table, identity=SourceIdentity.of({"server": "OLD"})))
         kept = target.bookmark(table)
+        assert kept is not None
         with target.transaction("adopting", table) as cursor:
             places = target.bookmarks(table)
             places.forget_source(cursor, kept, "w2")
             assert places.set_cursor(cursor, target.table_name(table), "200", "w3")
         moved = target.bookmark(table)
+        assert moved is not None
         assert (moved.identity, moved.cursor_value, moved.write_id) == (None, "200", "w3")
     with postgres.transaction("dropping") as cursor:
         cursor.execute('drop schema "100%s sure" cascade')

@@ -288,6 +288,9 @@ def test_a_partition_key_finds_the_value_it_spells(key: str, type_: pa.DataType,
         ("maybe", pa.bool_()),
         ("1.555", pa.decimal128(9, 2)),
         ("2024-02-30", pa.date32()),
+        ("A", pa.binary()),
+        ("0x4", pa.large_binary()),
+        ("0x4142", pa.binary(1)),
         (7, pa.string()),
         (1.5, pa.int32()),
         (datetime(2024, 1, 1, 12), pa.date32()),
@@ -436,3 +439,10 @@ def test_a_predicate_can_be_used_in_any_sqlalchemy_statement():
         left = connection.execute(sa.text("select id from t")).scalars().all()
 
     assert left == [1, 4, None]
+
+
+@pytest.mark.parametrize("type_", [pa.binary(), pa.large_binary(), pa.binary(2)])
+def test_bytes_are_found_by_how_sql_server_writes_them(type_: pa.DataType):
+    mask = Values("k", ("0x4100",)).mask(batch_of("k", [b"A\x00", b"0x", None], type_))
+    assert mask is not None
+    assert mask.to_pylist() == [True, False, False]

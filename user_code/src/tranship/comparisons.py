@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from tranship.errors import ConfigurationError
-from tranship.tables import TableSchema, is_text
+from tranship.tables import TableSchema, is_binary, is_text
 
 Value = str | bytes | int | float | bool | Decimal | date | datetime | None
 
@@ -98,6 +98,8 @@ def typed_value(value: Value, column: str, type_: pa.DataType) -> Any:
     if pa.types.is_dictionary(type_):
         type_ = type_.value_type
     try:
+        if isinstance(value, str) and is_binary(type_):
+            return pa.scalar(_bytes_of(value), type=type_).as_py()
         if isinstance(value, str) and not is_text(type_):
             return pa.scalar(value).cast(type_).as_py()
         if (
@@ -116,6 +118,13 @@ def typed_value(value: Value, column: str, type_: pa.DataType) -> Any:
             f'The slice value {value!r} is not a value of "{column}", which is {type_}.',
             "Set partition_expr to the column that holds the partition keys.",
         ) from error
+
+
+def _bytes_of(text: str) -> bytes:
+    """Bytes as SQL Server writes them; the letters themselves would silently find no row."""
+    if not text.lower().startswith("0x"):
+        raise ValueError("Bytes are written like 0x4f.")
+    return bytes.fromhex(text[2:])
 
 
 def _is_same(value: Value, typed: Any, type_: pa.DataType) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import quoted_name
 from tranship.arrow_types import plain_type
 from tranship.redshift.identifiers import fold_slice
 from tranship.slices import Slice
-from tranship.tables import TableName, TableSchema, is_text
+from tranship.tables import TableName, TableSchema, is_binary, is_text
 
 Statement = tuple[str, dict[str, Any]]
 
@@ -49,12 +49,15 @@ def select_slice(
 
 
 def exact_predicate(part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] | None:
-    """The condition of a slice, in which texts are one only where their bytes are.
+    """The condition of a slice, in which texts are one only where their bytes are, and bytes are written as Redshift reads them.
 
     Redshift passes over trailing blanks when it compares texts, so replacing the partition 'a' would delete the rows of
     'a ' with it. A character that is no blank, put behind both sides, makes blanks count; it sorts before all others, so
     that ranges are those of bytes.
     https://docs.aws.amazon.com/redshift/latest/dg/r_Character_types.html#r_Character_types-significance-of-trailing-blanks
+
+    The driver writes bytes as Postgres's bytea, a type that Redshift lacks.
+    https://docs.aws.amazon.com/redshift/latest/dg/r_FROM_HEX.html
 
     Args:
         part: The slice.
@@ -64,18 +67,24 @@ def exact_predicate(part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] 
     if predicate is None:
         return None
     texts = {column.name for column in schema.columns if is_text(plain_type(column.type))}
+    binaries = {column.name for column in schema.columns if is_binary(plain_type(column.type))}
 
     def exact(element: Any, **_: Any) -> Any:
         if not (
             isinstance(element, sa.BinaryExpression)
             and element.operator in _COMPARISONS
             and isinstance(element.left, sa.ColumnClause)
-            and element.left.name in texts
             and isinstance(element.right, sa.BindParameter)
         ):
             return None
-        column = element.left.op("||")(sa.func.chr(1))
         value: Any = element.right.value
+        if element.left.name in binaries:
+            if element.operator is operators.in_op:
+                return element.left.in_([_from_hex(one) for one in value])
+            return element.operator(element.left, _from_hex(value))
+        if element.left.name not in texts:
+            return None
+        column = element.left.op("||")(sa.func.chr(1))
         if element.operator is operators.in_op:
             # The plain condition lets whole blocks be passed over; the other one alone decides.
             return sa.and_(
@@ -85,6 +94,10 @@ def exact_predicate(part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] 
         return sa.and_(element.left == value, ended) if element.operator is operators.eq else ended
 
     return visitors.replacement_traverse(predicate, {}, exact)
+
+
+def _from_hex(value: bytes) -> sa.ColumnElement[Any]:
+    return sa.func.from_hex(value.hex())
 
 
 def _clause(table: TableName) -> sa.TableClause:

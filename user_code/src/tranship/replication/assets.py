@@ -284,7 +284,8 @@ class _Step:
         plan, definition = self.plan, self.table.partitions
         if plan.partitions is None or definition is None:
             return None
-        return slices_of(plan.partitions, definition, list(keys), plan.source)
+        column = self.source.schema.column(plan.partitions.column)
+        return slices_of(plan.partitions, definition, list(keys), plan.source, column)
 
     def _checked(self, report: "LoadReport | None") -> Iterator[dg.AssetCheckResult]:
         from tranship.replication.findings import not_of_this_source

@@ -74,5 +74,5 @@ def newer_rows(
 
 
 def _without(target: Target, part: AnyOf, schema: TableSchema) -> sa.ColumnElement[bool] | None:
-    predicate: Any = target.folded(part).predicate(schema)
+    predicate: Any = target.predicate(part, schema)
     return None if predicate is None else sa.not_(predicate)

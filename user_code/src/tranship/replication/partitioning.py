@@ -1,6 +1,7 @@
 """A table's partition settings as a Dagster partitions definition, and its keys as slices."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -8,8 +9,8 @@ import dagster as dg
 from tranship.errors import ConfigurationError
 from tranship.partitions import slice_of_partitions
 from tranship.replication.config import PartitionSettings
-from tranship.slices import Slice
-from tranship.tables import TableName
+from tranship.slices import AnyOf, Slice, Values
+from tranship.tables import Column, SourceType, TableName
 
 _BY_TIME: dict[str, type[dg.TimeWindowPartitionsDefinition]] = {
     "hour": dg.HourlyPartitionsDefinition,
@@ -67,19 +68,44 @@ def slices_of(
     definition: dg.PartitionsDefinition[Any],
     keys: Sequence[str],
     table: TableName,
+    column: Column | None = None,
 ) -> Callable[[str], Slice]:
-    """Gives the rows of some partitions, by what the column is called."""
+    """Gives the rows of some partitions, by what the column is called.
 
-    def of(column: str) -> Slice:
-        return slice_of_partitions(
+    Args:
+        settings: How the table is partitioned.
+        definition: The same as Dagster knows it.
+        keys: The partitions.
+        table: Named in errors.
+        column: The source's column, where it is known: its values come in the type's own spelling.
+    """
+
+    def of(name: str) -> Slice:
+        part = slice_of_partitions(
             definition,
             keys,
             owner=f"table {table}",
-            partition_expr=column,
+            partition_expr=name,
             column_zone=settings.column_timezone,
             key_ranges=settings.ranges,
             # Both partitions of an hour that comes twice replace what the source has of both: neither loses a row.
             shares_hours=True,
         )
+        declared = column.source_type if column is not None else None
+        return part if declared is None else _as_it_arrives(part, declared)
 
     return of
+
+
+def _as_it_arrives(part: Slice, declared: SourceType) -> Slice:
+    """The same values as rows have them: padded to a fixed length, identifiers in lower case."""
+    if isinstance(part, AnyOf):
+        return AnyOf(tuple(_as_it_arrives(one, declared) for one in part.slices))
+    if not isinstance(part, Values):
+        return part
+    if declared.name in {"char", "nchar"}:
+        length = declared.length or 0
+        return replace(part, values=tuple(str(value).ljust(length) for value in part.values))
+    if declared.name == "uniqueidentifier":
+        return replace(part, values=tuple(str(value).lower() for value in part.values))
+    return part

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tranship.replication.columns import ColumnChanges
 from tranship.slices import AllOf, AnyOf, Slice, Values
-from tranship.tables import TableSchema, is_text
+from tranship.tables import TableSchema, is_binary, is_text
 
 MOST_KEYS = 50_000
 """Beyond this many, a second look at all keys costs no more than asking for each."""
@@ -48,8 +48,10 @@ def questions(
     """
     per_question = max(_VALUES_PER_QUESTION // len(key), 1)
     batches = (rows[at : at + per_question] for at in range(0, len(rows), per_question))
+    types = [schema.column(name).type for name in key]
     made = [
-        _question(names or key, [tuple(map(_plain, row)) for row in batch]) for batch in batches
+        _question(names or key, [tuple(map(_plain, row, types)) for row in batch])
+        for batch in batches
     ]
     for slice_ in made if names is None else ():
         slice_.predicate(schema)  # which refuses a value that its column cannot have
@@ -67,7 +69,9 @@ def _question(key: Sequence[str], rows: list[tuple[Any, ...]]) -> Slice:
     )
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, type_: pa.DataType) -> Any:
+    if is_binary(type_) and isinstance(value, str):  # Redshift's driver knows no bytes
+        return bytes.fromhex(value.removeprefix("\\x"))
     return bytes(value) if isinstance(value, memoryview) else value
 
 
@@ -78,7 +82,5 @@ def _is_exact(type_: pa.DataType) -> bool:
         or pa.types.is_date(type_)
         or pa.types.is_boolean(type_)
         or is_text(type_)
-        or pa.types.is_binary(type_)
-        or pa.types.is_large_binary(type_)
-        or pa.types.is_fixed_size_binary(type_)
+        or is_binary(type_)
     )
