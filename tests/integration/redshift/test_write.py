@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from tranship.equality import Alphabet, TextEquality
 from tranship.errors import (
     ColumnNotFoundError,
     ConfigurationError,
@@ -137,6 +138,24 @@ def test_merging_rows_that_are_all_key_adds_only_new_ones(database):
     for _ in range(2):
         database.write(links, mode=WriteMode.MERGE, key=("a", "b"))
         assert database.rows("select a, b from {schema}.sales order by 1, 2") == [(1, 1), (1, 2)]
+
+
+@pytest.mark.parametrize("other", ["text", "number"])
+def test_rows_are_merged_by_times_of_day_too(database, other):
+    """Redshift cannot load them as such: they wait as texts."""
+    second = {"text": ["a", "a", "b"], "number": [1, 1, 2]}[other]
+    times = [time(0), time(23, 59, 59, 999999), time(0)]
+    spelled = TextEquality("CI", case=False, alphabets=(Alphabet.SIGNS, Alphabet.LETTERS))
+    rule = spelled if other == "text" else None
+    column = Column("b", pa.large_string() if rule else pa.int64(), equality=rule)
+    schema = pa.schema([pa.field("a", pa.time64("us")), column.to_field(), ("n", pa.int64())])
+    for n in (1, 2):
+        rows = [times, [one.upper() if n == 2 and rule else one for one in second], [n] * 3]
+        arrays = [pa.array(values, field.type) for values, field in zip(rows, schema, strict=True)]
+        table = pa.Table.from_arrays(arrays, schema=schema)
+        for _ in range(2):
+            database.write(table, mode=WriteMode.MERGE, key=("a", "b"))
+        assert database.rows("select n from {schema}.sales") == [(n,)] * 3
 
 
 def test_merging_two_rows_of_one_key_names_the_key(database, sales):

@@ -248,20 +248,26 @@ class Transaction:
         rules = self.plan.equalities(self.schema.equalities(self.request.key))
         self._check_unique(cursor, temporary, key, rules)
         target = sql.Identifier(self.plan.table.name)
+        values = self._values(temporary)
+        arriving = dict(zip(self.plan.names, values, strict=True))
+        equal = {
+            name: sql.SQL("{}.{} = {}").format(target, sql.Identifier(name), arriving[name])
+            for name in key
+        }
         if rules:
             # A key that came in another spelling makes way: its columns are no part of what MERGE updates.
+            texts = [name for name in key if name in rules]
+            same = [keys.same_key(target, temporary, texts, rules, LOWER)]
+            same += [equal[name] for name in key if name not in rules]
             cursor.execute(
                 sql.SQL("delete from {} using {} where {} and ({})").format(
                     qualified(self.plan.table),
                     temporary,
-                    keys.same_key(target, temporary, key, rules, LOWER),
+                    sql.SQL(" and ").join(same),
                     keys.other_spelling(target, temporary, key, rules),
                 )
             )
-        matches = [
-            sql.SQL("{0}.{2} = {1}.{2}").format(target, temporary, sql.Identifier(name))
-            for name in key
-        ]
+        matches = list(equal.values())
         # Trailing blanks mean nothing to Redshift's "="; to a source that compares bytes they do.
         matches += [
             sql.SQL("octet_length({0}.{2}) = octet_length({1}.{2})").format(
@@ -269,7 +275,6 @@ class Transaction:
             )
             for name in self._by_bytes(key, rules)
         ]
-        values = self._values(temporary)
         # All columns where all are key: MERGE wants something to set.
         changed = [name for name in self.plan.names if name not in key] or key
         assignments = [
