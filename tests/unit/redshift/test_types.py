@@ -62,7 +62,9 @@ def test_the_source_sizes_texts_in_bytes(source, expected):
     assert str(type_for(column)) == expected
 
 
-@pytest.mark.parametrize("arrow", [pa.duration("s"), pa.decimal256(39, 2), pa.null()])
+@pytest.mark.parametrize(
+    "arrow", [pa.duration("s"), pa.decimal256(39, 2), pa.decimal128(38, 38), pa.null()]
+)
 def test_types_that_redshift_lacks_are_refused_by_column(arrow):
     with pytest.raises(UnsupportedTypeError, match='"amount"'):
         type_for(Column("amount", arrow))

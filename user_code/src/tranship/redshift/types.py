@@ -16,6 +16,8 @@ from tranship.tables import Column, SourceType, is_binary, is_text
 MAX_VARCHAR_BYTES = 65_535
 MAX_VARBYTE_BYTES = 1_024_000
 MAX_DECIMAL_DIGITS = 38
+MAX_DECIMAL_SCALE = 37
+"""https://docs.aws.amazon.com/redshift/latest/dg/r_Numeric_types201.html"""
 UTF8_BYTES_PER_CHARACTER = 4
 DEFAULT_VARCHAR_BYTES = 256
 UUID_TEXT_BYTES = 36
@@ -258,6 +260,11 @@ def _decimal(type_: Any, column: str) -> RedshiftType:
         raise UnsupportedTypeError(
             f'"{column}" is {type_}; Redshift\'s decimals have {MAX_DECIMAL_DIGITS} digits at most.',
             f'Cast it, or declare a type: {{"column_types": {{"{column}": "decimal(38,{min(scale, 10)})"}}}}.',
+        )
+    if scale > MAX_DECIMAL_SCALE:
+        raise UnsupportedTypeError(
+            f'"{column}" is {type_}; Redshift\'s decimals have {MAX_DECIMAL_SCALE} digits after the point at most.',
+            f'Cast it, or declare a type: {{"column_types": {{"{column}": "decimal(38,{MAX_DECIMAL_SCALE})"}}}}.',
         )
     return RedshiftType("decimal", precision=max(precision, scale, 1), scale=scale)
 
