@@ -148,7 +148,9 @@ def test_rows_are_merged_by_times_of_day_too(database, other):
     spelled = TextEquality("CI", case=False, alphabets=(Alphabet.SIGNS, Alphabet.LETTERS))
     rule = spelled if other == "text" else None
     column = Column("b", pa.large_string() if rule else pa.int64(), equality=rule)
-    schema = pa.schema([pa.field("a", pa.time64("us")), column.to_field(), ("n", pa.int64())])
+    schema = pa.schema(
+        [pa.field("a", pa.time64("us")), column.to_field(), pa.field("n", pa.int64())]
+    )
     for n in (1, 2):
         rows = [times, [one.upper() if n == 2 and rule else one for one in second], [n] * 3]
         arrays = [pa.array(values, field.type) for values, field in zip(rows, schema, strict=True)]
