@@ -7,11 +7,10 @@ would become a bare number. https://docs.aws.amazon.com/redshift/latest/dg/super
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tranship.arrow_types import inner_fields, plain_type
 from tranship.errors import UnsupportedTypeError
-from tranship.exactness import MisfitError, check_years
+from tranship.exactness import MisfitError, check_years, pc
 from tranship.tables import is_text
 
 
