@@ -108,7 +108,7 @@ class ComparedKeys(KeysBeside):
     def respell(self, transaction: Any) -> None:
         if not self.rules:
             return
-        k, own = sql.Identifier("k"), sql.Identifier("own")
+        k = sql.Identifier("k")
         respelled = sql.SQL("{} and ({})").format(
             self._same(self._quoted), self._other_spelling(self._quoted)
         )
@@ -120,12 +120,23 @@ class ComparedKeys(KeysBeside):
         if not transaction.fetchone()[0]:
             return
         # A copy that compared bytes once may have both spellings; the source's own is the one that is kept up to date.
-        # It is looked for by plain equality, which the key's index and the planner's estimates know.
+        # The pairs are found first ("offset 0" keeps them together), as no statistics tell how few they are: joined
+        # in one, they were looked for anew for each key of the source.
+        pair, ours = sql.Identifier("pair"), sql.Identifier("own")
         transaction.execute(
             sql.SQL(
-                "delete from {0} using {1} where {2} and "
-                "exists (select 1 from {0} as own where {3} and not ({4}))"
-            ).format(self._quoted, source, respelled, self._equal(own), self._other_spelling(own))
+                "with pair as (select {} from {}, {} where {} offset 0) "
+                "delete from {} using pair where {} and exists (select 1 from {} as own where {})"
+            ).format(
+                sql.SQL(", ").join([*self._as(self._quoted, "old"), *self._as(k, "new")]),
+                self._quoted,
+                source,
+                respelled,
+                self._quoted,
+                self._is(self._quoted, pair, "old"),
+                self._quoted,
+                self._is(ours, pair, "new"),
+            )
         )
         spelling = sql.SQL(", ").join(
             sql.SQL("{0} = k.{0}").format(self._identifier(name))
@@ -189,8 +200,28 @@ class ComparedKeys(KeysBeside):
     def _same(self, row: sql.Composable) -> sql.Composable:
         return same_key(row, sql.Identifier("k"), self._names, self._folded, self.target.lower)
 
-    def _equal(self, row: sql.Composable) -> sql.Composable:
-        return same_key(row, sql.Identifier("k"), self._names, {}, self.target.lower)
+    def _as(self, row: sql.Composable, prefix: str) -> list[sql.Composable]:
+        """The key's columns of a row under names of their own."""
+        return [
+            sql.SQL("{}.{} as {}").format(
+                row, sql.Identifier(name), sql.Identifier(f"{prefix}_{number}")
+            )
+            for number, name in enumerate(self._names)
+        ]
+
+    def _is(self, row: sql.Composable, pair: sql.Composable, prefix: str) -> sql.Composable:
+        """Whether a row has a key of a pair, byte by byte: Redshift passes over trailing blanks."""
+        return sql.SQL(" and ").join(
+            sql.SQL(
+                "{0} = {1} and octet_length({0}) = octet_length({1})"
+                if name in self._folded
+                else "{0} = {1}"
+            ).format(
+                sql.SQL("{}.{}").format(row, sql.Identifier(name)),
+                sql.SQL("{}.{}").format(pair, sql.Identifier(f"{prefix}_{number}")),
+            )
+            for number, name in enumerate(self._names)
+        )
 
     def _other_spelling(self, row: sql.Composable) -> sql.Composable:
         return other_spelling(row, sql.Identifier("k"), self._names, self._folded)
