@@ -152,6 +152,14 @@ EXACT = [
 """Rows are compared as JSON where our reader gives a text of it."""
 
 
+def arrow_takes_uuid_objects() -> bool:
+    """Whether the pyarrow that is installed makes a column of Python's UUIDs: from 24 on."""
+    try:
+        return pa.array([UUID(int=0)]).type == pa.uuid()
+    except pa.ArrowInvalid:
+        return False
+
+
 class Colour(enum.Enum):
     RED = 1
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from value_kinds import arrow_takes_uuid_objects
 
 from tranship.errors import TranshipError, UnsupportedTypeError
 from tranship.frames import Batches
@@ -103,7 +104,9 @@ def test_what_has_no_form_in_arrow_is_refused_by_column(kind: str):
         Batches.of(frame).to_table()
 
     assert 'The column "v"' in str(refused.value)
-    assert ("extension type" in str(refused.value)) == (kind in EXTENSIONS)
+    is_told = "extension type" in str(refused.value)
+    # Before pyarrow 24 the categories are looked at first, which Arrow has no form for either.
+    assert is_told == (kind in EXTENSIONS) or kind == "periods as categories"
 
 
 def test_half_a_pair_of_a_text_is_called_that():
@@ -130,8 +133,19 @@ EXACT: dict[str, tuple[list[Any], pa.DataType]] = {
     "numbers of NumPy": ([np.int8(1), 5], pa.int64()),
     "tuples": ([(1, 2)], pa.list_(pa.int64())),
     "arrays": ([np.array([1, 2])], pa.list_(pa.int64())),
-    "UUIDs": ([UUID(int=1)], pa.uuid()),
 }
+UUIDS = [UUID(int=1)]
+if arrow_takes_uuid_objects():
+    EXACT["UUIDs"] = (UUIDS, pa.uuid())
+
+
+def test_uuids_that_an_older_arrow_has_no_form_for_are_refused():
+    frame = frame_of([*UUIDS, None])
+    if arrow_takes_uuid_objects():
+        assert Batches.of(frame).to_table().num_rows == len(UUIDS) + 1
+        return
+    with pytest.raises(UnsupportedTypeError, match='The column "v" of the frame has no type'):
+        Batches.of(frame)
 
 
 @pytest.mark.parametrize("kind", EXACT)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from value_kinds import EXACT, REFUSED, Kind, Refused, documented, frame
+from value_kinds import EXACT, REFUSED, Kind, Refused, arrow_takes_uuid_objects, documented, frame
 
 from tranship.errors import TranshipError
 from tranship.frames import Batches
@@ -35,6 +35,10 @@ def test_the_documented_table_is_made_of_the_kinds_that_are_tested():
 @pytest.mark.parametrize(("kind", "library"), HELD, ids=ids)
 def test_a_kind_gets_the_documented_type_from_every_library(kind: Kind, library: str):
     values = frame(library, {"v": kind.held[library].column([*kind.edges, None])})
+    if (kind.name, library) == ("UUIDs", "pandas") and not arrow_takes_uuid_objects():
+        with pytest.raises(TranshipError, match='"v" of the frame has no type'):
+            Batches.of(values)
+        return
     (column,) = TableSchema.from_arrow(Batches.of(values).schema).columns
 
     assert str(column_type(column)) == kind.postgres

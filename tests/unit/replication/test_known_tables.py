@@ -193,14 +193,16 @@ def test_jobs_and_schedules_stay_while_the_source_is_down_and_an_alert_tells(
 
 
 def test_a_code_server_hands_the_last_known_tables_to_its_runs(
-    source: Source, state: dict[str, str]
+    source: Source, state: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     source(DIMS)
     loaded(PATTERN)
     source(None)
 
-    with DefinitionsLoadContext.scoped(DefinitionsLoadContext(DefinitionsLoadType.INITIALIZATION)):
-        repository = loaded(PATTERN)
+    # `DefinitionsLoadContext.scoped` came after the oldest Dagster that is allowed.
+    loading = DefinitionsLoadContext(DefinitionsLoadType.INITIALIZATION)
+    monkeypatch.setattr(DefinitionsLoadContext, "_instance", loading)
+    repository = loaded(PATTERN)
 
     assert len(repository.asset_graph.get_all_asset_keys()) == len(DIMS) + 1
 
