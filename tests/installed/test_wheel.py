@@ -31,8 +31,8 @@ TESTS = (
     "tests/unit/replication", "tests/integration/postgres/test_postgres_io_manager.py",
     "tests/integration/replication/test_intervals.py",
 )  # fmt: skip
-OF_THE_CHECKOUT = ("tests/unit/core/test_packaging.py",)
-"""They read the project file, which no wheel has."""
+OF_THE_CHECKOUT = ("tests/unit/core/test_packaging.py", "tests/unit/core/test_settings_typed.py")
+"""They read the project file, which no wheel has, or run the checkout's tools."""
 
 
 @pytest.fixture(scope="module")
