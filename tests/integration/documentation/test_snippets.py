@@ -8,8 +8,10 @@ import pytest
 from documentation import blocks
 from redshift_places import settings_of
 
+import tranship
 from tranship.postgres import settings as postgres_settings
 from tranship.postgres.settings import PostgresSettings
+from tranship.settings import settings_of as settings_of_system
 
 
 def printed(page: str, first_line: str) -> str:
@@ -41,6 +43,30 @@ def test_a_frame_is_written_without_dagster(
             assert cursor.fetchall() == [(1, "a"), (2, "b")]
         finally:
             cursor.execute("drop table if exists public.stg_customers")
+
+
+def test_a_resource_writes_counts_and_reads_outside_of_any_asset(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    settings = PostgresSettings.from_url(postgres_url)
+    real = tranship.PostgresResource(
+        **{name: getattr(settings, name) for name in settings_of_system(PostgresSettings)}
+    )
+    # The page's address leads nowhere here; all else is run as it is printed.
+    monkeypatch.setattr(tranship, "PostgresResource", lambda **_: real)
+    frame = pd.DataFrame({"id": [1, 999, 1000], "name": ["a", "b", "c"]})
+    text = printed(
+        "docs/library.md",
+        "from tranship import KeyRange, PostgresResource, TableName, WriteRequest",
+    )
+    try:
+        for _ in range(2):
+            exec(text, {"frame": frame, "password": "..."})
+            assert capsys.readouterr().out.split() == ["2", "id", "0", "1", "1", "999", "2", "1000"]
+    finally:
+        with real.connect() as connection, connection.cursor() as cursor:
+            cursor.execute("drop table if exists staging.customers")
+            connection.commit()
 
 
 def test_a_bucket_is_set_up_once(

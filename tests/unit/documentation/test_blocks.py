@@ -70,6 +70,10 @@ GIVEN: dict[str, dict[str, Any]] = {
 RUN_AGAINST_SYSTEMS = {
     (
         "docs/library.md",
+        "from tranship import KeyRange, PostgresResource, TableName, WriteRequest",
+    ): "tests/integration/documentation/test_snippets.py",
+    (
+        "docs/library.md",
         "from tranship import Batches, TableName, WriteRequest",
     ): "tests/integration/documentation/test_snippets.py",
     (

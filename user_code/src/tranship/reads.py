@@ -1,7 +1,9 @@
 """What to read, in words that every system understands."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from tranship.errors import ConfigurationError
 from tranship.slices import Slice, WholeTable
@@ -48,6 +50,13 @@ class ReadRequest:
     table: TableName
     slice: Slice = field(default_factory=WholeTable)
     columns: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, table: TableName, part: Slice | None = None, columns: Sequence[str] | None = None
+    ) -> Self:
+        """The request for the whole table, where no slice is named."""
+        return cls(table, part or WholeTable(), None if columns is None else tuple(columns))
 
     def __post_init__(self) -> None:
         if self.columns is not None and not self.columns:

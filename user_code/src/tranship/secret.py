@@ -12,6 +12,7 @@ from typing_extensions import override
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_T = TypeVar("_T")
 
 
 class Secret(str):
@@ -48,3 +49,16 @@ def hides_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
         raise failure
 
     return call
+
+
+def quiet(kind: type[_T]) -> type[_T]:
+    """Let no refusal of a class's constructor show what it was given; stands above `@dataclass`."""
+    kind.__init__ = hides_arguments(kind.__init__)
+    return kind
+
+
+def hide(value: object, *names: str) -> None:
+    """Make secrets of attributes that hold texts, those of a frozen dataclass too."""
+    for name in names:
+        if text := getattr(value, name):
+            object.__setattr__(value, name, Secret(text))

@@ -13,7 +13,7 @@ from typing import Self, TypeVar, cast, get_type_hints
 from typing_extensions import override
 
 from tranship.errors import ConfigurationError
-from tranship.secret import Secret, hides_arguments
+from tranship.secret import hide, hides_arguments
 
 _S = TypeVar("_S", bound="Settings")
 
@@ -59,9 +59,8 @@ class Settings:
     """What the settings of every system have in common: they show no secret, and a deployment's variables give them."""
 
     def __post_init__(self) -> None:
-        for name, setting in settings_of(type(self)).items():
-            if setting.secret and (value := getattr(self, name)):
-                object.__setattr__(self, name, Secret(value))
+        declared = settings_of(type(self)).items()
+        hide(self, *(name for name, setting in declared if setting.secret))
 
     @override
     def __repr__(self) -> str:
@@ -122,12 +121,6 @@ class Settings:
     def _of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:  # noqa: ARG003 - for systems
         """What other variables of a deployment say of these settings, where the settings' own are silent."""
         return {}
-
-
-def quiet(settings: type[_S]) -> type[_S]:
-    """Let no refusal of the class's constructor show what it was given; stands above `@dataclass`."""
-    settings.__init__ = hides_arguments(settings.__init__)
-    return settings
 
 
 def tcp_port(text: str) -> int:

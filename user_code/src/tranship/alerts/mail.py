@@ -18,8 +18,10 @@ from tranship.alerts.notices import Notice
 from tranship.alerts.oauth import OAuth2
 from tranship.alerts.rendering import as_email
 from tranship.errors import ConfigurationError, redact
+from tranship.secret import hide, quiet
 
 
+@quiet
 @dataclass(frozen=True, slots=True)
 class EmailChannel:
     """Mail, through an SMTP server.
@@ -48,6 +50,7 @@ class EmailChannel:
     name: str = "e-mail"
 
     def __post_init__(self) -> None:
+        hide(self, "password")
         if not self.recipients:
             raise ConfigurationError("The mails have no recipient.", "Name at least one address.")
         if self.oauth is not None and (not self.user or self.password):

@@ -22,12 +22,14 @@ from tranship.alerts.channels import (
 )
 from tranship.alerts.redirects import OPENER
 from tranship.errors import ConfigurationError, redact
+from tranship.secret import hide, quiet
 
 EXCHANGE_SCOPE = "https://outlook.office365.com/.default"
 MICROSOFT_TOKEN_URL = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
 _MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
+@quiet
 @dataclass(frozen=True, slots=True)
 class OAuth2:
     """An application that may send mail as somebody.
@@ -51,6 +53,7 @@ class OAuth2:
     scope: str = EXCHANGE_SCOPE
 
     def __post_init__(self) -> None:
+        hide(self, "client_secret", "refresh_token")
         parts = urllib.parse.urlsplit(self.token_url)
         local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
         if not parts.hostname or (parts.scheme != "https" and not local):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tranship.alerts.channels import Channel
 from tranship.errors import ConfigurationError
+from tranship.secret import Secret, hides_arguments
 
 if TYPE_CHECKING:
     from tranship.alerts.mail import EmailChannel
@@ -27,6 +28,7 @@ _OWN = "TRANSHIP_ALERT_CHANNELS"
 _SMTP = "TRANSHIP_ALERT_SMTP_"
 _OAUTH = f"{_SMTP}OAUTH_"
 _SECURITIES = ("starttls", "tls", "none")
+_SECRETS = (_SLACK, _TEAMS, f"{_SMTP}PASSWORD", f"{_OAUTH}CLIENT_SECRET", f"{_OAUTH}REFRESH_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,15 @@ class AlertSettings:
     ui_url: str = DEFAULT_UI_URL
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        hidden = {
+            name: Secret(value) if name in _SECRETS else value
+            for name, value in self.variables.items()
+        }
+        object.__setattr__(self, "variables", hidden)
+
     @classmethod
+    @hides_arguments
     def from_environment(cls, environment: Mapping[str, str]) -> "AlertSettings":
         """Read the variables; empty ones count as not set."""
         variables = {

@@ -20,11 +20,13 @@ from tranship.alerts.notices import Notice
 from tranship.alerts.redirects import OPENER
 from tranship.alerts.rendering import as_sent, as_slack, as_teams
 from tranship.errors import ConfigurationError, redact
+from tranship.secret import hide, quiet
 
 #: Answers that another try may change.
 _MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
+@quiet
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """An address that takes JSON; the address is the secret.
@@ -38,6 +40,7 @@ class Webhook:
     name: str
 
     def __post_init__(self) -> None:
+        hide(self, "url")
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
@@ -97,6 +100,7 @@ class Webhook:
         return redact(text, [self.url, f"{path}?{parts.query}", path, parts.query])
 
 
+@quiet
 @dataclass(frozen=True, slots=True)
 class SlackChannel(Webhook):
     """A Slack channel, through an incoming webhook.
@@ -113,6 +117,7 @@ class SlackChannel(Webhook):
         self.post(as_slack(notice))
 
 
+@quiet
 @dataclass(frozen=True, slots=True)
 class TeamsChannel(Webhook):
     """A Teams channel or chat, through a workflow that starts when a webhook request is received.

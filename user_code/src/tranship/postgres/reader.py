@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import psycopg2.extensions
 import pyarrow as pa
 
 from tranship.errors import TableNotFoundError
@@ -28,7 +29,7 @@ from tranship.postgres.statements import select_slice
 from tranship.postgres.widths import MOST_DIGITS, with_widths
 from tranship.read_ahead import ReadAhead, on_cancel
 from tranship.reads import ReadRequest
-from tranship.tables import TableSchema
+from tranship.tables import TableName, TableSchema
 
 _TEXTS = {"text", "varchar", "char", "bpchar", "name", "citext", "uuid", "json", "jsonb", "xml"}
 _log = logging.getLogger(__name__)
@@ -65,14 +66,7 @@ def read(
         translated(settings, f"read of {request}", request.table, reading=True),
         connection.cursor() as cursor,
     ):
-        existing = find_table(cursor, request.table)
-        if existing is None:
-            raise TableNotFoundError(
-                f"Postgres at {', '.join(settings.addresses)} has no table {request.table} in database "
-                f"{settings.database!r}, or {settings.user!r} may not see its schema.",
-                "Check schema and name, upper and lower case included; materialize the asset first.",
-            )
-        whole = existing.schema()
+        whole = _schema(cursor, settings, request.table)
         schema = whole.select(request.columns) if request.columns else whole
         select = select_slice(request.table, list(schema.names), request.slice, whole)
         statement = cursor.mogrify(*compiled(select)).decode()
@@ -83,6 +77,44 @@ def read(
         lambda: _stream(settings, request, statement, schema),
         any_thread=True,
     )
+
+
+def row_count(settings: PostgresSettings, request: ReadRequest) -> int:
+    """How many rows a table, or a slice of it, has now.
+
+    Raises:
+        TableNotFoundError: There is no such table, or this user may not see it.
+        ColumnNotFoundError: The slice's column is not in the table.
+
+    Example:
+        >>> row_count(settings, ReadRequest(TableName("public", "stg_a")))  # doctest: +SKIP
+        606
+    """
+    import sqlalchemy as sa
+
+    with (
+        connect(settings) as connection,
+        translated(settings, f"count of {request}", request.table, reading=True),
+        connection.cursor() as cursor,
+    ):
+        whole = _schema(cursor, settings, request.table)
+        select = select_slice(request.table, [], request.slice, whole)
+        cursor.execute(*compiled(select.with_only_columns(sa.func.count())))
+        ((count,),) = cursor.fetchall()
+        return count
+
+
+def _schema(
+    cursor: psycopg2.extensions.cursor, settings: PostgresSettings, table: TableName
+) -> TableSchema:
+    existing = find_table(cursor, table)
+    if existing is None:
+        raise TableNotFoundError(
+            f"Postgres at {', '.join(settings.addresses)} has no table {table} in database "
+            f"{settings.database!r}, or {settings.user!r} may not see its schema.",
+            "Check schema and name, upper and lower case included; materialize the asset first.",
+        )
+    return existing.schema()
 
 
 def _say_what_is_text(

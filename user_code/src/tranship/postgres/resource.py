@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
 import psycopg2.extensions
-from psycopg2 import sql
 
 from tranship.config import config_of
-from tranship.errors import TableNotFoundError
 from tranship.frames import Batches
 from tranship.postgres.connection import connect
 from tranship.postgres.settings import PostgresFields, PostgresSettings
 from tranship.reads import ReadRequest
-from tranship.slices import Slice, WholeTable
+from tranship.slices import Slice
 from tranship.tables import TableName
 from tranship.writes import WriteRequest, WriteResult
 
@@ -56,18 +54,52 @@ class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):
         with connect(self.settings()) as connection:
             yield connection
 
+    def tables(
+        self,
+        patterns: Sequence[str] = ("public.*",),
+        *,
+        exclude: Sequence[str] = (),
+        views: bool = False,
+    ) -> list[TableName]:
+        """The tables that match a pattern and no excluded one, ours beside them included (`tranship_bookmarks`).
+
+        Args:
+            patterns: Names or wildcards, as `tranship.patterns.select_tables` takes them.
+            exclude: Patterns of tables to leave out.
+            views: Whether views count as tables.
+
+        Raises:
+            TableNotFoundError: A pattern without wildcards names no table.
+
+        Example:
+            >>> postgres.tables(["staging.*"], exclude=["staging.*_old"])  # doctest: +SKIP
+        """
+        from tranship.postgres.source_catalogue import PostgresCatalogue
+
+        return PostgresCatalogue(self.settings()).matching(patterns, exclude=exclude, views=views)
+
     def write(
         self,
         request: WriteRequest,
-        batches: Batches,
+        frame: object,
         *,
         log: logging.Logger | None = None,
         progress: "Progress | None" = None,
     ) -> WriteResult:
-        """Write rows in one transaction; see `tranship.postgres.writer.write`."""
+        """Write rows in one transaction; see `tranship.postgres.writer.write`.
+
+        Args:
+            request: The table, and how it is written.
+            frame: The rows: `Batches`, or whatever `Batches.of` takes.
+            log: Where it is said what is done.
+            progress: Called with the rows and bytes that have been written so far.
+
+        Example:
+            >>> postgres.write(WriteRequest(TableName("staging", "customers")), frame).rows  # doctest: +SKIP
+        """
         from tranship.postgres.writer import write
 
-        return write(self.settings(), request, batches, log=log, progress=progress)
+        return write(self.settings(), request, Batches.of(frame), log=log, progress=progress)
 
     def read(
         self,
@@ -80,23 +112,10 @@ class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):
         """The rows of a table as batches; see `tranship.postgres.reader.read`."""
         from tranship.postgres.reader import read
 
-        names = None if columns is None else tuple(columns)
-        return read(self.settings(), ReadRequest(table, slice or WholeTable(), names), log=log)
+        return read(self.settings(), ReadRequest.of(table, slice, columns), log=log)
 
-    def row_count(self, table: TableName) -> int:
-        """How many rows a table has now.
+    def row_count(self, table: TableName, slice: Slice | None = None) -> int:  # noqa: A002
+        """How many rows a table or a slice of it has now; see `tranship.postgres.reader.row_count`."""
+        from tranship.postgres.reader import row_count
 
-        Raises:
-            TableNotFoundError: There is no such table.
-        """
-        with connect(self.settings()) as connection, connection.cursor() as cursor:
-            identifier = sql.Identifier(table.schema, table.name)
-            cursor.execute("select to_regclass(%s) is not null", (identifier.as_string(cursor),))
-            if cursor.fetchone() != (True,):
-                raise TableNotFoundError(
-                    f"There is no table {table} in {self.database}.",
-                    "Load it first, or check its name.",
-                )
-            cursor.execute(sql.SQL("select count(*) from {}").format(identifier))
-            counted = cursor.fetchone()
-        return counted[0] if counted else 0
+        return row_count(self.settings(), ReadRequest.of(table, slice))

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 from typing_extensions import override
 
 from tranship.errors import ConfigurationError
-from tranship.secret import hides_arguments
-from tranship.settings import Setting, Settings, quiet, tcp_port
+from tranship.secret import hides_arguments, quiet
+from tranship.settings import Setting, Settings, tcp_port
 from tranship.tls import sslmode_for, sslmode_of
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -179,6 +179,11 @@ class PostgresSettings(PostgresFields, Settings):
             raise ConfigurationError(
                 f"The Postgres address has unknown settings: {', '.join(unknown)}.",
                 f"Known are {', '.join(sorted(known))}.",
+            )
+        if not query.get("connect_timeout", "0").isdecimal():
+            raise ConfigurationError(
+                f"connect_timeout of the Postgres address is {query['connect_timeout']!r}.",
+                "Give whole seconds.",
             )
         fields: dict[str, object] = {
             names.get(key, key): int(value) if key == "connect_timeout" else value

@@ -87,6 +87,18 @@ def describe_table(cursor: Any, table: TableName) -> ExistingTable | None:
     return ExistingTable(table, tuple(_column(row) for row in rows)) if rows else None
 
 
+def present_tables(cursor: Any) -> dict[TableName, bool]:
+    """Every table and view of the cluster but its own, and whether it is a view; external tables are not among them."""
+    cursor.execute(
+        """
+        select n.nspname, c.relname, c.relkind
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'v') and n.nspname <> 'information_schema' and left(n.nspname, 3) <> 'pg_'
+        """
+    )
+    return {TableName(schema, name): kind == "v" for schema, name, kind in cursor.fetchall()}
+
+
 def has_schema(cursor: Any, schema: str) -> bool:
     """Whether a schema is there, to be used or not."""
     cursor.execute("select 1 from pg_namespace where nspname = %s", (schema,))

@@ -12,6 +12,7 @@ from typing import Any
 from tranship.errors import ConfigurationError, ConnectionFailedError, TranshipError
 from tranship.redshift.aws import api_client, aws_errors
 from tranship.redshift.settings import RedshiftSettings
+from tranship.secret import hide
 
 LIFETIME_SECONDS = 3600
 RENEW_BEFORE = timedelta(minutes=2)
@@ -30,6 +31,9 @@ class DatabaseCredentials:
     user: str
     password: str = field(repr=False)
     expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        hide(self, "password")
 
 
 @dataclass(frozen=True, slots=True)

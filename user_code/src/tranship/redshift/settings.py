@@ -7,7 +7,8 @@ from typing import Annotated
 from typing_extensions import override
 
 from tranship.errors import ConfigurationError
-from tranship.settings import Setting, Settings, quiet, tcp_port
+from tranship.secret import quiet
+from tranship.settings import Setting, Settings, tcp_port
 from tranship.tls import sslmode_of
 
 MEGABYTE = 1_000_000

@@ -14,7 +14,7 @@ from dagster.components.utils.defs_state import (
     ResolvedDefsStateConfig,
 )
 from dagster_shared.serdes.objects.models.defs_state_info import DefsStateManagementType
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from typing_extensions import override
 
 from tranship.dagster_private.loading import is_loaded_by_dagster, is_loaded_for_a_run
@@ -28,6 +28,7 @@ from tranship.replication.left_out import complaint_asset, left_out_asset
 from tranship.replication.plan import is_pattern
 from tranship.replication.scaffolding import ReplicationScaffolder
 from tranship.replication.scheduling import changes_sensor, schedules
+from tranship.secret import Secret, quiet
 from tranship.systems import SourceSystem, is_known, system_as
 from tranship.tables import TableName
 
@@ -38,6 +39,7 @@ _NEVER_ASKED = "nobody has asked for them yet; `dg utils refresh-defs-state` doe
 _log = logging.getLogger(__name__)
 
 
+@quiet
 @dg.scaffold_with(ReplicationScaffolder)
 class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
     """Copies tables of a SQL Server or a Postgres to Postgres or Redshift and keeps them up to date.
@@ -61,6 +63,8 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
               schedule: "@daily"
         ```
     """
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may hold a password
 
     source: str = Field(
         default="sqlserver",
@@ -104,6 +108,7 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         description='For patterns: the source\'s address, such as "{{ env.SQLSERVER_URL }}"; by default '
         "the TRANSHIP_SQLSERVER_ variables.",
     )
+    _hide = field_validator("source_url")(lambda url: None if url is None else Secret(url))
     # The code server asks when it is loaded, and hands what it found to every run.
     defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.legacy_code_server_snapshots()
 

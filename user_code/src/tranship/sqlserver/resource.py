@@ -14,7 +14,7 @@ from tranship.config import config_of
 from tranship.errors import TranshipError
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
-from tranship.slices import Slice, WholeTable
+from tranship.slices import Slice
 from tranship.sqlserver import catalogue
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.options import ReadOptions
@@ -86,16 +86,14 @@ class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]
         """
         from tranship.sqlserver import reader
 
-        request = ReadRequest(
-            table, slice or WholeTable(), None if columns is None else tuple(columns)
-        )
+        request = ReadRequest.of(table, slice, columns)
         return reader.read(self.settings(), request, options, schema=schema, log=log)
 
     def row_count(self, table: TableName, slice: Slice | None = None) -> int:  # noqa: A002
         """How many rows a table or a slice of it has now; see `tranship.sqlserver.counting.row_count`."""
         from tranship.sqlserver import counting
 
-        return counting.row_count(self.settings(), ReadRequest(table, slice or WholeTable()))
+        return counting.row_count(self.settings(), ReadRequest.of(table, slice))
 
     def fingerprint(self, table: TableName) -> str:
         """A text that changes when the rows do; see `tranship.sqlserver.fingerprints`."""

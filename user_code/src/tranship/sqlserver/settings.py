@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, unquote
 from typing_extensions import override
 
 from tranship.errors import ConfigurationError
-from tranship.secret import hides_arguments
-from tranship.settings import Setting, Settings, is_yes, quiet, tcp_port
+from tranship.secret import hides_arguments, quiet
+from tranship.settings import Setting, Settings, is_yes, tcp_port
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
