@@ -68,7 +68,7 @@ def test_a_certificate_of_nobody_is_refused_with_the_two_ways_out(settings):
 def test_a_trusted_certificate_makes_an_encrypted_connection(settings):
     trusting = replace(settings, encrypt="yes", trust_server_certificate=True)
     with connect(trusting) as connection:
-        assert connection.cursor().execute("select 1").fetchone()[0] == 1
+        assert connection.cursor().execute("select 1").fetchval() == 1
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ here = SqlServerSettings(
 )
 try:
     with connect(here) as connection:
-        print(connection.cursor().execute("select 1").fetchone()[0])
+        print(connection.cursor().execute("select 1").fetchval())
 except ConnectionFailedError as error:
     print(error)
 """

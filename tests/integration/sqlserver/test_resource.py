@@ -39,7 +39,7 @@ def test_an_asset_reads_tables_through_the_resource(resource):
             sqlserver.row_count(table, KeyRange("ProductCategoryKey", 3)),
         )
         with sqlserver.connect() as connection:
-            seen["one"] = connection.cursor().execute("select 1").fetchone()[0]
+            seen["one"] = connection.cursor().execute("select 1").fetchval()
 
     assert dg.materialize([categories], resources={"sqlserver": resource}).success
     assert seen == {

@@ -77,7 +77,8 @@ def _default(field: "dataclasses.Field[Any]") -> dict[str, Any]:
         return {"default": field.default_factory()}  # pydantic gives each its own copy
     if field.default is dataclasses.MISSING:
         return {}
-    return {"default": list(field.default) if isinstance(field.default, tuple) else field.default}
+    # What Dagster takes for a list's default is a list.
+    return {"default": [] if field.default == () else field.default}
 
 
 def _hidden(value: str | None) -> str | None:

@@ -48,7 +48,7 @@ class AlertSettings:
     """
 
     ui_url: str = DEFAULT_UI_URL
-    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    variables: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
     def __post_init__(self) -> None:
         hidden = {

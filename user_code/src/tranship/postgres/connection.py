@@ -1,7 +1,7 @@
 """A connection to a Postgres server that speaks this library's errors."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg2
@@ -54,7 +54,7 @@ def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connectio
 
 
 @contextmanager
-def connect(settings: PostgresSettings) -> Iterator[psycopg2.extensions.connection]:
+def connect(settings: PostgresSettings) -> Generator[psycopg2.extensions.connection]:
     """A connection that is closed at the end, whatever happens.
 
     A transaction is open from the first statement on and is rolled back unless it was committed.

@@ -4,7 +4,7 @@ Reader and writer are imported by what calls them: every run makes the resources
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,7 +49,7 @@ class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):
         return PostgresSettings.of(self)
 
     @contextmanager
-    def connect(self) -> Iterator[psycopg2.extensions.connection]:
+    def connect(self) -> Generator[psycopg2.extensions.connection]:
         """A psycopg2 connection, for statements of your own; see `tranship.postgres.connection.connect`."""
         with connect(self.settings()) as connection:
             yield connection

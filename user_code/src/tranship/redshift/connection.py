@@ -1,7 +1,7 @@
 """A connection to Redshift: psycopg2 over TLS, with credentials fetched for it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,7 +56,7 @@ def open_connection(
 @contextmanager
 def connected(
     settings: RedshiftSettings, source: CredentialsSource
-) -> Iterator[psycopg2.extensions.connection]:
+) -> Generator[psycopg2.extensions.connection]:
     """A connection in autocommit mode for a block; an open transaction is rolled back at its end."""
     opened = open_connection(settings, source)
     try:

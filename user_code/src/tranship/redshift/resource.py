@@ -4,9 +4,9 @@ Reader and writer are imported by what calls them: every run makes the resources
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
 import psycopg2.extensions
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tranship.redshift.writer import Progress
 
 
-class RedshiftResource(RedshiftConfig, dg.ConfigurableResource):
+class RedshiftResource(RedshiftConfig, dg.ConfigurableResource[Any]):
     """A Redshift database and its staging bucket.
 
     Example:
@@ -42,7 +42,7 @@ class RedshiftResource(RedshiftConfig, dg.ConfigurableResource):
     """What `tranship.systems` calls it."""
 
     @contextmanager
-    def connect(self) -> Iterator[psycopg2.extensions.connection]:
+    def connect(self) -> Generator[psycopg2.extensions.connection]:
         """A psycopg2 connection for statements of your own; a transaction is rolled back unless it was committed.
 
         Raises:
@@ -55,7 +55,7 @@ class RedshiftResource(RedshiftConfig, dg.ConfigurableResource):
                 yield connection
 
     @contextmanager
-    def transaction(self) -> Iterator[psycopg2.extensions.cursor]:
+    def transaction(self) -> Generator[psycopg2.extensions.cursor]:
         """A psycopg2 cursor in a transaction: committed at the end of the block, rolled back on an error.
 
         Raises:

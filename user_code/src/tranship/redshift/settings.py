@@ -147,7 +147,7 @@ class RedshiftFields:
     varchar_lengths: Annotated[
         Mapping[str, int],
         Setting("Widths of text columns in bytes, by column, instead of measured ones."),
-    ] = field(default_factory=dict)
+    ] = field(default_factory=dict[str, int])
     truncate_timestamps: Annotated[
         bool,
         Setting("Cut nanoseconds to the microseconds that Redshift has, instead of refusing them."),

@@ -3,7 +3,7 @@
 import importlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from tranship.sqlserver.settings import SqlServerSettings
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+    from mssql_python import Connection
 
 
 CUT_SECONDS = 3.0
@@ -41,7 +42,7 @@ def connect(
     doing: str = "running a statement",
     taking: Handover | None = None,
     leaving: Handover | None = None,
-) -> Iterator[Any]:
+) -> Generator["Connection"]:
     """A connection that is closed when the block ends; what the driver raises in it is translated.
 
     Every statement is its own transaction (autocommit), which is what a reader needs: a single
@@ -54,7 +55,7 @@ def connect(
         leaving: Where to leave the connection instead of closing it, unless the block fails.
 
     Yields:
-        An `mssql_python.Connection`.
+        The driver's own connection.
 
     Raises:
         UnreachableError: Nothing answers at host and port.
@@ -84,7 +85,7 @@ def connect(
                 leaving.leave(connection)
 
 
-def _cut_when_asked_again(connection: Any) -> Callable[[], None]:
+def _cut_when_asked_again(connection: "Connection") -> Callable[[], None]:
     """What ends every call of a connection: not at once, so that the server is asked to stop first."""
     first: list[float] = []
 
@@ -96,7 +97,7 @@ def _cut_when_asked_again(connection: Any) -> Callable[[], None]:
     return stop
 
 
-def open_connection(settings: SqlServerSettings) -> Any:
+def open_connection(settings: SqlServerSettings) -> "Connection":
     """A new connection that the caller closes. Prefer `connect`.
 
     Raises:
@@ -198,7 +199,7 @@ def engine(settings: SqlServerSettings) -> "sa.Engine":
         ) from error
 
 
-def open_transactional(settings: SqlServerSettings) -> Any:
+def open_transactional(settings: SqlServerSettings) -> "Connection":
     """A connection in which statements run in transactions, as SQLAlchemy expects it."""
     connection = open_connection(settings)
     connection.autocommit = False

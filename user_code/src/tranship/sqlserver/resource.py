@@ -4,9 +4,9 @@ What reads and counts is imported by what calls it: every run makes the resource
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
 
@@ -20,6 +20,9 @@ from tranship.sqlserver.connection import connect
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.settings import SqlServerFields, SqlServerSettings
 from tranship.tables import TableName, TableSchema
+
+if TYPE_CHECKING:
+    from mssql_python import Connection
 
 
 class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]):  # pyright: ignore[reportGeneralTypeIssues] - both are frozen
@@ -47,7 +50,7 @@ class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]
         return SqlServerSettings.of(self)
 
     @contextmanager
-    def connect(self) -> Iterator[Any]:
+    def connect(self) -> Generator["Connection"]:
         """A connection of the driver's own (`mssql_python.Connection`), for statements of your own.
 
         Each statement is its own transaction. See `tranship.sqlserver.connection.connect`.

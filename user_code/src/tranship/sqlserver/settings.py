@@ -102,7 +102,7 @@ class SqlServerFields:
     ] = "ReadWrite"
     driver_keywords: Annotated[
         Mapping[str, str], Setting('Further ODBC keywords, such as {"MultiSubnetFailover": "yes"}.')
-    ] = field(default_factory=dict)
+    ] = field(default_factory=dict[str, str])
 
 
 @quiet
