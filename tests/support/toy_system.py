@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -551,7 +551,13 @@ class ToyTarget(Target):
         return ToyKeys(table, key, mark)
 
     @override
-    def keys_twice(self, table: TableName, key: tuple[str, ...], rules: Rules) -> tuple[int, int]:
+    def keys_twice(
+        self,
+        table: TableName,
+        key: tuple[str, ...],
+        rules: Rules,
+        zero_padded: Collection[str] = (),
+    ) -> tuple[int, int]:
         columns = ", ".join(map(quoted, key))
         with self.transaction("looking") as transaction:
             rows = transaction.execute(

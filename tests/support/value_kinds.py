@@ -154,8 +154,9 @@ EXACT = [
 
 def arrow_takes_uuid_objects() -> bool:
     """Whether the pyarrow that is installed makes a column of Python's UUIDs: from 24 on."""
+    values: Any = [UUID(int=0)]
     try:
-        return pa.array([UUID(int=0)]).type == pa.uuid()
+        return pa.array(values).type == pa.uuid()
     except pa.ArrowInvalid:
         return False
 

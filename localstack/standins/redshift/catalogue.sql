@@ -140,6 +140,12 @@ end $$;
 
 create or replace function pg_catalog.getdate() returns timestamp
     language sql stable as $$ select pg_catalog.date_trunc('second', statement_timestamp() at time zone current_setting('timezone')) $$;
+-- Of a database that is created without COLLATE: https://docs.aws.amazon.com/redshift/latest/dg/r_DB_COLLATION.html
+create or replace function pg_catalog.db_collation() returns text
+    language sql immutable as $$ select 'case_sensitive' $$;
+-- https://docs.aws.amazon.com/redshift/latest/dg/r_TO_HEX.html
+create or replace function pg_catalog.to_hex(value bytea) returns text
+    language sql immutable as $$ select encode(value, 'hex') $$;
 create or replace function pg_catalog.len(value text) returns int
     language sql immutable strict as $$ select pg_catalog.length(value) $$;
 create or replace function pg_catalog.json_parse(value text) returns jsonb

@@ -171,6 +171,52 @@ def test_the_check_of_the_key_finds_one_key_in_two_spellings(
     assert finding.description == "1 keys (code) come more than once, in 2 rows."
 
 
+def test_the_check_of_the_key_finds_bytes_that_differ_by_zeros_at_their_end(
+    origin: Callable[..., Origin], place: Place
+) -> None:
+    made = of(
+        origin(CODES.replace("nvarchar(20) not null", "varbinary(20) not null", 1)),
+        place,
+        **BY_TIME,
+    )
+    made.origin.run(
+        "insert into {table} (code, note, changed) values (0x41, N'a', '2024-01-01'), (0x00A0, N'b', '2024-01-01')"
+    )
+    made.load()
+    assert check_of_key(made) == (True, "No key (code) comes twice.")
+    # To SQL Server it is the same key; the stand-in has it as another one.
+    made.origin.run("update {table} set code = 0x410000, changed = '2024-01-02' where code = 0x41")
+    made.load()
+    assert check_of_key(made) == (False, "1 keys (code) come more than once, in 2 rows.")
+
+
+def check_of_key(made: Replica) -> tuple[bool, str]:
+    bookmark = made.bookmark
+    assert bookmark is not None
+    changes = column_changes(made.plan, made.source.schema, None)
+    target = made.place.target
+    found = Verification(made.plan, made.source, target, changes, bookmark).unique_key(("code",))
+    return found.passed, found.description
+
+
+def test_a_database_that_takes_any_case_for_one_is_no_place_to_merge_texts_in(
+    origin: Callable[..., Origin], redshift: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = of(origin(CODES), redshift, **BY_TIME)
+    add(made.origin, "abc")
+    made.load()
+    # No stand-in has such a database.
+    monkeypatch.setattr(
+        "tranship.redshift.catalogue.database_collation", lambda _: "case_insensitive"
+    )
+    add(made.origin, "abd", changed="2024-01-02")
+    with pytest.raises(
+        ConfigurationError, match="was created with collate case_insensitive: keys of code"
+    ):
+        made.load()
+    assert made.copied("code") == [("abc",)]
+
+
 def test_a_merge_finds_other_spellings_by_an_index(
     origin: Callable[..., Origin], postgres: Place
 ) -> None:

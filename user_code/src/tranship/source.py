@@ -218,6 +218,11 @@ class Source(ABC):
     def type_of_cast(self, declared: str) -> pa.DataType | None:
         """What a column arrives as that is read as a type of the source; `None` where such a type cannot be moved."""
 
+    def pads_with_zero_bytes(self, column: Column) -> bool:
+        """Whether the source takes two values of a column for one where they differ by zero bytes at their end only."""
+        del column
+        return False
+
     def is_countable(self, column: Column) -> bool:
         """Whether the source counts the values of a column."""
         del column

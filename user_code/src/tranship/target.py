@@ -7,7 +7,7 @@ transaction is given the target's own handle of it, which only the target looks 
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -210,8 +210,21 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def keys_twice(self, table: TableName, key: tuple[str, ...], rules: Rules) -> tuple[int, int]:
-        """How many keys come more than once in a table, and in how many rows."""
+    def keys_twice(
+        self,
+        table: TableName,
+        key: tuple[str, ...],
+        rules: Rules,
+        zero_padded: Collection[str] = (),
+    ) -> tuple[int, int]:
+        """How many keys come more than once in a table, and in how many rows.
+
+        Args:
+            table: The table.
+            key: The key columns, as they are called in the data.
+            rules: How the source compares the key's texts.
+            zero_padded: Columns of bytes of which zero bytes at the end do not count.
+        """
 
     # ---- aggregates ----
 

@@ -1,7 +1,7 @@
 """What Postgres and Redshift share as targets, because both speak Postgres's dialect through one driver."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -31,6 +31,8 @@ class PgsqlTarget(Target):
 
     lower: ClassVar[str]
     """What lowers A to Z in a statement, with `{}` for the text."""
+    unpadded: ClassVar[str]
+    """What makes one text of all bytes that differ by zeros at their end only, with `{}` for the bytes."""
 
     @abstractmethod
     @override
@@ -77,9 +79,18 @@ class PgsqlTarget(Target):
         return ComparedKeys(self, table, key, rules, mark)
 
     @override
-    def keys_twice(self, table: TableName, key: tuple[str, ...], rules: Rules) -> tuple[int, int]:
+    def keys_twice(
+        self,
+        table: TableName,
+        key: tuple[str, ...],
+        rules: Rules,
+        zero_padded: Collection[str] = (),
+    ) -> tuple[int, int]:
         columns = sql.SQL(", ").join(
-            fold(sql.Identifier(self.name(name)), rules.get(name), self.lower) for name in key
+            sql.SQL(self.unpadded).format(sql.Identifier(self.name(name)))
+            if name in zero_padded
+            else fold(sql.Identifier(self.name(name)), rules.get(name), self.lower)
+            for name in key
         )
         with self.transaction(f"looking for keys that come twice in {table}", table) as cursor:
             cursor.execute(

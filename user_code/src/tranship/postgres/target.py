@@ -51,6 +51,7 @@ class PostgresTarget(PgsqlTarget):
     kind = "postgres"
     capabilities = Capabilities(enforces_keys=True, longest_name_bytes=LONGEST_NAME_BYTES)
     lower = LOWER
+    unpadded = "regexp_replace(encode({}, 'hex'), '(00)+$', '')"
 
     @property
     @override

@@ -4,6 +4,7 @@ Source: https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_COLUMNS.html
 """
 
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,6 +187,32 @@ def _refuse_another_case(cursor: Any, table: TableName, existing: ExistingTable 
             "can use; names are written in lower case here, and no second column is made.",
             f"Run, in such a session: set enable_case_sensitive_identifier to true; {cure}",
         )
+
+
+def refuse_any_case(cursor: Any, table: TableName, key: Sequence[str]) -> None:
+    """Refuse to tell rows apart by texts in a database that takes texts for one whatever the case of their letters.
+
+    Args:
+        cursor: Where it is asked.
+        table: The table, for the message.
+        key: The columns of texts that rows are told apart by.
+
+    Raises:
+        ConfigurationError: It is such a database; the message has the cure.
+    """
+    if not key or database_collation(cursor) != "case_insensitive":
+        return
+    raise ConfigurationError(
+        f"The database of {table} was created with collate case_insensitive: keys of {', '.join(key)} that differ in case "
+        "would become one row. Nothing was written.",
+        "Write to a database that is created with collate case_sensitive, the default; or load the table with mode: replace.",
+    )
+
+
+def database_collation(cursor: Any) -> str:
+    """`case_sensitive` or `case_insensitive` (https://docs.aws.amazon.com/redshift/latest/dg/r_DB_COLLATION.html)."""
+    cursor.execute("select db_collation()")
+    return str(cursor.fetchone()[0])
 
 
 def keeps_case(cursor: Any) -> bool:

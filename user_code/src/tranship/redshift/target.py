@@ -65,6 +65,8 @@ class RedshiftTarget(PgsqlTarget):
         ends_second_writers=True,
     )
     lower = LOWER
+    # https://docs.aws.amazon.com/redshift/latest/dg/r_TO_HEX.html gives the hexadecimal text of a varbyte.
+    unpadded = "regexp_replace(to_hex({}), '(00)+$', '')"
 
     @property
     @override

@@ -20,6 +20,7 @@ from tranship.redshift.catalogue import (
     ExistingTable,
     column_names,
     has_schema,
+    refuse_any_case,
     unseen_table,
     visible_table,
 )
@@ -42,9 +43,9 @@ from tranship.redshift.shape import Shaper
 from tranship.redshift.staging import Staged, StagingArea, pieces
 from tranship.redshift.transaction import Committed, Extra, Transaction
 from tranship.retry import retry_transient
-from tranship.tables import TableName, TableSchema, column_not_found
+from tranship.tables import TableName, TableSchema, column_not_found, is_text
 from tranship.tls import what_is_off
-from tranship.writes import WriteRequest, WriteResult
+from tranship.writes import WriteMode, WriteRequest, WriteResult
 
 Progress = Callable[[int, int], None]
 JOURNAL_SUFFIX = "__writes"
@@ -210,9 +211,17 @@ class _Write:
             self._check_unchanged(plan, final, shaper)
             for statement in alterations(final, existing):
                 self._execute(connection, statement)
+            self._refuse_any_case(connection)
             if self.settings.write_lock == "journal":
                 self._ensure_journal(connection)
         return final
+
+    def _refuse_any_case(self, connection: Any) -> None:
+        if self.request.mode is not WriteMode.MERGE:
+            return
+        texts = [name for name in self.request.key if is_text(self.schema.column(name).type)]
+        with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
+            refuse_any_case(cursor, self.table, texts)
 
     def _ensure_journal(self, connection: Any) -> None:
         """Create the journal where it is missing: who may only change rows need not create anything."""

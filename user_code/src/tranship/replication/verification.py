@@ -304,15 +304,25 @@ class Verification:
         rules = self.changes.written(read).equalities(key)
         # Such a target would not have taken a second one; reading the whole table again proves nothing.
         is_enforced = self.target.capabilities.enforces_keys
-        if is_enforced and set(self._schema.primary_key) == wanted and not rules:
+        padded = self._zero_padded()
+        if is_enforced and set(self._schema.primary_key) == wanted and not (rules or padded):
             return Finding(True, f"The primary key ({shown}) holds.", {"key": shown})
-        keys, rows = self.target.keys_twice(self.plan.target, key, rules)
+        keys, rows = self.target.keys_twice(self.plan.target, key, rules, padded)
         facts: dict[str, str | int] = {"key": shown, "keys_more_than_once": keys}
         if keys:
             return Finding(
                 False, f"{keys:,} keys ({shown}) come more than once, in {rows:,} rows.", facts
             )
         return Finding(True, f"No key ({shown}) comes twice.", facts)
+
+    def _zero_padded(self) -> set[str]:
+        """Columns of the key, as the target's data calls them, of which the source does not count zero bytes at the end."""
+        return {
+            self.changes.own_name(name, "part of the key")
+            for name in self.source.key
+            if self.changes.arrives_as_it_is(name)
+            and self.source.pads_with_zero_bytes(self.source.schema.column(name))
+        }
 
     def schema_drift(self) -> Finding:
         """The copy's columns are those that the source has now."""

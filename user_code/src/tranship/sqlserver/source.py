@@ -247,6 +247,12 @@ class SqlServerSource(Source):
         return arrow_type(SourceType.parse(declared))
 
     @override
+    def pads_with_zero_bytes(self, column: Column) -> bool:
+        # A comparison pads the shorter one, as it does texts with blanks; of binary(n) all are of one length.
+        # https://learn.microsoft.com/sql/t-sql/data-types/binary-and-varbinary-transact-sql
+        return column.source_type is not None and column.source_type.name == "varbinary"
+
+    @override
     def is_countable(self, column: Column) -> bool:
         # https://learn.microsoft.com/sql/t-sql/functions/count-big-transact-sql
         return column.source_type is None or column.source_type.name not in _UNCOUNTABLE
