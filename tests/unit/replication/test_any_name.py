@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tranship.failures import LEFT_OUT_METADATA
 from tranship.names import decoded
 from tranship.replication import ReplicationComponent
-from tranship.replication.assets import replicated_asset
+from tranship.replication.assets import _step_name, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.left_out import left_out_asset
 from tranship.replication.scheduling import schedules
@@ -166,3 +166,9 @@ def test_a_schema_of_any_name_has_a_group_that_dagster_takes() -> None:
     assert set(asset.group_names_by_key.values()) == {"Gr_x00F6__x00DF_e_x002D_2"}
     assert asset.op.name == "replicate_Gr_x00F6__x00DF_e_x002D_2_A"
     assert table.plan.target == TableName("Größe-2", "A")
+
+
+@given(*[st.text(alphabet="ab_$", min_size=1, max_size=5)] * 4)
+def test_no_two_tables_have_one_step(schema: str, name: str, other_schema: str, other: str):
+    one, two = TableName(schema, name), TableName(other_schema, other)
+    assert (_step_name(one) == _step_name(two)) == (one == two)

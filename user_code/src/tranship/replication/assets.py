@@ -3,6 +3,7 @@
 What loads and checks is imported by the step that does it: every run makes all assets before its first step.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ class ReplicatedTable:
         target = self.plan.target
         # Where its key needs a digest to be its own, so does its step.
         own = (self.key_name or "").removeprefix(key_part(target.name))
-        return identifier("replicate", target.schema, target.name) + own
+        return _step_name(target) + own
 
     @property
     def checks(self) -> CheckSettings:
@@ -152,6 +153,22 @@ class ReplicatedTable:
             for name, (is_wanted, description) in wanted.items()
             if is_wanted
         ]
+
+
+def _step_name(target: TableName) -> str:
+    """A name that no other table's step has in a code location: `a_b` and `c` are not `a` and `b_c`.
+
+    Example:
+        >>> _step_name(TableName("staging", "DimDate")), _step_name(TableName("sales_copy", "Orders"))
+        ('replicate_staging_DimDate', 'replicate_sales_copy__Orders')
+    """
+    schema, name = target.schema, target.name
+    joined = (schema + "_", name) if "_" in schema else (schema, name)
+    is_clear = "__" not in schema + "." + name and not schema.endswith("_")
+    if is_clear and not ("_" in schema and name.startswith("_")):
+        return identifier("replicate", *joined)
+    digest = hashlib.sha256(f"{schema}\0{name}".encode()).hexdigest()[:8]
+    return f"{identifier('replicate', *joined)}_{digest}"
 
 
 def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
