@@ -1,6 +1,7 @@
 """What a bucket's policy asks uploads to say, they say; what Redshift unloads is encrypted alike."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,12 @@ from tranship.reads import ReadRequest
 from tranship.redshift.reader import read
 from tranship.redshift.writer import write
 from tranship.writes import WriteRequest
+
+
+def key_of(head: dict[str, Any]) -> str | None:
+    """The key that S3 tells of an object, by its id: S3 itself and LocalStack tell its ARN, moto what was asked for."""
+    told = head.get("SSEKMSKeyId")
+    return told and told.rpartition(":key/")[2]
 
 
 @pytest.mark.parametrize("rows", [3, 2_000_000])
@@ -24,7 +31,7 @@ def test_every_upload_carries_the_encryption_that_is_set(database, s3, bucket, s
     heads = [s3.head_object(Bucket=bucket, Key=key) for key in staged_keys()]
     assert len(heads) == 2
     assert {head["ServerSideEncryption"] for head in heads} == {"aws:kms"}
-    assert {head["SSEKMSKeyId"] for head in heads} == {"alias/loads"}
+    assert {key_of(head) for head in heads} == {"alias/loads"}
 
 
 @pytest.mark.parametrize(
@@ -44,4 +51,4 @@ def test_what_is_unloaded_is_encrypted_as_set(
     )
     assert read(settings, ReadRequest(database.table())).to_table().num_rows == 3
     heads = [s3.head_object(Bucket=bucket, Key=key) for key in staged_keys()]
-    assert {head.get("SSEKMSKeyId") for head in heads} == {expected}
+    assert {key_of(head) for head in heads} == {expected}
