@@ -207,21 +207,25 @@ def test_a_code_server_hands_the_last_known_tables_to_its_runs(
     assert len(repository.asset_graph.get_all_asset_keys()) == len(DIMS) + 1
 
 
-def test_runs_see_what_each_component_of_one_source_found(source: Source, state: dict[str, str]):
+def test_runs_see_what_each_component_of_one_source_found(
+    source: Source, state: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
     source({**DIMS, **VIEW})
     files: dict[str, dict[str, Any]] = {
         "views": {"tables": [{"table": "dbo.DimV*"}], "include_views": True},
         "tables": {"tables": [{"table": "dbo.Dim*"}, {"table": "dbo.Fact*"}]},
     }
-    with DefinitionsLoadContext.scoped(DefinitionsLoadContext(DefinitionsLoadType.INITIALIZATION)):
-        in_server = all_loaded(files)
+    # `DefinitionsLoadContext.scoped` came after the oldest Dagster that is allowed.
+    in_code_server = DefinitionsLoadContext(DefinitionsLoadType.INITIALIZATION)
+    monkeypatch.setattr(DefinitionsLoadContext, "_instance", in_code_server)
+    in_server = all_loaded(files)
     source(None)
 
     in_run = DefinitionsLoadContext(
         DefinitionsLoadType.RECONSTRUCTION, in_server.repository_load_data
     )
-    with DefinitionsLoadContext.scoped(in_run):
-        keys = all_loaded(files).asset_graph.get_all_asset_keys()
+    monkeypatch.setattr(DefinitionsLoadContext, "_instance", in_run)
+    keys = all_loaded(files).asset_graph.get_all_asset_keys()
 
     assert keys == in_server.asset_graph.get_all_asset_keys()
     names = {key.path[-1] for key in keys}
