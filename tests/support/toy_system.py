@@ -28,8 +28,8 @@ from tranship.slices import Interval, Slice, WholeTable
 from tranship.source import Reached, Source, SourceRequest
 from tranship.systems import Catalogue, SourceSystem, SourceTable, TargetSystem
 from tranship.tables import Column, TableName, TableSchema
-from tranship.target import Capabilities, Extra, KeysBeside, Target, keys_table
-from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest, WriteResult
+from tranship.target import Capabilities, KeysBeside, Target, keys_table
+from tranship.writes import Declared, Extra, OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
 _BOOKMARKS = "bookmarks"

@@ -7,7 +7,7 @@ transaction is given the target's own handle of it, which only the target looks 
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,15 +22,13 @@ from tranship.names import shortened
 from tranship.own_tables import own_table
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
-from tranship.writes import Declared, WriteRequest, WriteResult
+from tranship.writes import Declared, Extra, WriteRequest, WriteResult
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
 Transaction = Any
 """A target's own handle of an open transaction: a cursor of its driver, or a connection."""
-Extra = Callable[[Transaction], None]
-"""What else is done in the transaction of a write."""
 
 KEYS_SUFFIX = "__keys"
 """What the table beside a table is called that its source's keys are written to."""

@@ -4,16 +4,21 @@ One write is one transaction: readers see the old rows or the new rows, and a wr
 gives the same table (except `append`, which adds its rows each time).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tranship.errors import ConfigurationError
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName, TableSchema
 
 Choice = TypeVar("Choice", bound=StrEnum)
+
+Extra = Callable[[Any], None]
+"""What else is done in the transaction of a write: it is given the target's own handle of that, such as a cursor."""
+Progress = Callable[[int, int], None]
+"""Is told of each part of a write that is on its way: its rows and bytes."""
 
 
 class WriteMode(StrEnum):

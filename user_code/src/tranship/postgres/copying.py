@@ -21,10 +21,10 @@ from tranship.postgres.encoding import Encoding
 from tranship.read_ahead import InThisThread, ReadAhead, items_of
 from tranship.slices import Slice
 from tranship.tables import TableName
+from tranship.writes import Progress
 
 QUEUE_BYTES = 8 * 2**20
 """Encoded bytes that may wait to be sent."""
-Progress = Callable[[int, int], None]
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from psycopg2 import sql
 
 from tranship.errors import ConfigurationError
 from tranship.postgres.casting import ColumnPlan, plan_column
-from tranship.postgres.catalog import has_schema, quoted
+from tranship.postgres.catalogue import has_schema, quoted
 from tranship.postgres.types import column_type
 from tranship.tables import Column, TableName, TableSchema, column_not_found
 from tranship.writes import WriteRequest

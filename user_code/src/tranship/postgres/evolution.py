@@ -10,7 +10,7 @@ from psycopg2 import sql
 
 from tranship.errors import ColumnDrift, SchemaDriftError, WriteFailedError
 from tranship.postgres.casting import ColumnPlan, plan_column
-from tranship.postgres.catalog import RELATION_KINDS, ExistingColumn, ExistingTable, quoted
+from tranship.postgres.catalogue import RELATION_KINDS, ExistingColumn, ExistingTable, quoted
 from tranship.postgres.ddl import comment_column
 from tranship.postgres.keys import NO_CHANGE, KeyChange, key_change, shown
 from tranship.postgres.types import PostgresType, column_type, holds, widened

@@ -9,7 +9,7 @@ from psycopg2 import sql
 from tranship.equality import Rules
 from tranship.pgsql import keys
 from tranship.postgres.casting import ColumnPlan
-from tranship.postgres.catalog import quoted
+from tranship.postgres.catalogue import quoted
 from tranship.tables import TableSchema
 from tranship.writes import WriteRequest
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg2.extensions
 from psycopg2 import sql
 
-from tranship.postgres.catalog import ExistingTable, UniqueIndex, quoted
+from tranship.postgres.catalogue import ExistingTable, UniqueIndex, quoted
 from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteMode, WriteRequest
 

@@ -9,7 +9,7 @@ from tranship.equality import Rules
 from tranship.errors import DuplicateRowsError, WriteFailedError
 from tranship.pgsql import keys
 from tranship.postgres.casting import ColumnPlan
-from tranship.postgres.catalog import quoted
+from tranship.postgres.catalogue import quoted
 from tranship.postgres.key_index import LOWER, ensure_key_index, rules_for
 from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteRequest

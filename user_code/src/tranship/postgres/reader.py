@@ -14,7 +14,7 @@ import pyarrow as pa
 from tranship.errors import TableNotFoundError
 from tranship.frames import Batches
 from tranship.pgsql.statements import compiled
-from tranship.postgres.catalog import find_table
+from tranship.postgres.catalogue import find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.copy_out import (
     BLOCK_BYTES,

@@ -21,7 +21,7 @@ from tranship.tables import TableName
 from tranship.writes import WriteRequest, WriteResult
 
 if TYPE_CHECKING:
-    from tranship.postgres.copying import Progress
+    from tranship.writes import Progress
 
 
 class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):  # pyright: ignore[reportGeneralTypeIssues] - both are frozen

@@ -8,7 +8,7 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.errors import WriteFailedError
-from tranship.postgres.catalog import ExistingTable, quoted
+from tranship.postgres.catalogue import ExistingTable, quoted
 from tranship.tables import TableName
 
 _RELATION = """

@@ -6,7 +6,7 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.pgsql.statements import compiled
-from tranship.postgres.catalog import quoted
+from tranship.postgres.catalogue import quoted
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 

@@ -18,7 +18,7 @@ import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.errors import TransientError
-from tranship.postgres.catalog import ExistingTable, quoted
+from tranship.postgres.catalogue import ExistingTable, quoted
 from tranship.postgres.evolution import Evolution, evolve_table
 from tranship.postgres.locking import LONGEST_PAUSE_SECONDS, lock_exclusively
 from tranship.postgres.snapshot import Attachments, attachments_of, fingerprint

@@ -14,7 +14,7 @@ from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.pgsql.target import BOOKMARK_SIGNS, PgsqlTarget, check_bookmarks
-from tranship.postgres.catalog import find_table
+from tranship.postgres.catalogue import find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.ddl import LONGEST_NAME_BYTES, ensure_schema
 from tranship.postgres.evolution import constraint_drifts, reconcile
@@ -24,8 +24,8 @@ from tranship.postgres.locking import lock_table_name
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.tables import TableName, TableSchema
-from tranship.target import Capabilities, Extra, refuse_own_name
-from tranship.writes import Declared, WriteRequest, WriteResult
+from tranship.target import Capabilities, refuse_own_name
+from tranship.writes import Declared, Extra, WriteRequest, WriteResult
 
 BOOKMARKS = "tranship_bookmarks"
 # A table of somebody else's may have such a name; ours is known by its columns.

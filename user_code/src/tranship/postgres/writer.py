@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,10 +13,10 @@ from tranship.arrow_types import check_carried
 from tranship.frames import Batches
 from tranship.keys import comparable
 from tranship.postgres.casting import ColumnPlan
-from tranship.postgres.catalog import ExistingTable, find_table, quoted
+from tranship.postgres.catalogue import ExistingTable, find_table, quoted
 from tranship.postgres.commit import commit
 from tranship.postgres.connection import connect
-from tranship.postgres.copying import Copied, CopyTarget, Progress, copy_in
+from tranship.postgres.copying import Copied, CopyTarget, copy_in
 from tranship.postgres.ddl import check_names, create_table, ensure_schema, new_columns
 from tranship.postgres.encoding import Encoder, encode
 from tranship.postgres.evolution import Evolution, evolve_table, reconcile
@@ -31,9 +31,7 @@ from tranship.retry import ATTEMPTS, retry_transient
 from tranship.slices import WholeTable
 from tranship.tables import TableSchema
 from tranship.tls import what_is_off
-from tranship.writes import WriteMode, WriteRequest, WriteResult
-
-Extra = Callable[[psycopg2.extensions.cursor], None]
+from tranship.writes import Extra, Progress, WriteMode, WriteRequest, WriteResult
 
 
 def write(

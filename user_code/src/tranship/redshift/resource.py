@@ -22,8 +22,7 @@ from tranship.tables import TableName
 from tranship.writes import WriteRequest, WriteResult
 
 if TYPE_CHECKING:
-    from tranship.redshift.transaction import Extra
-    from tranship.redshift.writer import Progress
+    from tranship.writes import Extra, Progress
 
 
 class RedshiftResource(RedshiftConfig, dg.ConfigurableResource[Any]):

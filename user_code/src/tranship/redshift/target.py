@@ -29,8 +29,8 @@ from tranship.redshift.transaction import LOWER
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
-from tranship.target import Capabilities, Extra, refuse_own_name, table_beside
-from tranship.writes import Declared, WriteRequest, WriteResult
+from tranship.target import Capabilities, refuse_own_name, table_beside
+from tranship.writes import Declared, Extra, WriteRequest, WriteResult
 
 BOOKMARK_SUFFIX = "__bookmark"
 # A table of somebody else's may have such a name; ours is known by its columns.

@@ -10,7 +10,6 @@ transaction is over.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from string import ascii_lowercase, ascii_uppercase
@@ -36,9 +35,7 @@ from tranship.redshift.staging import Staged
 from tranship.retry import retry_transient
 from tranship.slices import WholeTable
 from tranship.tables import TableName, TableSchema
-from tranship.writes import WriteMode, WriteRequest
-
-Extra = Callable[[Any], None]
+from tranship.writes import Extra, WriteMode, WriteRequest
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0

@@ -41,13 +41,12 @@ from tranship.redshift.plan import LoadPlan, plan_load
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.shape import Shaper
 from tranship.redshift.staging import Staged, StagingArea, pieces
-from tranship.redshift.transaction import Committed, Extra, Transaction
+from tranship.redshift.transaction import Committed, Transaction
 from tranship.retry import retry_transient
 from tranship.tables import TableName, TableSchema, column_not_found, is_text
 from tranship.tls import what_is_off
-from tranship.writes import WriteMode, WriteRequest, WriteResult
+from tranship.writes import Extra, Progress, WriteMode, WriteRequest, WriteResult
 
-Progress = Callable[[int, int], None]
 JOURNAL_SUFFIX = "__writes"
 
 
