@@ -23,14 +23,14 @@ DEFAULT_OUTPUT = Path("defs/replication/defs.yaml")
     type=SystemKind("source"),
     default="sqlserver",
     show_default=True,
-    help="Without a URL: the kind of system to look at; sqlserver takes the address from TRANSHIP_SQLSERVER_*.",
+    help="Without a URL: the kind of system to look at, such as sqlserver or postgres.",
 )
 @click.option(
     "--source-url",
     metavar="URL",
-    help="mssql+mssqlpython://user:password@host:1433/database. Without it, TRANSHIP_SQLSERVER_HOST, _PORT, "
-    "_DATABASE, _USER, _PASSWORD and _TRUST_CERTIFICATE say where the source is; a URL without a password "
-    "takes the one in TRANSHIP_SQLSERVER_PASSWORD.",
+    help="mssql+mssqlpython://user:password@host:1433/database, or postgresql://... Without it, the variables of the "
+    "source's kind say where it is: TRANSHIP_SQLSERVER_HOST, _PORT, _DATABASE, _USER, _PASSWORD and "
+    "_TRUST_CERTIFICATE, or TRANSHIP_POSTGRES_HOST and so on; a URL without a password takes the one of them.",
 )
 @click.option(
     "--target",
