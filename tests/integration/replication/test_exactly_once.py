@@ -112,7 +112,7 @@ def unmarked(made: Replica) -> list[tuple[object, ...]]:
 
 # ---- a large first load, in chunks ----
 
-CHUNKED = {"mode": Mode.MERGE, "cursor": "changed", "chunk_rows": 9}
+CHUNKED = {"mode": Mode.MERGE, "cursor": "changed", "chunk_rows": 10}
 BETWEEN_CHUNKS = tuple(stage for stage in LOADING if stage.name != "highest value asked")
 
 

@@ -120,6 +120,6 @@ def test_names_that_differ_by_case_alone_are_refused_by_redshift_with_the_cure(
     assert not result.success
     (event,) = (event for event in result.all_events if event.is_step_failure)
     assert (
-        f"{into_redshift.schema}.orders and {into_redshift.schema}.Orders are one table in redshift, which "
+        f"{into_redshift.schema}.orders and {into_redshift.schema}.Orders are one table in Redshift, which "
         "writes names in lower case; neither is loaded. Give"
     ) in event.step_failure_data.user_failure_data.description
