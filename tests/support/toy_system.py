@@ -13,11 +13,10 @@ import duckdb
 import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.sql.elements import quoted_name
 from typing_extensions import override
 
 from tranship.bookmarks import Bookmark, BookmarkMovedError, Bookmarks
-from tranship.comparisons import sql_column
+from tranship.comparisons import sql_column, sql_table
 from tranship.cursors import Cursor, Value
 from tranship.equality import Rules
 from tranship.errors import ColumnDrift, SchemaDriftError, TableNotFoundError, TranshipError
@@ -49,13 +48,6 @@ def run(connection: duckdb.DuckDBPyConnection, statement: sa.ClauseElement) -> l
     )
     values = [made.params[name] for name in made.positiontup or ()]
     return connection.execute(str(made), values).fetchall()
-
-
-def clause(table: TableName) -> sa.TableClause:
-    """A table as SQLAlchemy knows it."""
-    return sa.table(
-        quoted_name(table.name, quote=True), schema=quoted_name(table.schema, quote=True)
-    )
 
 
 def quoted(*parts: str) -> str:
@@ -191,7 +183,7 @@ class ToySource(Source):
         expressions: Sequence[sa.ColumnElement[Any]],
         order_by: str | None = None,
     ) -> list[Any]:
-        statement = sa.select(*expressions).select_from(clause(self.table))
+        statement = sa.select(*expressions).select_from(sql_table(self.table))
         predicate = part.predicate(self.schema)
         if predicate is not None:
             statement = statement.where(predicate)
@@ -485,7 +477,7 @@ class ToyTarget(Target):
             name = quoted(request.table.schema, request.table.name)
             if request.mode is WriteMode.REPLACE:
                 schema = schema_of(transaction, request.table) or TableSchema(())
-                statement = sa.delete(clause(request.table))
+                statement = sa.delete(sql_table(request.table))
                 predicate = request.slice.predicate(schema)
                 run(transaction, statement if predicate is None else statement.where(predicate))
             elif request.mode is WriteMode.MERGE:
@@ -576,7 +568,7 @@ class ToyTarget(Target):
         *,
         where: sa.ColumnElement[bool] | None = None,
     ) -> tuple[Any, ...]:
-        statement = sa.select(*expressions).select_from(clause(table))
+        statement = sa.select(*expressions).select_from(sql_table(table))
         for condition in (self.predicate(part, schema), where):
             if condition is not None:
                 statement = statement.where(condition)

@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tranship.comparisons import sql_column
+from tranship.comparisons import sql_column, sql_table
 from tranship.errors import ColumnNotFoundError, ConfigurationError, UnsupportedTypeError
 from tranship.reads import ReadRequest
 from tranship.slices import AllOf, KeyRange, Slice, Values, WholeTable
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import build_query
-from tranship.sqlserver.statements import CompiledStatement, compile_statement, quoted, sql_table
+from tranship.sqlserver.statements import CompiledStatement, compile_statement, quoted
 from tranship.tables import Column, SourceType, TableName, TableSchema
 
 TABLE = TableName("Sales Data", "Order]s %")

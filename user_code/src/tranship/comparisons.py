@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from tranship.errors import ConfigurationError
-from tranship.tables import TableSchema, is_binary, is_text
+from tranship.tables import TableName, TableSchema, is_binary, is_text
 
 Value = str | bytes | int | float | bool | Decimal | date | datetime | None
 
@@ -35,6 +35,17 @@ def sql_column(name: str) -> "sa.ColumnClause[Any]":
     from sqlalchemy.sql.elements import quoted_name
 
     return sa.column(quoted_name(name, quote=True))
+
+
+def sql_table(table: TableName) -> "sa.TableClause":
+    """A table by its name, which every dialect quotes as it does a column's."""
+    import sqlalchemy as sa
+    from sqlalchemy.sql.elements import quoted_name
+
+    return sa.table(
+        quoted_name(table.name, quote=True),
+        schema=quoted_name(table.schema, quote=True),
+    )
 
 
 def between(column: str, low: Any, high: Any) -> Predicate:

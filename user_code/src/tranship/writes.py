@@ -18,7 +18,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 Extra = Callable[[Any], None]
 """What else is done in the transaction of a write: it is given the target's own handle of that, such as a cursor."""
 Progress = Callable[[int, int], None]
-"""Is told of each part of a write that is on its way: its rows and bytes."""
+"""Is told now and then how many rows and bytes of a write went so far."""
 
 
 class WriteMode(StrEnum):

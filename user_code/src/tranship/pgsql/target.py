@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 import pyarrow as pa
 import sqlalchemy as sa
 from psycopg2 import sql
-from sqlalchemy.sql.elements import quoted_name
 from typing_extensions import override
 
 from tranship.bookmarks import Bookmark
+from tranship.comparisons import sql_table
 from tranship.cursors import has_zone
 from tranship.equality import Rules
 from tranship.own_tables import name_is_taken
@@ -113,10 +113,7 @@ class PgsqlTarget(Target):
         *,
         where: sa.ColumnElement[bool] | None = None,
     ) -> tuple[Any, ...]:
-        name = self.table_name(table)
-        clause = sa.table(
-            quoted_name(name.name, quote=True), schema=quoted_name(name.schema, quote=True)
-        )
+        clause = sql_table(self.table_name(table))
         statement = sa.select(*expressions).select_from(clause)
         predicate = self.predicate(part, schema)
         if predicate is not None:

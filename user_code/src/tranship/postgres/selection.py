@@ -9,7 +9,7 @@ from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import quoted_name
 from typing_extensions import override
 
-from tranship.comparisons import Predicate, sql_column
+from tranship.comparisons import Predicate, sql_column, sql_table
 from tranship.postgres.source_types import (
     cast_type,
     check_moved,
@@ -106,11 +106,7 @@ class Selection:
         self, part: Slice | None, *expressions: sa.ColumnElement[Any]
     ) -> sa.Select[*tuple[Any, ...]]:
         """A select of expressions over the rows of a part that meet the condition."""
-        table = sa.table(
-            quoted_name(self.table.name, quote=True),
-            schema=quoted_name(self.table.schema, quote=True),
-        )
-        statement = sa.select(*expressions).select_from(table)
+        statement = sa.select(*expressions).select_from(sql_table(self.table))
         predicate = None if part is None else part.predicate(self.schema)
         if predicate is not None:
             statement = statement.where(self._in_byte_order(predicate))

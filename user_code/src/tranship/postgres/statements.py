@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg2.extensions
 from psycopg2 import sql
 
+from tranship.comparisons import sql_table
 from tranship.pgsql.statements import compiled
 from tranship.postgres.catalogue import quoted
 from tranship.slices import Slice
@@ -34,7 +35,7 @@ def delete_slice(
     else:
         import sqlalchemy as sa
 
-        cursor.execute(*compiled(sa.delete(_table(table)).where(_in_byte_order(predicate))))
+        cursor.execute(*compiled(sa.delete(sql_table(table)).where(_in_byte_order(predicate))))
     return cursor.rowcount
 
 
@@ -46,7 +47,7 @@ def select_slice(
     from sqlalchemy.sql.elements import quoted_name
 
     chosen = [sa.column(quoted_name(name, quote=True)) for name in columns]
-    statement = sa.select(*chosen).select_from(_table(table))
+    statement = sa.select(*chosen).select_from(sql_table(table))
     predicate = slice_.predicate(schema)
     return statement if predicate is None else statement.where(_in_byte_order(predicate))
 
@@ -73,12 +74,3 @@ def _in_byte_order(predicate: "sa.ColumnElement[bool]") -> "sa.ColumnElement[boo
         return None
 
     return visitors.replacement_traverse(predicate, {}, by_bytes)
-
-
-def _table(table: TableName) -> "sa.TableClause":
-    import sqlalchemy as sa
-    from sqlalchemy.sql.elements import quoted_name
-
-    return sa.table(
-        quoted_name(table.name, quote=True), schema=quoted_name(table.schema, quote=True)
-    )

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import psycopg2 as dialect_module
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.elements import quoted_name
 
 from tranship.arrow_types import plain_type
+from tranship.comparisons import sql_table
+from tranship.pgsql.statements import compiled
 from tranship.redshift.identifiers import fold_slice
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema, is_binary, is_text
@@ -34,18 +34,18 @@ def delete_slice(table: TableName, part: Slice, schema: TableSchema) -> Statemen
         part: Which rows; the whole table without a condition.
         schema: The table's columns, folded; their types decide how the slice's values compare.
     """
-    statement = sa.delete(_clause(table))
+    statement = sa.delete(sql_table(table))
     predicate = exact_predicate(part, schema)
-    return _compiled(statement if predicate is None else statement.where(predicate))
+    return compiled(statement if predicate is None else statement.where(predicate))
 
 
 def select_slice(
     table: TableName, columns: Sequence[sa.ColumnElement[Any]], part: Slice, schema: TableSchema
 ) -> Statement:
     """The statement that selects columns of the rows of a slice, and its values."""
-    statement = sa.select(*columns).select_from(_clause(table))
+    statement = sa.select(*columns).select_from(sql_table(table))
     predicate = exact_predicate(part, schema)
-    return _compiled(statement if predicate is None else statement.where(predicate))
+    return compiled(statement if predicate is None else statement.where(predicate))
 
 
 def exact_predicate(part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] | None:
@@ -98,18 +98,3 @@ def exact_predicate(part: Slice, schema: TableSchema) -> sa.ColumnElement[bool] 
 
 def _from_hex(value: bytes) -> sa.ColumnElement[Any]:
     return sa.func.from_hex(value.hex())
-
-
-def _clause(table: TableName) -> sa.TableClause:
-    return sa.table(
-        quoted_name(table.name, quote=True), schema=quoted_name(table.schema, quote=True)
-    )
-
-
-def _compiled(statement: sa.ClauseElement) -> Statement:
-    made = statement.compile(
-        dialect=dialect_module.dialect(), compile_kwargs={"render_postcompile": True}
-    )
-    values: Any = made.params
-    # A value nobody uses keeps the driver substituting, and with it turning %% into %.
-    return str(made), {**values, "tranship": None}

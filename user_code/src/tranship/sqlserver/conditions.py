@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql import operators, visitors
 
-from tranship.comparisons import Predicate, sql_column
+from tranship.comparisons import Predicate, sql_column, sql_table
 from tranship.sqlserver.shown_times import times_of
-from tranship.sqlserver.statements import CompiledStatement, compile_statement, sql_table
+from tranship.sqlserver.statements import CompiledStatement, compile_statement
 from tranship.tables import TableName, TableSchema
 
 ROW_COUNT = sa.func.count_big(sa.literal_column("*"))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tranship.errors import ConfigurationError
 from tranship.sqlserver.stopping import stoppable_cursor
-from tranship.tables import TableName
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -105,14 +104,3 @@ def quoted(name: str) -> str:
         '[Order]]s [%]]]'
     """
     return "[" + name.replace("]", "]]") + "]"
-
-
-def sql_table(table: TableName) -> "sa.TableClause":
-    """A table whose names are always quoted."""
-    import sqlalchemy as sa
-    from sqlalchemy.sql.elements import quoted_name
-
-    return sa.table(
-        quoted_name(table.name, quote=True),
-        schema=quoted_name(table.schema, quote=True),
-    )
