@@ -24,10 +24,10 @@ from tranship.frames import Batches
 from tranship.identity import SourceIdentity
 from tranship.patterns import table_not_found
 from tranship.slices import Interval, Slice, WholeTable
-from tranship.source import Reached, Source, SourceRequest
+from tranship.source import HighWaterMark, Source, SourceRequest
 from tranship.systems import Catalogue, SourceSystem, SourceTable, TargetSystem
 from tranship.tables import Column, TableName, TableSchema
-from tranship.target import Capabilities, KeysBeside, Target, keys_table
+from tranship.target import Capabilities, StagedKeys, Target, keys_table
 from tranship.writes import Declared, Extra, OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")
@@ -139,19 +139,19 @@ class ToySource(Source):
         return int(self.aggregates(part, [self.counting(sa.literal_column("*"))])[0])
 
     @override
-    def highest(self, cursor: Cursor) -> Reached:
-        return Reached(self._extreme(cursor, sa.func.max, WholeTable()))
+    def highest(self, cursor: Cursor) -> HighWaterMark:
+        return HighWaterMark(self._extreme(cursor, sa.func.max, WholeTable()))
 
     @override
     def lowest(self, cursor: Cursor, part: Slice) -> Value | None:
         return self._extreme(cursor, sa.func.min, part)
 
     @override
-    def newer(self, cursor: Cursor, value: Value) -> int:
+    def count_newer(self, cursor: Cursor, value: Value) -> int:
         return self.count(Interval(cursor.column, value, includes_low=False))
 
     @override
-    def cut(self, column: str, part: Slice, row_count: int) -> Any:
+    def chunk_end(self, column: str, part: Slice, row_count: int) -> Any:
         rows = self._select(part, [sql_column(column)], order_by=column)
         return rows[row_count - 1][0] if len(rows) > row_count else None
 
@@ -324,7 +324,7 @@ def _bookmark(kept: dict[str, Any]) -> Bookmark:
 
 
 @dataclass(frozen=True)
-class ToyKeys(KeysBeside):
+class ToyKeys(StagedKeys):
     """Keys in a table beside the copy."""
 
     copy: TableName
@@ -345,17 +345,17 @@ class ToyKeys(KeysBeside):
         return self._number(transaction, f"select count(*) from {self._rows} where {self._live}")
 
     @override
-    def count_gone(self, transaction: Any) -> int:
+    def count_deleted(self, transaction: Any) -> int:
         return self._number(transaction, f"select count(*) from {self._rows} where {self._gone}")
 
     @override
-    def gone(self, transaction: Any) -> list[tuple[Any, ...]]:
+    def deleted(self, transaction: Any) -> list[tuple[Any, ...]]:
         return transaction.execute(
             f"select {self._key} from {self._rows} where {self._gone}"
         ).fetchall()
 
     @override
-    def remove_gone(self, transaction: Any) -> int:
+    def remove_deleted(self, transaction: Any) -> int:
         how = (
             f"update {self._rows} set {quoted(self.mark)} = now() where"
             if self.mark
@@ -535,15 +535,15 @@ class ToyTarget(Target):
         return [one for (place,) in places for one in ToyBookmarks(place).read_all(transaction)]
 
     @override
-    def keys_beside(
+    def staged_keys(
         self, table: TableName, key: tuple[str, ...], rules: Rules, mark: str | None
-    ) -> KeysBeside:
+    ) -> StagedKeys:
         if rules:
             raise TranshipError("Texts are compared by their bytes here.", "Cast the key.")
         return ToyKeys(table, key, mark)
 
     @override
-    def keys_twice(
+    def count_duplicate_keys(
         self,
         table: TableName,
         key: tuple[str, ...],

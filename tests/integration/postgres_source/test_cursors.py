@@ -43,7 +43,7 @@ def test_the_highest_value_is_that_of_the_rows_that_the_condition_lets_through(
     table = make(f"c {declared}, kept boolean", *rows, f"{hidden}, false")
     found = source(table, where="kept")
     reached = found.highest(cursor(found, "c"))
-    assert (reached.value, reached.beyond, reached.furthest) == (expected, None, None)
+    assert (reached.value, reached.server_clock, reached.furthest) == (expected, None, None)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
@@ -61,14 +61,14 @@ def test_values_beyond_the_clock_are_no_bookmark(
     assert str(reached.value).startswith("2024-02-29")
     assert str(reached.furthest).startswith("9999-12-30")
     now = datetime.now(UTC)
-    shown = reached.beyond
+    shown = reached.server_clock
     if declared == "date":
         assert now.date() <= shown <= (now + timedelta(hours=14)).date()
     else:
         shown = shown if shown.tzinfo else shown.replace(tzinfo=UTC)
         most = timedelta(0) if declared == "timestamptz" else timedelta(hours=14)
         assert now - timedelta(minutes=5) <= shown <= now + most + timedelta(minutes=5)
-    assert found.newer(cursor(found, "c"), reached.value) == 0
+    assert found.count_newer(cursor(found, "c"), reached.value) == 0
 
 
 def test_a_clock_of_another_zone_does_not_keep_rows_of_now_out(
@@ -82,7 +82,7 @@ def test_a_clock_of_another_zone_does_not_keep_rows_of_now_out(
     run("set timezone = 'Asia/Tokyo'; insert into {} values (1)", table)
     found = source(table, reader)
     reached = found.highest(cursor(found, "c"))
-    assert reached.beyond is None
+    assert reached.server_clock is None
     assert reached.value == run("select c from {}", table)[0][0]
 
 
@@ -103,8 +103,8 @@ def test_not_a_number_is_no_bookmark(make: Make, source: Open) -> None:
 
 def test_newer_rows_are_counted(make: Make, source: Open) -> None:
     found = source(make("c int", "1", "2", "2", "3", "null"))
-    assert found.newer(cursor(found, "c"), 1) == 3
-    assert found.newer(cursor(found, "c"), 3) == 0
+    assert found.count_newer(cursor(found, "c"), 1) == 3
+    assert found.count_newer(cursor(found, "c"), 3) == 0
 
 
 def test_the_lowest_of_a_part_is_told(make: Make, source: Open) -> None:
@@ -119,11 +119,11 @@ def test_a_cut_is_the_last_of_so_many_values(make: Make, source: Open, run: Run)
     table = make("id int primary key, at timestamptz")
     run("insert into {} select i, timestamptz '2024-01-01 00:00+00' + i / 2 * interval '1 h' from generate_series(1, 9) i", table)  # fmt: skip
     found = source(table, where="id <> 4")
-    assert found.cut("id", WholeTable(), 3) == 3
-    assert found.cut("id", KeyRange("id", 4), 3) == 7
-    assert found.cut("id", WholeTable(), 8) is None
-    assert found.cut("at", WholeTable(), 2) == datetime(2024, 1, 1, 1, tzinfo=UTC)
-    assert found.cut("id", Interval("id", 9, includes_low=False), 1) is None
+    assert found.chunk_end("id", WholeTable(), 3) == 3
+    assert found.chunk_end("id", KeyRange("id", 4), 3) == 7
+    assert found.chunk_end("id", WholeTable(), 8) is None
+    assert found.chunk_end("at", WholeTable(), 2) == datetime(2024, 1, 1, 1, tzinfo=UTC)
+    assert found.chunk_end("id", Interval("id", 9, includes_low=False), 1) is None
 
 
 NUMBERED = {

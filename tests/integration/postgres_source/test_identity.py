@@ -29,7 +29,7 @@ def test_the_same_table_is_the_same_source_whatever_is_written_to_it(
         "system_identifier", "timeline", "database", "database_oid", "table_oid"
     ]  # fmt: skip
     assert found.difference(before, now) is None
-    assert found.untold(now) is None
+    assert found.identity_gaps(now) is None
 
 
 def test_a_table_that_was_made_anew_is_another_one(make: Make, source: Open, run: Run) -> None:
@@ -106,13 +106,13 @@ def test_what_a_role_may_not_see_is_granted_by_the_statements_it_is_told(
             run(f"revoke execute on function {function} from public")
         found = source(table, reader)
         hidden = found.identity()
-        untold = found.untold(hidden)
+        untold = found.identity_gaps(hidden)
         assert hidden.part("system_identifier") is None
         assert hidden.part("table_oid") is not None
         assert untold is not None
         assert "may pass for the source that it was" in untold
         run(untold.partition("To show it: ")[2])
-        assert found.untold(found.identity()) is None
+        assert found.identity_gaps(found.identity()) is None
         assert found.difference(hidden, found.identity()) is None
     finally:
         for function in functions:

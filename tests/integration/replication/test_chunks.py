@@ -181,5 +181,5 @@ def test_a_count_and_a_cut_agree(replica: Callable[..., Replica], part: Interval
     made = replica(EVENTS)
     made.origin.add(*range(1, 41))
     assert made.source.count(part) == 10
-    assert made.source.cut("id", part, 9) == 9
-    assert made.source.cut("id", part, 10) is None
+    assert made.source.chunk_end("id", part, 9) == 9
+    assert made.source.chunk_end("id", part, 10) is None

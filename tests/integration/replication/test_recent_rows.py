@@ -13,7 +13,7 @@ from tranship.replication.config import ColumnSettings
 from tranship.replication.findings import Finding
 from tranship.replication.plan import Mode, OnDelete
 from tranship.replication.verification import Verification
-from tranship.source import Reached
+from tranship.source import HighWaterMark
 from tranship.sqlserver.source import SqlServerSource
 
 BY_TIME: dict[str, Any] = {"mode": Mode.MERGE, "cursor": "changed", "lookback": 0}
@@ -253,8 +253,8 @@ def test_a_rowversion_that_stands_still_is_told_by_the_run_and_by_the_check(
     assert bookmark is not None
     at = int(str(bookmark.cursor_value), 16).to_bytes(8)
 
-    def secondary(_: SqlServerSource, __: Cursor) -> Reached:
-        return Reached(at, is_final=True, counter=at, furthest=(2**40).to_bytes(8))
+    def secondary(_: SqlServerSource, __: Cursor) -> HighWaterMark:
+        return HighWaterMark(at, is_final=True, counter=at, furthest=(2**40).to_bytes(8))
 
     monkeypatch.setattr(SqlServerSource, "highest", secondary)
     for _ in range(2):

@@ -10,7 +10,7 @@ from tranship.errors import TransientError
 from tranship.reads import ReadRequest
 from tranship.slices import KeyRange
 from tranship.sqlserver import connection, reader
-from tranship.sqlserver.handover import Handover
+from tranship.sqlserver.idle_connection import IdleConnection
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.reader import read
 from tranship.tables import TableName
@@ -66,7 +66,7 @@ def test_the_connection_that_found_the_parts_reads_one_of_them(settings, logins)
 
 
 def test_a_read_that_is_never_opened_keeps_no_connection(through_cable, cable, monkeypatch):
-    monkeypatch.setattr(reader, "Handover", lambda: Handover(seconds=0.3))
+    monkeypatch.setattr(reader, "IdleConnection", lambda: IdleConnection(seconds=0.3))
     batches = read(through_cable, ReadRequest(CATEGORIES))
     assert cable.connections == 1
     deadline = time.monotonic() + 5

@@ -51,21 +51,21 @@ class SourceRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class HighWaterMark:
     """How far a cursor is at a moment.
 
     Args:
         value: The highest value that a bookmark may be made of; `None` where no row has one.
         is_final: Whether no row will ever appear at or below it, so that no lookback is needed.
         counter: The highest value that the server itself has given out, where it numbers the rows.
-        beyond: The server's clock, where values lie beyond it; `None` where none do.
+        server_clock: The server's clock, where values lie beyond it; `None` where none do.
         furthest: The highest value, where it lies beyond `value`.
     """
 
     value: Value | None
     is_final: bool = False
     counter: Value | None = None
-    beyond: Value | None = None
+    server_clock: Value | None = None
     furthest: Value | None = None
 
     def is_behind(self, bookmark: Value | None) -> bool:
@@ -145,7 +145,7 @@ class Source(ABC):
     def difference(self, before: SourceIdentity, now: SourceIdentity) -> str | None:
         """Why it is another source than it was, in words; `None` where nothing that both tell says so."""
 
-    def untold(self, identity: SourceIdentity) -> str | None:
+    def identity_gaps(self, identity: SourceIdentity) -> str | None:
         """What an identity lacks, what that means, and what to grant; `None` where nothing is amiss."""
         del identity
         return None
@@ -165,7 +165,7 @@ class Source(ABC):
         return None
 
     @abstractmethod
-    def highest(self, cursor: Cursor) -> Reached:
+    def highest(self, cursor: Cursor) -> HighWaterMark:
         """The highest cursor value that may be loaded now.
 
         Asked before the rows are read, so that rows which arrive meanwhile belong to the next load. A value of the server's
@@ -186,7 +186,7 @@ class Source(ABC):
         """The lowest cursor value of a part of the table; `None` where no row has one."""
 
     @abstractmethod
-    def newer(self, cursor: Cursor, value: Value) -> int:
+    def count_newer(self, cursor: Cursor, value: Value) -> int:
         """How many rows lie beyond a value, without those beyond the server's clock."""
 
     def identity_counter(self, column: str) -> Decimal | None:
@@ -200,7 +200,7 @@ class Source(ABC):
         return None
 
     @abstractmethod
-    def cut(self, column: str, part: Slice, row_count: int) -> Any:
+    def chunk_end(self, column: str, part: Slice, row_count: int) -> Any:
         """The value of a column at which the first so many rows of a part end, in its order.
 
         Returns:

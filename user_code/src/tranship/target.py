@@ -54,7 +54,7 @@ class Capabilities:
     ends_second_writers: bool = False
 
 
-class KeysBeside(ABC):
+class StagedKeys(ABC):
     """The keys that a source has now, written to a table beside its copy: compared where both are, so that none is held here.
 
     Rows that are marked as gone count as rows only where there is no mark.
@@ -74,15 +74,15 @@ class KeysBeside(ABC):
         """How many rows the copy has, without those that are marked."""
 
     @abstractmethod
-    def count_gone(self, transaction: Transaction) -> int:
+    def count_deleted(self, transaction: Transaction) -> int:
         """How many of these rows have a key that the source lacks; a key with a null in it never does."""
 
     @abstractmethod
-    def gone(self, transaction: Transaction) -> list[tuple[Any, ...]]:
+    def deleted(self, transaction: Transaction) -> list[tuple[Any, ...]]:
         """Their keys."""
 
     @abstractmethod
-    def remove_gone(self, transaction: Transaction) -> int:
+    def remove_deleted(self, transaction: Transaction) -> int:
         """Remove these rows, or mark them where there is a mark.
 
         Returns:
@@ -195,9 +195,9 @@ class Target(ABC):
     # ---- keys ----
 
     @abstractmethod
-    def keys_beside(
+    def staged_keys(
         self, table: TableName, key: tuple[str, ...], rules: Rules, mark: str | None
-    ) -> KeysBeside:
+    ) -> StagedKeys:
         """The keys of a table's source, to be compared with its own.
 
         Args:
@@ -208,7 +208,7 @@ class Target(ABC):
         """
 
     @abstractmethod
-    def keys_twice(
+    def count_duplicate_keys(
         self,
         table: TableName,
         key: tuple[str, ...],

@@ -9,14 +9,14 @@ from typing_extensions import override
 from tranship.equality import Rules
 from tranship.pgsql.keys import other_spelling, same_key
 from tranship.tables import TableName
-from tranship.target import KeysBeside, keys_table
+from tranship.target import StagedKeys, keys_table
 
 if TYPE_CHECKING:
     from tranship.pgsql.target import PgsqlTarget
 
 
 @dataclass(frozen=True)
-class ComparedKeys(KeysBeside):
+class ComparedKeys(StagedKeys):
     """A copy and the keys beside it.
 
     Args:
@@ -48,11 +48,11 @@ class ComparedKeys(KeysBeside):
         return self._count(transaction, self._live)
 
     @override
-    def count_gone(self, transaction: Any) -> int:
+    def count_deleted(self, transaction: Any) -> int:
         return self._count(transaction, self._gone)
 
     @override
-    def gone(self, transaction: Any) -> list[tuple[Any, ...]]:
+    def deleted(self, transaction: Any) -> list[tuple[Any, ...]]:
         columns = sql.SQL(", ").join(map(self._identifier, self.key))
         transaction.execute(
             sql.SQL("select {} from {} where {}").format(columns, self._quoted, self._gone)
@@ -60,7 +60,7 @@ class ComparedKeys(KeysBeside):
         return transaction.fetchall()
 
     @override
-    def remove_gone(self, transaction: Any) -> int:
+    def remove_deleted(self, transaction: Any) -> int:
         if self.mark is None:
             statement = sql.SQL("delete from {} where {}").format(self._quoted, self._gone)
         else:

@@ -20,7 +20,7 @@ from tranship.pgsql.keys import fold
 from tranship.pgsql.statements import compiled
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
-from tranship.target import KeysBeside, Target
+from tranship.target import StagedKeys, Target
 
 BOOKMARK_SIGNS = ("table_name", "cursor_value", "write_id")
 """Columns that every table of bookmarks has, and no other."""
@@ -73,13 +73,13 @@ class PgsqlTarget(Target):
             )
 
     @override
-    def keys_beside(
+    def staged_keys(
         self, table: TableName, key: tuple[str, ...], rules: Rules, mark: str | None
-    ) -> KeysBeside:
+    ) -> StagedKeys:
         return ComparedKeys(self, table, key, rules, mark)
 
     @override
-    def keys_twice(
+    def count_duplicate_keys(
         self,
         table: TableName,
         key: tuple[str, ...],

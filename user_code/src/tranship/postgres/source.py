@@ -30,7 +30,7 @@ from tranship.postgres.source_faults import columns_denied, reading
 from tranship.postgres.source_types import moved_as
 from tranship.postgres.types import PostgresType
 from tranship.slices import Interval, Slice, WholeTable
-from tranship.source import Collision, Reached, Source, SourceRequest
+from tranship.source import Collision, HighWaterMark, Source, SourceRequest
 from tranship.tables import TableSchema
 
 _log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class PostgresSource(Source):
         return difference(before, now)
 
     @override
-    def untold(self, identity: SourceIdentity) -> str | None:
+    def identity_gaps(self, identity: SourceIdentity) -> str | None:
         return not_told(identity, self.settings.user)
 
     # ---- numbers and places ----
@@ -164,16 +164,18 @@ class PostgresSource(Source):
             return estimated_rows(cursor, [self.relation.oid]).get(self.relation.oid)
 
     @override
-    def highest(self, cursor: Cursor) -> Reached:
+    def highest(self, cursor: Cursor) -> HighWaterMark:
         if cursor.kind not in {Kind.TIME, Kind.DATE}:
-            return Reached(self._extreme(cursor, sa.func.max, WholeTable()))
+            return HighWaterMark(self._extreme(cursor, sa.func.max, WholeTable()))
         extreme = within_reach(sa.func.max(sql_column(cursor.column)), cursor)
         asked = self._selection.rows(None, extreme, clock(cursor))
         highest, now = (in_utc(value) for value in self._ask(asked)[0])
         if highest is None or highest <= now:
-            return Reached(cursor.checked(highest))
+            return HighWaterMark(cursor.checked(highest))
         within = Interval(cursor.column, None, now)
-        return Reached(self._extreme(cursor, sa.func.max, within), beyond=now, furthest=highest)
+        return HighWaterMark(
+            self._extreme(cursor, sa.func.max, within), server_clock=now, furthest=highest
+        )
 
     @override
     def refused_cursor(self, column: str) -> ConfigurationError | None:
@@ -197,7 +199,7 @@ class PostgresSource(Source):
         return cursor.checked(in_utc(self._ask(self._selection.rows(part, extreme))[0][0]))
 
     @override
-    def newer(self, cursor: Cursor, value: Value) -> int:
+    def count_newer(self, cursor: Cursor, value: Value) -> int:
         now: Any = None
         if cursor.kind in {Kind.TIME, Kind.DATE}:
             now = in_utc(self._ask(sa.select(clock(cursor)))[0][0])
@@ -217,7 +219,7 @@ class PostgresSource(Source):
         return default if is_local_clock(self.schema.column(column), default) else None
 
     @override
-    def cut(self, column: str, part: Slice, row_count: int) -> Any:
+    def chunk_end(self, column: str, part: Slice, row_count: int) -> Any:
         key = sql_column(column)
         rows = self._selection.rows(part, key).order_by(key).offset(row_count - 1).limit(2)
         ends = self._ask(rows)

@@ -90,7 +90,7 @@ class BackFill:
             last, part = None, WholeTable()
             if column is not None:
                 rest = column.chunk(start, None)
-                last = writes.source.cut(column.name, rest, writes.plan.chunk_rows)
+                last = writes.source.chunk_end(column.name, rest, writes.plan.chunk_rows)
                 if last is not None and start is not None and last <= start:
                     last = None  # more rows with one value than a range has
                 part = column.chunk(start, last)

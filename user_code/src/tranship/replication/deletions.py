@@ -23,7 +23,7 @@ from tranship.replication.plan import OnDelete
 from tranship.replication.second_look import MOST_KEYS
 from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName, TableSchema
-from tranship.target import KeysBeside, Target, Transaction
+from tranship.target import StagedKeys, Target, Transaction
 from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest
 
 Keys = Sequence[tuple[Any, ...]]
@@ -99,7 +99,7 @@ class KeyComparison:
         keys = self.keys_of(WholeTable())
         rules = TableSchema.from_arrow(keys.schema).equalities(self.key)
         mark = DELETED_AT.name if self.guard.policy is OnDelete.MARK else None
-        compared = self.target.keys_beside(self.table, tuple(self.key), rules, mark)
+        compared = self.target.staged_keys(self.table, tuple(self.key), rules, mark)
         self._refuse_a_copy(compared.table)
         # Made anew where the key is another one than it was, and without a key of its own: a look may show a row twice.
         replace_keys = WriteRequest(
@@ -134,11 +134,11 @@ class KeyComparison:
                 f"Give that copy another name (target:), then drop {beside} and forget its bookmark.",
             )
 
-    def _first_look(self, keys: KeysBeside, transaction: Transaction) -> None:
+    def _first_look(self, keys: StagedKeys, transaction: Transaction) -> None:
         """Count what looks gone; where nothing does, that was all."""
         self._found = _Found(self._take_turn(transaction))
         keys.respell(transaction)
-        suspects = keys.count_gone(transaction)
+        suspects = keys.count_deleted(transaction)
         self.guard.check(
             keys=keys.count(transaction), rows=keys.count_rows(transaction), gone=suspects
         )
@@ -146,7 +146,7 @@ class KeyComparison:
         if not suspects:
             self._finish(keys, transaction)
         elif suspects <= MOST_KEYS:
-            self._found.suspects = keys.gone(transaction)
+            self._found.suspects = keys.deleted(transaction)
 
     def _asked_again(self) -> Batches:
         """The keys of the rows that look gone, as the source has them now; all keys where it cannot be asked so."""
@@ -164,14 +164,14 @@ class KeyComparison:
                 return _together(asked)
         return self.keys_of(WholeTable())
 
-    def _second_look(self, keys: KeysBeside, transaction: Transaction) -> None:
+    def _second_look(self, keys: StagedKeys, transaction: Transaction) -> None:
         """Do what is to be done to the rows that are not among the keys now either."""
         self._take_turn(transaction)
         keys.respell(transaction)
-        self._found.rows = keys.remove_gone(transaction)
+        self._found.rows = keys.remove_deleted(transaction)
         self._finish(keys, transaction)
 
-    def _finish(self, keys: KeysBeside, transaction: Transaction) -> None:
+    def _finish(self, keys: StagedKeys, transaction: Transaction) -> None:
         """Take back marks of rows that are in the source, note what the copy lacks, and let the keys go."""
         self._found.returned = keys.unmark(transaction)
         self._found.lacking = keys.lacking(transaction, MOST_KEYS + 1)

@@ -64,7 +64,7 @@ class SourceGuard:
         """
         self.identity = self.source.identity()
         if bookmark is None or bookmark.identity is None:
-            if unseen := self.source.untold(self.identity):
+            if unseen := self.source.identity_gaps(self.identity):
                 self.log.info("%s: %s", self.plan.source, unseen)
             if bookmark is not None:
                 self.log.info(

@@ -37,7 +37,7 @@ from tranship.replication.writing import (
     signature_of,
 )
 from tranship.slices import Slice, WholeTable
-from tranship.source import Reached, Source
+from tranship.source import HighWaterMark, Source
 from tranship.tables import TableSchema
 from tranship.target import Target
 from tranship.writes import OnSchemaChange, WriteMode, WriteResult
@@ -260,7 +260,7 @@ class _Load:
         why = self._why_from_the_start(bookmark, exists=exists) or another
         if why is None and bookmark is not None:
             why = self.writes.guard.renumbered(self.cursor, bookmark)
-        reached = Reached(None)
+        reached = HighWaterMark(None)
         if self.cursor is not None:
             reached = self.source.highest(self.cursor)
             self.writes.lasting = standing_still.facts_of(self.cursor, reached, bookmark)
@@ -335,7 +335,7 @@ class _Load:
             return "its columns, key, cursor or condition were changed in the settings"
         return None
 
-    def _onwards(self, bookmark: Bookmark, reached: Reached) -> str:
+    def _onwards(self, bookmark: Bookmark, reached: HighWaterMark) -> str:
         """The rows from the bookmark on; all of them for a merge without a cursor."""
         if self.cursor is None:
             self.writes.write(bookmark, WholeTable(), self.writes.request(WriteMode.MERGE))
@@ -373,7 +373,7 @@ class _Load:
         cursor: Cursor,
         bookmark: Bookmark,
         start: Value | None,
-        reached: Reached,
+        reached: HighWaterMark,
         beyond: Value | None,
     ) -> None:
         final = reached.is_final and self.plan.lookback is None
@@ -383,20 +383,20 @@ class _Load:
         moved = self._further(reached.value, cursor.value(bookmark.cursor_value))
         self.writes.write(bookmark, part, self.writes.request(WriteMode.MERGE), up_to=moved)
 
-    def _beyond(self, cursor: Cursor, reached: Reached) -> Value | None:
+    def _beyond(self, cursor: Cursor, reached: HighWaterMark) -> Value | None:
         """Beyond which value rows lie that every load reads and no bookmark is made of."""
-        if reached.beyond is not None:
+        if reached.server_clock is not None:
             self.log.warning(
                 'The highest "%s" of %s is %s, beyond the server\'s clock: rows beyond %s are read by every load, '
                 "and the bookmark stays below them.",
                 cursor.column,
                 self.plan.source,
                 cursor.text(reached.furthest),
-                cursor.text(reached.beyond),
+                cursor.text(reached.server_clock),
             )
-        return reached.beyond
+        return reached.server_clock
 
-    def _set_back(self, cursor: Cursor, bookmark: Bookmark, reached: Reached) -> str | None:
+    def _set_back(self, cursor: Cursor, bookmark: Bookmark, reached: HighWaterMark) -> str | None:
         def reload(up_to: str | None) -> None:
             if self.key:
                 merge = self.writes.request(WriteMode.MERGE)
@@ -426,7 +426,7 @@ class _Load:
             return None
         found = chunk_column(self.plan, self.source, self.changes)
         if not estimate:  # a view, or a server that has not counted yet
-            whole = found and self.source.cut(
+            whole = found and self.source.chunk_end(
                 found.name, found.chunk(None, None), self.plan.chunk_rows
             )
             return None if whole is None else found
@@ -453,7 +453,7 @@ class _Load:
         chunks = 0
         while True:
             rest = column.chunk(start, None, includes_start=includes_start)
-            end = column.checked(self.source.cut(column.name, rest, self.plan.chunk_rows))
+            end = column.checked(self.source.chunk_end(column.name, rest, self.plan.chunk_rows))
             if end is not None and end == start and not includes_start:
                 raise TranshipError(
                     f"{self.plan.source} has rows beyond {column.name} {column.text(start)} of that same value, "

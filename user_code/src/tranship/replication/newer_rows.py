@@ -57,7 +57,7 @@ def newer_rows(
         bookmark: The bookmark's value.
         schema: Gives the copy's columns.
     """
-    count = source.newer(cursor, bookmark)
+    count = source.count_newer(cursor, bookmark)
     # Rows that are appended are never changed: what is behind the bookmark stays as it is.
     if not count or plan.mode is Mode.APPEND:
         return NewerRows(count)

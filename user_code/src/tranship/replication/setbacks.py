@@ -11,7 +11,7 @@ from tranship.cursors import Cursor
 from tranship.errors import TranshipError
 from tranship.replication.keyless import BothSides
 from tranship.replication.plan import OnCursorBack, TablePlan
-from tranship.source import Reached
+from tranship.source import HighWaterMark
 
 
 class CursorWentBackError(TranshipError):
@@ -24,7 +24,7 @@ class CursorWentBackError(TranshipError):
 def set_back(
     plan: TablePlan,
     cursor: Cursor,
-    reached: Reached,
+    reached: HighWaterMark,
     bookmark: str,
     log: logging.Logger,
     both: BothSides | None,

@@ -8,13 +8,13 @@ from typing import Any
 
 from tranship.bookmarks import Bookmark
 from tranship.cursors import Cursor, Kind
-from tranship.source import Reached
+from tranship.source import HighWaterMark
 
 _FACT = "standing_still"
 SEVERAL_LOADS = 3
 
 
-def facts_of(cursor: Cursor, reached: Reached, bookmark: Bookmark | None) -> dict[str, Any]:
+def facts_of(cursor: Cursor, reached: HighWaterMark, bookmark: Bookmark | None) -> dict[str, Any]:
     """What a bookmark keeps of how long it has stood still; nothing where every row may be loaded."""
     if cursor.kind is not Kind.ROWVERSION or reached.furthest is None or reached.counter is None:
         return {}

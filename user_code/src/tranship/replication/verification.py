@@ -307,7 +307,7 @@ class Verification:
         padded = self._zero_padded()
         if is_enforced and set(self._schema.primary_key) == wanted and not (rules or padded):
             return Finding(True, f"The primary key ({shown}) holds.", {"key": shown})
-        keys, rows = self.target.keys_twice(self.plan.target, key, rules, padded)
+        keys, rows = self.target.count_duplicate_keys(self.plan.target, key, rules, padded)
         facts: dict[str, str | int] = {"key": shown, "keys_more_than_once": keys}
         if keys:
             return Finding(
@@ -365,7 +365,7 @@ class Verification:
         """How many rows of the source are beyond the bookmark now; those beyond its clock always are."""
         cursor = self._followed()
         value = cursor.value(self.bookmark.cursor_value)
-        return 0 if value is None else self.source.newer(cursor, value)
+        return 0 if value is None else self.source.count_newer(cursor, value)
 
     def _bookmarked(self) -> Interval:
         cursor = self._followed()

@@ -11,7 +11,7 @@ from typing import Any
 from tranship.patterns import select_tables, table_not_found
 from tranship.sqlserver import catalogue_queries as queries
 from tranship.sqlserver.connection import connect
-from tranship.sqlserver.handover import Handover
+from tranship.sqlserver.idle_connection import IdleConnection
 from tranship.sqlserver.inspection import (
     ESTIMATED_ROWS,
     OF_SCHEMA,
@@ -83,7 +83,7 @@ def present_tables(settings: SqlServerSettings) -> dict[TableName, bool]:
 
 
 def describe(
-    settings: SqlServerSettings, table: TableName, *, handover: Handover | None = None
+    settings: SqlServerSettings, table: TableName, *, idle: IdleConnection | None = None
 ) -> TableSchema:
     """A table's columns, primary key and comments: all that reading it takes, in one round trip.
 
@@ -92,7 +92,7 @@ def describe(
     Args:
         settings: Where the table is.
         table: Its name, as the server spells it.
-        handover: Where the connection is taken from and left to who reads the table next.
+        idle: Where the connection is taken from and left to who reads the table next.
 
     Raises:
         TableNotFoundError: There is no such table; the message has names that are close.
@@ -102,9 +102,7 @@ def describe(
         >>> describe(settings, TableName("dbo", "DimProduct")).primary_key  # doctest: +SKIP
         ('ProductKey',)
     """
-    with connect(
-        settings, doing="reading the catalogue", taking=handover, leaving=handover
-    ) as connection:
+    with connect(settings, doing="reading the catalogue", reuse=idle, keep=idle) as connection:
         return describe_over(connection, settings, [table])[table]
 
 
@@ -143,21 +141,19 @@ def describe_over(
 
 
 def row_count_estimate(
-    settings: SqlServerSettings, table: TableName, *, handover: Handover | None = None
+    settings: SqlServerSettings, table: TableName, *, idle: IdleConnection | None = None
 ) -> int | None:
     """Rows by the server's own books, without counting; `None` for a view, or where it keeps none.
 
     Args:
         settings: Where the table is.
         table: Its name, as the server spells it.
-        handover: Where the connection is taken from and left to who reads the table next.
+        idle: Where the connection is taken from and left to who reads the table next.
 
     Raises:
         TableNotFoundError: There is no such table.
     """
-    with connect(
-        settings, doing="reading the catalogue", taking=handover, leaving=handover
-    ) as connection:
+    with connect(settings, doing="reading the catalogue", reuse=idle, keep=idle) as connection:
         is_view = _is_view(connection, settings, [table])[table]
         query = queries.about(queries.ESTIMATED_ROWS, [table])
         counted = estimates(if_known(connection, settings, query, ESTIMATED_ROWS))

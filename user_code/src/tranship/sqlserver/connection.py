@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tranship.errors import ConfigurationError, UnreachableError
 from tranship.read_ahead import on_cancel
 from tranship.sqlserver.driver_errors import driver_errors, missing_libraries
-from tranship.sqlserver.handover import Handover
+from tranship.sqlserver.idle_connection import IdleConnection
 from tranship.sqlserver.lines import cut, noticing
 from tranship.sqlserver.settings import SqlServerSettings
 
@@ -40,8 +40,8 @@ def connect(
     settings: SqlServerSettings,
     *,
     doing: str = "running a statement",
-    taking: Handover | None = None,
-    leaving: Handover | None = None,
+    reuse: IdleConnection | None = None,
+    keep: IdleConnection | None = None,
 ) -> Generator["Connection"]:
     """A connection that is closed when the block ends; what the driver raises in it is translated.
 
@@ -51,8 +51,8 @@ def connect(
     Args:
         settings: Where to connect.
         doing: What the block does, for error messages: "reading dbo.DimProduct".
-        taking: Where a connection may have been left to be used instead of a new one.
-        leaving: Where to leave the connection instead of closing it, unless the block fails.
+        reuse: Where a connection may have been left to be used instead of a new one.
+        keep: Where to leave the connection instead of closing it, unless the block fails.
 
     Yields:
         The driver's own connection.
@@ -69,7 +69,7 @@ def connect(
     """
     module = driver()
     with driver_errors(module, settings, doing, driver_calls_only=False):
-        connection = taking.take() if taking is not None else None
+        connection = reuse.take() if reuse is not None else None
         if connection is None:
             connection = open_connection(settings)
         with ExitStack() as stack:
@@ -79,10 +79,10 @@ def connect(
             except BaseException:
                 connection.close()
                 raise
-            if leaving is None:
+            if keep is None:
                 connection.close()
             else:
-                leaving.leave(connection)
+                keep.put(connection)
 
 
 def _cut_when_asked_again(connection: "Connection") -> Callable[[], None]:

@@ -20,7 +20,7 @@ from tranship.sqlserver.catalogue import describe
 from tranship.sqlserver.conform import conformer
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
-from tranship.sqlserver.handover import Handover
+from tranship.sqlserver.idle_connection import IdleConnection
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.settings import SqlServerSettings
@@ -46,7 +46,7 @@ def read(
     *,
     schema: TableSchema | None = None,
     log: logging.Logger | None = None,
-    handover: Handover | None = None,
+    idle: IdleConnection | None = None,
 ) -> Batches:
     """The rows of a table, as batches that can be opened again and again.
 
@@ -61,7 +61,7 @@ def read(
         options: Everything else; see `ReadOptions`.
         schema: The table's schema where the caller has described it, which saves asking.
         log: Where it is said that a read may not see one moment; by default this module's logger.
-        handover: Where the caller has left a connection for the first `open()`.
+        idle: Where the caller has left a connection for the first `open()`.
 
     Returns:
         Batches whose fields carry the source types. An empty result has a schema and no batches.
@@ -81,8 +81,8 @@ def read(
         ...     print(batch.num_rows)
     """
     chosen = options or ReadOptions()
-    left = handover or Handover()
-    source = schema if schema is not None else describe(settings, request.table, handover=left)
+    left = idle or IdleConnection()
+    source = schema if schema is not None else describe(settings, request.table, idle=left)
     query = build_query(request, source, chosen)
     shown, user = source.visibility, settings.user
     check_columns(request.table, query.schema.names, shown, chosen.masked, user)
@@ -105,14 +105,14 @@ def _open(
     options: ReadOptions,
     column: str | None,
     log: logging.Logger,
-    left: Handover,
+    left: IdleConnection,
 ) -> Iterator[pa.RecordBatch]:
     predicates: list[Predicate | None] = [None]
     if column is not None:
         from tranship.sqlserver.parts import part_predicates
 
         with connect(
-            settings, doing=f"splitting {query.table}", taking=left, leaving=left
+            settings, doing=f"splitting {query.table}", reuse=left, keep=left
         ) as connection:
             predicates = part_predicates(connection, query, column, options.parts)
     parts = [_Part(settings, query, predicate, options, left) for predicate in predicates]
@@ -152,13 +152,13 @@ class _Part:
     query: Query
     predicate: Predicate | None
     options: ReadOptions
-    left: Handover
+    left: IdleConnection
     consistency: Consistency | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The part's batches, of the declared schema."""
         with connect(
-            self.settings, doing=f"reading {self.query.table}", taking=self.left
+            self.settings, doing=f"reading {self.query.table}", reuse=self.left
         ) as connection:
             self.consistency = begin_consistent_read(connection)
             with stoppable_cursor(connection) as cursor:

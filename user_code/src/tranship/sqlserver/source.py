@@ -17,7 +17,7 @@ from tranship.frames import Batches
 from tranship.identity import SourceIdentity
 from tranship.reads import ReadRequest
 from tranship.slices import Interval, Slice, WholeTable
-from tranship.source import Collision, Reached, Source, SourceRequest
+from tranship.source import Collision, HighWaterMark, Source, SourceRequest
 from tranship.sqlserver import reader
 from tranship.sqlserver.arriving import arriving, as_shown, loss
 from tranship.sqlserver.catalogue import describe, row_count_estimate
@@ -25,8 +25,8 @@ from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
-from tranship.sqlserver.handover import Handover
 from tranship.sqlserver.identity import difference, identity_counter, identity_of, not_told
+from tranship.sqlserver.idle_connection import IdleConnection
 from tranship.sqlserver.local_clocks import column_default, is_local_clock
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
@@ -50,13 +50,13 @@ class SqlServerSource(Source):
         settings: The server.
         request: The table, and how it is read.
         schema: The table's columns, key and comments.
-        handover: Passes the connection from one question to the next, and to the reading of rows.
+        idle: Passes the connection from one question to the next, and to the reading of rows.
     """
 
     settings: SqlServerSettings
     request: SourceRequest
     schema: TableSchema
-    handover: Handover = field(default_factory=Handover, repr=False, compare=False)
+    idle: IdleConnection = field(default_factory=IdleConnection, repr=False, compare=False)
     kind = "sqlserver"
 
     @classmethod
@@ -67,9 +67,9 @@ class SqlServerSource(Source):
             TableNotFoundError: There is no such table.
             ConnectionFailedError: The server cannot be reached, or refuses the login.
         """
-        handover = Handover()
-        schema = describe(settings, request.table, handover=handover)
-        return cls(settings, request, schema, handover)
+        idle = IdleConnection()
+        schema = describe(settings, request.table, idle=idle)
+        return cls(settings, request, schema, idle)
 
     @override
     def read(
@@ -89,18 +89,18 @@ class SqlServerSource(Source):
             options,
             schema=self.schema,
             log=log,
-            handover=self.handover,
+            idle=self.idle,
         )
 
     @override
     def sees_one_moment(self) -> bool:
-        with self._connection(leaving=None) as connection:
+        with self._connection(keep=None) as connection:
             seen = begin_consistent_read(connection)
         return seen is not Consistency.COMMITTED and self.request.parallel == 1
 
     @override
     def identity(self) -> SourceIdentity:
-        with self._connection(leaving=self.handover) as connection:
+        with self._connection(keep=self.idle) as connection:
             return identity_of(connection, self.settings, self.table)
 
     @override
@@ -108,7 +108,7 @@ class SqlServerSource(Source):
         return difference(before, now)
 
     @override
-    def untold(self, identity: SourceIdentity) -> str | None:
+    def identity_gaps(self, identity: SourceIdentity) -> str | None:
         return not_told(identity)
 
     @override
@@ -119,15 +119,15 @@ class SqlServerSource(Source):
 
     @override
     def identity_counter(self, column: str) -> Decimal | None:
-        with self._connection(leaving=self.handover) as connection:
+        with self._connection(keep=self.idle) as connection:
             return identity_counter(connection, self.settings, self.table, column)
 
     @override
     def estimated_rows(self) -> int | None:
-        return row_count_estimate(self.settings, self.table, handover=self.handover)
+        return row_count_estimate(self.settings, self.table, idle=self.idle)
 
     @override
-    def highest(self, cursor: Cursor) -> Reached:
+    def highest(self, cursor: Cursor) -> HighWaterMark:
         # A rowversion is taken only below the lowest one that an open transaction may have written, where the server can
         # tell; elsewhere the lookback has to do.
         # https://learn.microsoft.com/sql/t-sql/functions/min-active-rowversion-transact-sql
@@ -137,7 +137,7 @@ class SqlServerSource(Source):
             case Kind.TIME | Kind.DATE:
                 return self._highest_time(cursor)
             case _:
-                return Reached(self._extreme(cursor, sa.func.max, WholeTable()))
+                return HighWaterMark(self._extreme(cursor, sa.func.max, WholeTable()))
 
     @override
     def lowest(self, cursor: Cursor, part: Slice) -> Value | None:
@@ -148,34 +148,34 @@ class SqlServerSource(Source):
         return cursor.checked(self._ask(statement)[0][0])
 
     @override
-    def newer(self, cursor: Cursor, value: Value) -> int:
+    def count_newer(self, cursor: Cursor, value: Value) -> int:
         now = None
         if cursor.kind in {Kind.TIME, Kind.DATE}:
             now = _latest(cursor, self._ask(sa.select(*_clocks(cursor)))[0])
         return self.count(Interval(cursor.column, value, now, includes_low=False))
 
-    def _highest_time(self, cursor: Cursor) -> Reached:
+    def _highest_time(self, cursor: Cursor) -> HighWaterMark:
         highest, *clocks = self._ask(
             self._rows_of(WholeTable(), sa.func.max(sql_column(cursor.column)), *_clocks(cursor))
         )[0]
         highest, now = cursor.checked(highest), _latest(cursor, clocks)
         if highest is None or highest <= now:
-            return Reached(highest)
+            return HighWaterMark(highest)
         within = self._extreme(cursor, sa.func.max, Interval(cursor.column, None, now))
-        return Reached(within, beyond=now, furthest=highest)
+        return HighWaterMark(within, server_clock=now, furthest=highest)
 
-    def _highest_version(self, cursor: Cursor) -> Reached:
+    def _highest_version(self, cursor: Cursor) -> HighWaterMark:
         # Asked for as bytes: a server that has no rowversion of its own may give a number.
         version = sa.cast(sa.func.max(sql_column(cursor.column)), sa.BINARY(ROWVERSION_BYTES))
         highest: Any = cursor.checked(self._ask(self._rows_of(WholeTable(), version))[0][0])
         lowest_open: Any = cursor.checked(self._if_known(_LOWEST_OPEN))
         if lowest_open is None:
             counter = cursor.checked(self._if_known(_LAST_USED))
-            return Reached(highest, counter=counter)
+            return HighWaterMark(highest, counter=counter)
         below = max(int.from_bytes(lowest_open) - 1, 0).to_bytes(ROWVERSION_BYTES)
         value = None if highest is None else min(highest, below)
         furthest = highest if highest is not None and highest > below else None
-        return Reached(value, is_final=value is not None, counter=below, furthest=furthest)
+        return HighWaterMark(value, is_final=value is not None, counter=below, furthest=furthest)
 
     def _if_known(self, statement: Any) -> Any:
         """The answer to a question that not every server knows; `None` where it does not (Babelfish)."""
@@ -202,7 +202,7 @@ class SqlServerSource(Source):
         self, part: Slice, expressions: Sequence[sa.ColumnElement[Any]]
     ) -> tuple[Any, ...]:
         # Not left to the next question, which need not see the same moment.
-        with self._connection(leaving=None) as connection:
+        with self._connection(keep=None) as connection:
             begin_consistent_read(connection)
             return rows(connection, self._rows_of(part, *expressions))[0]
 
@@ -263,7 +263,7 @@ class SqlServerSource(Source):
         return sa.func.count_big
 
     @override
-    def cut(self, column: str, part: Slice, row_count: int) -> Any:
+    def chunk_end(self, column: str, part: Slice, row_count: int) -> Any:
         key = sql_column(column)
         ends = (
             self._rows_of(part, key.label("k"), sa.literal_column("1").label("one"))
@@ -297,16 +297,16 @@ class SqlServerSource(Source):
         )
 
     def _ask(self, statement: Any) -> list[tuple[Any, ...]]:
-        with self._connection(leaving=self.handover) as connection:
+        with self._connection(keep=self.idle) as connection:
             return rows(connection, statement)
 
     @contextmanager
-    def _connection(self, leaving: Handover | None) -> Iterator[Any]:
+    def _connection(self, keep: IdleConnection | None) -> Iterator[Any]:
         with connect(
             self.settings,
             doing=f"asking about {self.table}",
-            taking=self.handover,
-            leaving=leaving,
+            reuse=self.idle,
+            keep=keep,
         ) as connection:
             yield connection
 

@@ -7,10 +7,10 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-LEFT_SECONDS = 5.0
+KEPT_SECONDS = 5.0
 
 
-class Handover:
+class IdleConnection:
     """Holds at most one open connection, and for a few seconds only.
 
     Nobody is asked to give it back: what is not taken in time is closed, so that a read which is never
@@ -20,16 +20,16 @@ class Handover:
         seconds: How long a connection that was left stays open.
     """
 
-    def __init__(self, seconds: float = LEFT_SECONDS) -> None:
+    def __init__(self, seconds: float = KEPT_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._left: tuple[Any, threading.Timer] | None = None
 
-    def __reduce__(self) -> tuple[type["Handover"], tuple[float]]:
+    def __reduce__(self) -> tuple[type["IdleConnection"], tuple[float]]:
         """A copy for another process; the connection stays."""
         return type(self), (self._seconds,)
 
-    def leave(self, connection: Any) -> None:
+    def put(self, connection: Any) -> None:
         """Leave an open connection in which nothing is under way; one that was left before is closed."""
         timer = threading.Timer(self._seconds, self._expire, (connection,))
         timer.daemon = True
