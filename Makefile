@@ -32,9 +32,9 @@ ifdef PYTEST_OPTIONS
 else ifdef FAST
 	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) tests/unit
 else
-	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --ignore=tests/stack --ignore=tests/installed
-	.venv/bin/python -m pytest tests/installed
-	.venv/bin/python -m pytest tests/stack
+	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --ignore=tests/stack --ignore=tests/installed --durations=20
+	.venv/bin/python -m pytest tests/installed -o faulthandler_timeout=2400
+	.venv/bin/python -m pytest tests/stack -o faulthandler_timeout=1200
 endif
 
 lint: .venv/.complete
