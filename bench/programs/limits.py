@@ -37,8 +37,8 @@ def prepare(job: Job) -> None:
     """Not measured: the rows as the encoder takes them, and as the bytes it makes of them."""
     from tranship.frames import Batches
     from tranship.postgres.casting import fit_batch
+    from tranship.postgres.copy_in import Encoder, encode
     from tranship.postgres.ddl import new_columns
-    from tranship.postgres.encoding import Encoder, encode
     from tranship.postgres.settings import PostgresSettings
     from tranship.postgres.writer import write
     from tranship.tables import TableName, TableSchema

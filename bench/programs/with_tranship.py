@@ -38,7 +38,7 @@ def copy_table(job: Job) -> None:
 
 def load(job: Job) -> None:
     """Arrow batches into Postgres."""
-    from tranship.postgres.encoding import Encoder
+    from tranship.postgres.copy_in import Encoder
     from tranship.postgres.writer import write
 
     write(

@@ -11,7 +11,7 @@ from psycopg2 import sql
 from statements import Rows, rows_of
 
 from tranship.frames import Batches
-from tranship.postgres.encoding import Encoder
+from tranship.postgres.copy_in import Encoder
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
 from tranship.tables import TableName

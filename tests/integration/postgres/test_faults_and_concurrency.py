@@ -22,8 +22,8 @@ from psycopg2 import sql
 
 from tranship.errors import TransientError, UnreachableError, ValueDoesNotFitError, WriteFailedError
 from tranship.frames import Batches
-from tranship.postgres.locking import TableHeldError
 from tranship.postgres.settings import PostgresSettings
+from tranship.postgres.transaction import TableHeldError
 from tranship.postgres.writer import write
 from tranship.tables import TableName
 from tranship.writes import WriteMode, WriteRequest, WriteResult

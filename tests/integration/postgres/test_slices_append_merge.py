@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tranship.errors import ColumnNotFoundError, RowsOutsideSliceError, WriteFailedError
-from tranship.postgres.encoding import Encoder
+from tranship.postgres.copy_in import Encoder
 from tranship.slices import AllOf, KeyRange, TimeWindow, Values
 from tranship.tables import TableName
 from tranship.writes import WriteMode, WriteResult

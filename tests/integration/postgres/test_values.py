@@ -20,7 +20,7 @@ from tranship.errors import (
     WriteFailedError,
 )
 from tranship.frames import Batches
-from tranship.postgres.encoding import Encoder
+from tranship.postgres.copy_in import Encoder
 from tranship.postgres.reader import read
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write

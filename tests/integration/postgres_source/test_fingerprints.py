@@ -7,7 +7,7 @@ import pytest
 from tests.integration.postgres_source.conftest import Make, Role, Run
 
 from tranship.errors import ConnectionFailedError
-from tranship.postgres.fingerprints import fingerprints
+from tranship.postgres.identity import fingerprints
 from tranship.postgres.settings import PostgresSettings
 from tranship.tables import TableName
 

@@ -25,7 +25,7 @@ from standins.redshift.faults import Faults
 from standins.redshift.server import RedshiftStandIn
 from tranship.bookmarks import BookmarkMovedError
 from tranship.frames import Batches
-from tranship.postgres import commit
+from tranship.postgres import transaction as postgres_transaction
 from tranship.postgres.target import PostgresTarget
 from tranship.replication.deletions import KeyComparison
 from tranship.replication.plan import Mode, OnDelete
@@ -169,7 +169,7 @@ def test_a_commit_whose_answer_was_lost_is_never_made_twice(
     made.load()
     made.origin.add(3, 4, changed="2024-01-02")
     if not can_be_asked:
-        monkeypatch.setattr(commit, "_status", lambda *_: None)
+        monkeypatch.setattr(postgres_transaction, "_status", lambda *_: None)
     target = made.place.target
     assert isinstance(target, PostgresTarget)
     with cutting_proxy(target.settings, forward_commit=is_committed) as cut:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.integration.replication.conftest import Place, Replica, of
 
 from tranship.comparisons import sql_column
-from tranship.pgsql.statements import compiled
+from tranship.pgsql.driver import compiled
 from tranship.replication.facts import expressions, facts_of
 from tranship.slices import Interval, WholeTable
 from tranship.tables import Column, TableSchema

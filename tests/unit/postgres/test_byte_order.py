@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tranship.pgsql.statements import compiled
+from tranship.pgsql.driver import compiled
 from tranship.postgres.statements import select_slice
 from tranship.slices import AnyOf, Interval, KeyRange, Slice, Values
 from tranship.tables import Column, TableName, TableSchema

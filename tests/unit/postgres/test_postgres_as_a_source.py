@@ -17,11 +17,11 @@ from tranship.errors import (
 )
 from tranship.identity import SourceIdentity
 from tranship.keys import refuse_unknown
-from tranship.postgres.array_texts import lists_of, texts_of
-from tranship.postgres.identity import difference, not_told
+from tranship.postgres.identity import difference, identity_gaps
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.source_faults import reading
 from tranship.postgres.source_types import equality_of, moved_as, source_type
+from tranship.postgres.text_forms import lists_of, texts_of
 from tranship.postgres.types import PostgresType, column_type
 from tranship.tables import Column, SourceType, TableName
 
@@ -121,8 +121,8 @@ def test_another_server_goes_before_what_differs_on_it_anyhow() -> None:
 
 
 def test_what_is_not_told_is_granted_by_function() -> None:
-    assert not_told(identity(system_identifier=7, timeline=1), "etl") is None
-    said = not_told(identity(system_identifier=7), 'od"d')
+    assert identity_gaps(identity(system_identifier=7, timeline=1), "etl") is None
+    said = identity_gaps(identity(system_identifier=7), 'od"d')
     assert said is not None
     assert said.endswith('grant execute on function pg_control_checkpoint() to "od""d";')
     assert "pg_control_system" not in said

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tranship.postgres.commit import Server
+from tranship.postgres.transaction import Server
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 SEEN = datetime(2026, 6, 1, tzinfo=UTC)

@@ -12,8 +12,8 @@ from tranship.errors import ConfigurationError
 from tranship.exactness import MisfitError
 from tranship.postgres.casting import fit_batch, plan_column
 from tranship.postgres.conversions import unchanged, whole_ticks
-from tranship.postgres.encoding import Encoder, encode
-from tranship.postgres.hexadecimal import bytes_from_hex, hex_from_bytes
+from tranship.postgres.copy_in import Encoder, encode
+from tranship.postgres.text_forms import bytes_from_hex, hex_from_bytes
 from tranship.postgres.types import column_type
 from tranship.tables import Column
 
@@ -75,7 +75,7 @@ import sys
 from standins.sample import sample_tables
 from tranship.postgres.casting import fit_batch
 from tranship.postgres.ddl import new_columns
-from tranship.postgres.encoding import Encoder, encode
+from tranship.postgres.copy_in import Encoder, encode
 from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteRequest
 

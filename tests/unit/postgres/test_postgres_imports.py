@@ -10,7 +10,7 @@ from tranship.frames import Batches
 from tranship.postgres.casting import fit_batch
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.ddl import new_columns
-from tranship.postgres.encoding import encode
+from tranship.postgres.copy_in import encode
 from tranship.postgres.writer import write
 from tranship.redshift.writer import write as publish
 from tranship.tables import TableName, TableSchema

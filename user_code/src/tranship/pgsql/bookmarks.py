@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from tranship.bookmarks import Bookmark, BookmarkMovedError, Bookmarks
 from tranship.identity import SourceIdentity
+from tranship.pgsql.driver import SqlCursor
 from tranship.tables import TableName
 
 COLUMNS = (
@@ -61,11 +62,11 @@ class BookmarkTable(Bookmarks):
         )
 
     @override
-    def create(self, transaction: Any) -> None:
+    def create(self, transaction: SqlCursor) -> None:
         transaction.execute(sql.SQL(_CREATE).format(self._identifier))
 
     @override
-    def read_all(self, transaction: Any, table: TableName | None = None) -> list[Bookmark]:
+    def read_all(self, transaction: SqlCursor, table: TableName | None = None) -> list[Bookmark]:
         transaction.execute(
             sql.SQL(
                 "select {} from {} where table_name = coalesce(%s, table_name) order by 1"
@@ -75,10 +76,10 @@ class BookmarkTable(Bookmarks):
         return [_bookmark(row, self.name.schema) for row in transaction.fetchall()]
 
     @override
-    def move(self, transaction: Any, new: Bookmark, *, expected_write_id: str | None) -> None:
-        there = self.read(transaction, new.table)
-        if (there.write_id if there else None) != expected_write_id:
-            by = f" by run {there.run_id}" if there and there.run_id else ""
+    def move(self, transaction: SqlCursor, new: Bookmark, *, expected_write_id: str | None) -> None:
+        current = self.read(transaction, new.table)
+        if (current.write_id if current else None) != expected_write_id:
+            by = f" by run {current.run_id}" if current and current.run_id else ""
             raise BookmarkMovedError(
                 f"{new.table} was loaded{by} while this load was on its way; nothing of it was written.",
                 "Run the load again; a pool with one slot keeps loads of one table apart.",
@@ -107,14 +108,14 @@ class BookmarkTable(Bookmarks):
         )
 
     @override
-    def remove(self, transaction: Any, table: TableName) -> bool:
+    def remove(self, transaction: SqlCursor, table: TableName) -> bool:
         transaction.execute(
             sql.SQL("delete from {} where table_name = %s").format(self._bound), (str(table),)
         )
         return transaction.rowcount > 0
 
     @override
-    def forget_source(self, transaction: Any, bookmark: Bookmark, write_id: str) -> None:
+    def forget_source(self, transaction: SqlCursor, bookmark: Bookmark, write_id: str) -> None:
         transaction.execute(
             sql.SQL(
                 "update {} set facts = %s, write_id = %s, updated_at = %s where table_name = %s"
@@ -123,7 +124,9 @@ class BookmarkTable(Bookmarks):
         )
 
     @override
-    def set_cursor(self, transaction: Any, table: TableName, value: str, write_id: str) -> bool:
+    def set_cursor(
+        self, transaction: SqlCursor, table: TableName, value: str, write_id: str
+    ) -> bool:
         transaction.execute(
             sql.SQL(
                 "update {} set cursor_value = %s, write_id = %s, updated_at = %s where table_name = %s"

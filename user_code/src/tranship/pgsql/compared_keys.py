@@ -7,6 +7,7 @@ from psycopg2 import sql
 from typing_extensions import override
 
 from tranship.equality import Rules
+from tranship.pgsql.driver import SqlCursor, one_row
 from tranship.pgsql.keys import other_spelling, same_key
 from tranship.tables import TableName
 from tranship.target import StagedKeys, keys_table
@@ -39,39 +40,39 @@ class ComparedKeys(StagedKeys):
         return keys_table(self.copy)
 
     @override
-    def count(self, transaction: Any) -> int:
+    def count(self, transaction: SqlCursor) -> int:
         transaction.execute(sql.SQL("select count(*) from {}").format(self._quoted_beside))
-        return int(transaction.fetchone()[0])
+        return int(one_row(transaction)[0])
 
     @override
-    def count_rows(self, transaction: Any) -> int:
+    def count_rows(self, transaction: SqlCursor) -> int:
         return self._count(transaction, self._live)
 
     @override
-    def count_deleted(self, transaction: Any) -> int:
-        return self._count(transaction, self._gone)
+    def count_deleted(self, transaction: SqlCursor) -> int:
+        return self._count(transaction, self._is_deleted)
 
     @override
-    def deleted(self, transaction: Any) -> list[tuple[Any, ...]]:
+    def deleted(self, transaction: SqlCursor) -> list[tuple[Any, ...]]:
         columns = sql.SQL(", ").join(map(self._identifier, self.key))
         transaction.execute(
-            sql.SQL("select {} from {} where {}").format(columns, self._quoted, self._gone)
+            sql.SQL("select {} from {} where {}").format(columns, self._quoted, self._is_deleted)
         )
         return transaction.fetchall()
 
     @override
-    def remove_deleted(self, transaction: Any) -> int:
+    def remove_deleted(self, transaction: SqlCursor) -> int:
         if self.mark is None:
-            statement = sql.SQL("delete from {} where {}").format(self._quoted, self._gone)
+            statement = sql.SQL("delete from {} where {}").format(self._quoted, self._is_deleted)
         else:
             statement = sql.SQL("update {} set {} = current_timestamp where {}").format(
-                self._quoted, self._identifier(self.mark), self._gone
+                self._quoted, self._identifier(self.mark), self._is_deleted
             )
         transaction.execute(statement)
         return transaction.rowcount
 
     @override
-    def unmark(self, transaction: Any) -> int:
+    def unmark(self, transaction: SqlCursor) -> int:
         if self.mark is None:
             return 0
         transaction.execute(
@@ -82,7 +83,7 @@ class ComparedKeys(StagedKeys):
         return transaction.rowcount
 
     @override
-    def lacking(self, transaction: Any, most: int) -> list[tuple[Any, ...]]:
+    def lacking(self, transaction: SqlCursor, most: int) -> list[tuple[Any, ...]]:
         columns = sql.SQL(", ").join(
             sql.SQL("k.{}").format(self._identifier(name)) for name in self.key
         )
@@ -100,12 +101,12 @@ class ComparedKeys(StagedKeys):
         return transaction.fetchall()
 
     @override
-    def clear(self, transaction: Any) -> None:
+    def clear(self, transaction: SqlCursor) -> None:
         # An empty table costs nothing, and needs no right to drop it.
         transaction.execute(sql.SQL("delete from {}").format(self._quoted_beside))
 
     @override
-    def respell(self, transaction: Any) -> None:
+    def respell(self, transaction: SqlCursor) -> None:
         if not self.rules:
             return
         k = sql.Identifier("k")
@@ -117,7 +118,7 @@ class ComparedKeys(StagedKeys):
         transaction.execute(
             sql.SQL("select count(*) from {}, {} where {}").format(self._quoted, source, respelled)
         )
-        if not transaction.fetchone()[0]:
+        if not one_row(transaction)[0]:
             return
         # A copy that compared bytes once may have both spellings; the source's own is the one that is kept up to date.
         # The pairs are found first ("offset 0" keeps them together), as no statistics tell how few they are: joined
@@ -149,11 +150,11 @@ class ComparedKeys(StagedKeys):
             )
         )
 
-    def _count(self, transaction: Any, condition: sql.Composable) -> int:
+    def _count(self, transaction: SqlCursor, condition: sql.Composable) -> int:
         transaction.execute(
             sql.SQL("select count(*) from {} where {}").format(self._quoted, condition)
         )
-        return int(transaction.fetchone()[0])
+        return int(one_row(transaction)[0])
 
     @property
     def _live(self) -> sql.Composable:
@@ -162,7 +163,7 @@ class ComparedKeys(StagedKeys):
         return sql.SQL("{} is null").format(self._identifier(self.mark))
 
     @property
-    def _gone(self) -> sql.Composable:
+    def _is_deleted(self) -> sql.Composable:
         return sql.SQL("{} and {}").format(self._live, self._not_among)
 
     @property

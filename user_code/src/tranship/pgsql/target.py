@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -16,8 +17,8 @@ from tranship.equality import Rules
 from tranship.own_tables import name_is_taken
 from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.pgsql.compared_keys import ComparedKeys
+from tranship.pgsql.driver import SqlCursor, compiled, one_row
 from tranship.pgsql.keys import fold
-from tranship.pgsql.statements import compiled
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 from tranship.target import StagedKeys, Target
@@ -39,23 +40,29 @@ class PgsqlTarget(Target):
     def bookmarks(self, table: TableName) -> BookmarkTable: ...
 
     @abstractmethod
-    def bookmark_tables(self, transaction: Any) -> list[TableName]:
+    def bookmark_tables(self, transaction: SqlCursor) -> list[TableName]:
         """The tables of bookmarks that there are, known by their columns too."""
 
     @override
-    def all_bookmarks(self, transaction: Any, schema: str | None = None) -> list[Bookmark]:
-        kept = [
-            one
+    def all_bookmarks(self, transaction: SqlCursor, schema: str | None = None) -> list[Bookmark]:
+        bookmarks = [
+            bookmark
             for table in self.bookmark_tables(transaction)
             if schema is None or table.schema.lower() == schema.lower()
-            for one in BookmarkTable(table).read_all(transaction)
+            for bookmark in BookmarkTable(table).read_all(transaction)
         ]
-        return sorted(kept, key=lambda bookmark: bookmark.table)
+        return sorted(bookmarks, key=lambda bookmark: bookmark.table)
 
     @override
     def bookmark_if_kept(self, table: TableName) -> Bookmark | None:
-        is_there = self.schema_of(self.bookmarks(table).name) is not None
-        return self.bookmark(table) if is_there else None
+        has_table = self.schema_of(self.bookmarks(table).name) is not None
+        return self.bookmark(table) if has_table else None
+
+    @abstractmethod
+    @override
+    def transaction(
+        self, doing: str, table: TableName | None = None
+    ) -> AbstractContextManager[SqlCursor]: ...
 
     @override
     def is_empty(self, table: TableName) -> bool:
@@ -64,7 +71,9 @@ class PgsqlTarget(Target):
             return cursor.fetchone() is None
 
     @override
-    def drop_columns(self, transaction: Any, table: TableName, columns: Sequence[str]) -> None:
+    def drop_columns(
+        self, transaction: SqlCursor, table: TableName, columns: Sequence[str]
+    ) -> None:
         for column in columns:
             transaction.execute(
                 sql.SQL("alter table {} drop column {}").format(
@@ -99,13 +108,13 @@ class PgsqlTarget(Target):
                     "(select count(*) as times from {} group by {} having count(*) > 1) as twice"
                 ).format(self.identifier(table), columns)
             )
-            keys, rows = cursor.fetchone()
+            keys, rows = one_row(cursor)
         return int(keys), int(rows)
 
     @override
     def select(
         self,
-        transaction: Any,
+        transaction: SqlCursor,
         table: TableName,
         expressions: Sequence[sa.ColumnElement[Any]],
         part: Slice,
@@ -121,7 +130,7 @@ class PgsqlTarget(Target):
         if where is not None:
             statement = statement.where(where)
         transaction.execute(*compiled(statement))
-        return transaction.fetchone()
+        return one_row(transaction)
 
     def identifier(self, table: TableName) -> sql.Identifier:
         """A table's name, quoted."""

@@ -19,7 +19,6 @@ from tranship.exactness import (
     to_decimals,
     to_floats,
 )
-from tranship.postgres.array_texts import texts_of
 from tranship.postgres.conversions import (
     UUID_BYTES,
     cast_to,
@@ -35,6 +34,7 @@ from tranship.postgres.conversions import (
     xml_text,
     zero_or_one,
 )
+from tranship.postgres.text_forms import texts_of
 from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType
 from tranship.tables import Column, is_binary, is_text
 
@@ -80,14 +80,14 @@ def plan_column(
     prepare = unchanged if arrow == column.type else plain_array
     if is_uuid(column.type) and type_.name in _TEXTS:
         arrow, prepare = pa.large_string(), lambda array: uuid_texts(plain_array(array))
-    made = _plan(arrow, type_, column, rounding=rounding)
-    if made is None:
+    conversion = _plan(arrow, type_, column, rounding=rounding)
+    if conversion is None:
         raise UnsupportedTypeError(
             f'Column "{column.name}" of {table} is {type_}, and {column.type} values cannot be put there.',
             "Cast the column in your function, or choose another type with column_types.",
             details={"column": column.name},
         )
-    wire, convert, binary = made
+    wire, convert, binary = conversion
     if prepare is unchanged:
         return ColumnPlan(column.name, type_, wire, convert, binary)
     return ColumnPlan(column.name, type_, wire, lambda array: convert(prepare(array)), binary)

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-import psycopg2.extensions
-from psycopg2 import sql
+from typing_extensions import override
 
 from tranship.errors import TranshipError
-from tranship.postgres.types import PostgresType, arrow_type
-from tranship.tables import Column, SourceType, TableName, TableSchema
+from tranship.pgsql.catalogue import ExistingColumn, ExistingTable
+from tranship.pgsql.driver import SqlCursor
+from tranship.postgres.types import PostgresType, arrow_type, printed_type
+from tranship.tables import Column, SourceType, TableName
 
 RELATION_KINDS = {
     "r": "table", "p": "partitioned table", "f": "foreign table", "v": "view",
@@ -16,28 +17,25 @@ RELATION_KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ExistingColumn:
+class PostgresColumn(ExistingColumn[PostgresType]):
     """One column of a table that is there.
 
     Args:
-        name: Its name.
-        type: Its type.
-        nullable: Whether it accepts null.
-        has_default: Whether a row that leaves it out gets a value.
         generated: Whether Postgres computes it; nobody may write it.
         identity: `a` (always), `d` (by default) or empty.
-        comment: Its comment.
         base: The type whose values it holds, where its own is a domain.
     """
 
-    name: str
-    type: PostgresType
-    nullable: bool
-    has_default: bool
-    generated: bool
-    identity: str
-    comment: str | None
+    generated: bool = False
+    identity: str = ""
     base: PostgresType | None = None
+
+    @override
+    def read(self) -> Column:
+        type_ = self.base or self.type
+        return Column(
+            self.name, arrow_type(type_), self.nullable, _source_type(type_), self.comment
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,52 +56,21 @@ class UniqueIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class ExistingTable:
+class PostgresTable(ExistingTable[PostgresColumn]):
     """A table that is there.
 
     Args:
         oid: Its object id.
-        name: Its schema and name.
         kind: One letter of `pg_class.relkind`.
-        columns: Its columns in order.
-        primary_key: The columns of its primary key in order.
-        comment: Its comment.
         unique_indexes: What keeps its rows apart.
     """
 
-    oid: int
-    name: TableName
-    kind: str
-    columns: tuple[ExistingColumn, ...]
-    primary_key: tuple[str, ...]
-    comment: str | None
+    oid: int = 0
+    kind: str = "r"
     unique_indexes: tuple[UniqueIndex, ...] = ()
 
-    @property
-    def writable(self) -> tuple[ExistingColumn, ...]:
-        """The columns that rows may carry."""
-        return tuple(column for column in self.columns if not column.generated)
 
-    def column(self, name: str) -> ExistingColumn | None:
-        """The column of that name, if there is one."""
-        return next((column for column in self.columns if column.name == name), None)
-
-    def schema(self) -> TableSchema:
-        """The table in Arrow terms, each column with its Postgres type as source type; a domain's is its base."""
-        columns = tuple(
-            Column(
-                name=column.name,
-                type=arrow_type(column.base or column.type),
-                nullable=column.nullable,
-                source_type=_source_type(column.base or column.type),
-                comment=column.comment,
-            )
-            for column in self.columns
-        )
-        return TableSchema(columns, self.primary_key, self.comment)
-
-
-def find_table(cursor: psycopg2.extensions.cursor, table: TableName) -> ExistingTable | None:
+def find_table(cursor: SqlCursor, table: TableName) -> PostgresTable | None:
     """The table of that name, or `None`."""
     cursor.execute(
         """
@@ -123,19 +90,19 @@ def find_table(cursor: psycopg2.extensions.cursor, table: TableName) -> Existing
         """,
         (table.schema, table.name),
     )
-    found = cursor.fetchone()
-    if found is None:
+    row = cursor.fetchone()
+    if row is None:
         return None
-    oid, kind, comment, indexes = found
+    oid, kind, comment, indexes = row
     unique = tuple(
         UniqueIndex(name, tuple(columns), primary, constraint)
         for name, primary, constraint, columns in indexes
     )
     key = next((index.columns for index in unique if index.is_primary), ())
-    return ExistingTable(oid, table, kind, columns_of(cursor, oid), key, comment, unique)
+    return PostgresTable(table, columns_of(cursor, oid), key, comment, oid, kind, unique)
 
 
-def columns_of(cursor: psycopg2.extensions.cursor, oid: int) -> tuple[ExistingColumn, ...]:
+def columns_of(cursor: SqlCursor, oid: int) -> tuple[PostgresColumn, ...]:
     """The columns of a relation, in order."""
     cursor.execute(
         """
@@ -156,37 +123,18 @@ def columns_of(cursor: psycopg2.extensions.cursor, oid: int) -> tuple[ExistingCo
         (oid,),
     )
     return tuple(
-        ExistingColumn(
+        PostgresColumn(
             name,
-            _parsed(type_),
+            printed_type(type_),
             nullable,
             default,
+            comment,
             generated,
             identity,
-            comment,
-            None if base is None else _parsed(base),
+            None if base is None else printed_type(base),
         )
         for name, type_, nullable, default, generated, identity, comment, base in cursor.fetchall()
     )
-
-
-def has_schema(cursor: psycopg2.extensions.cursor, schema: str) -> bool:
-    """Whether the schema is there."""
-    cursor.execute("select 1 from pg_namespace where nspname = %s", (schema,))
-    return cursor.fetchone() is not None
-
-
-def quoted(table: TableName) -> sql.Composable:
-    """The table's name for a statement."""
-    return sql.Identifier(table.schema, table.name)
-
-
-def _parsed(text: str) -> PostgresType:
-    """A type as the catalogue prints it; one that we cannot take apart stays whole."""
-    try:
-        return PostgresType.parse(text)
-    except TranshipError:
-        return PostgresType(text)
 
 
 def _source_type(type_: PostgresType) -> SourceType | None:

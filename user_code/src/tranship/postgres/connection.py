@@ -5,9 +5,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg2
-import psycopg2.extensions
 
 from tranship.bounded_connections import KEEPALIVES, BoundedConnection
+from tranship.pgsql.driver import SqlConnection
 from tranship.postgres.faults import refused, translated
 from tranship.postgres.settings import SYSTEM_CERTIFICATES, PostgresSettings
 from tranship.tls import system_authorities, tell_what_is_off
@@ -15,7 +15,7 @@ from tranship.tls import system_authorities, tell_what_is_off
 _LOGGER = logging.getLogger(__name__)
 
 
-def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connection:
+def open_connection(settings: PostgresSettings) -> SqlConnection:
     """A new connection; the caller closes it.
 
     Raises:
@@ -54,7 +54,7 @@ def open_connection(settings: PostgresSettings) -> psycopg2.extensions.connectio
 
 
 @contextmanager
-def connect(settings: PostgresSettings) -> Generator[psycopg2.extensions.connection]:
+def connect(settings: PostgresSettings) -> Generator[SqlConnection]:
     """A connection that is closed at the end, whatever happens.
 
     A transaction is open from the first statement on and is rolled back unless it was committed.

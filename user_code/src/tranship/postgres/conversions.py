@@ -16,7 +16,7 @@ import pyarrow.compute
 
 from tranship.arrow_types import times_in_microseconds
 from tranship.exactness import MAX_DIGITS, Convert, MisfitError, check_clock, check_years
-from tranship.postgres.hexadecimal import bytes_from_hex
+from tranship.postgres.text_forms import bytes_from_hex
 from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType
 
 # Its stubs know few of the argument types it takes. Where all is well no function here is given a Python

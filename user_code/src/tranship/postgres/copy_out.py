@@ -8,15 +8,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import psycopg2.extensions
 import pyarrow as pa
 from pyarrow import csv
 
 from tranship.deadlines import Deadline
 from tranship.errors import ValueDoesNotFitError
 from tranship.frames import ROWS_PER_BATCH
-from tranship.postgres.array_texts import lists_of
-from tranship.postgres.hexadecimal import bytes_from_hex
+from tranship.pgsql.driver import SqlCursor
+from tranship.postgres.text_forms import bytes_from_hex, lists_of
 from tranship.tables import TableSchema
 
 BLOCK_BYTES = 4 * 2**20
@@ -33,7 +32,7 @@ LEAVE_OUT = "leave the column out, or read it through a view that casts it."
 _CONVERSION = re.compile(r"In CSV column #(?P<column>\d+): (?P<why>.*)")
 
 
-def copy_out(cursor: psycopg2.extensions.cursor, select: str, put: Callable[[bytes], None]) -> None:
+def copy_out(cursor: SqlCursor, select: str, put: Callable[[bytes], None]) -> None:
     """Run one COPY from the first row to the last, and hand over its blocks.
 
     Args:

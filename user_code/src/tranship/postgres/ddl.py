@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import psycopg2
 import psycopg2.errors
-import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.errors import ConfigurationError
+from tranship.pgsql.catalogue import has_schema
+from tranship.pgsql.driver import SqlConnection, SqlCursor, qualified
 from tranship.postgres.casting import ColumnPlan, plan_column
-from tranship.postgres.catalogue import has_schema, quoted
 from tranship.postgres.types import column_type
 from tranship.tables import Column, TableName, TableSchema, column_not_found
 from tranship.writes import WriteRequest
@@ -51,7 +51,7 @@ def check_names(request: WriteRequest, schema: TableSchema) -> None:
         raise column_not_found(missing, schema.names)
 
 
-def ensure_schema(connection: psycopg2.extensions.connection, schema: str) -> None:
+def ensure_schema(connection: SqlConnection, schema: str) -> None:
     """Create the schema where it is missing, in a transaction of its own.
 
     Inside the write's transaction, other writers would wait for its end to create theirs. An empty
@@ -70,7 +70,7 @@ def ensure_schema(connection: psycopg2.extensions.connection, schema: str) -> No
 
 
 def create_table(
-    cursor: psycopg2.extensions.cursor,
+    cursor: SqlCursor,
     table: TableName,
     schema: TableSchema,
     plans: Sequence[ColumnPlan],
@@ -85,17 +85,19 @@ def create_table(
         for plan in plans
     ]
     cursor.execute(
-        sql.SQL("create table {} ({})").format(quoted(table), sql.SQL(", ").join(columns))
+        sql.SQL("create table {} ({})").format(qualified(table), sql.SQL(", ").join(columns))
     )
     if schema.comment:
         cursor.execute(
-            sql.SQL("comment on table {} is {}").format(quoted(table), sql.Literal(schema.comment))
+            sql.SQL("comment on table {} is {}").format(
+                qualified(table), sql.Literal(schema.comment)
+            )
         )
     for column in schema.columns:
         comment_column(cursor, table, column)
 
 
-def comment_column(cursor: psycopg2.extensions.cursor, table: TableName, column: Column) -> None:
+def comment_column(cursor: SqlCursor, table: TableName, column: Column) -> None:
     """Give a column the comment of its source, if it has one."""
     if column.comment:
         cursor.execute(

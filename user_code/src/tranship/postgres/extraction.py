@@ -1,4 +1,4 @@
-"""Reads a table of a Postgres source: one moment, over one connection or several that share a snapshot.
+"""Reads a table of a Postgres source: one moment, over one connection or several that share a snapshot and take a range of its key each.
 
 Rows come by COPY in threads, ahead of the consumer and within a limit of bytes; a consumer that stops early cancels the statements.
 """
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import psycopg2.extensions
 import pyarrow as pa
+import sqlalchemy as sa
 
-from tranship.comparisons import Predicate
+from tranship.comparisons import Predicate, sql_column
+from tranship.errors import ConfigurationError
 from tranship.frames import Batches
-from tranship.pgsql.statements import compiled
+from tranship.key_ranges import equal_cuts, ranges
+from tranship.pgsql.driver import SqlCursor, compiled
 from tranship.postgres.copy_out import (
     BLOCK_BYTES,
     BLOCKS_AHEAD,
@@ -23,8 +25,7 @@ from tranship.postgres.copy_out import (
     CopiedRows,
     copy_out,
 )
-from tranship.postgres.key_cuts import cut_column, range_predicates
-from tranship.postgres.selection import Selection
+from tranship.postgres.selection import Declared, Selection
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.snapshots import SharedSnapshot, one_moment
 from tranship.postgres.source_faults import reading
@@ -130,8 +131,92 @@ class Extraction:
             cursor.execute(TEXT_FORMS)
             copy_out(cursor, self._text(cursor, within), put)
 
-    def _text(self, cursor: psycopg2.extensions.cursor, within: Predicate | None) -> str:
+    def _text(self, cursor: SqlCursor, within: Predicate | None) -> str:
         return cursor.mogrify(*self._statement(within)).decode()
 
     def _statement(self, within: Predicate | None) -> tuple[str, dict[str, Any]]:
         return compiled(self.selection.select(self.columns, self.part, within, self.order_by))
+
+
+_DENSE = 0.5
+"""A whole-number key with at least this share of its range in use is cut by arithmetic alone."""
+
+
+def cut_column(selection: Selection) -> str:
+    """The column to cut by: the first one of the key.
+
+    Raises:
+        ConfigurationError: There is no key.
+    """
+    if selection.key:
+        return selection.key[0]
+    raise ConfigurationError(
+        f"{selection.table} has no primary key to cut it into ranges by, so it cannot be read over several connections.",
+        "Name a key (key: [id]), or leave parallel out.",
+    )
+
+
+def range_predicates(
+    cursor: SqlCursor,
+    selection: Selection,
+    part: Slice | None,
+    column: str,
+    parts: int,
+) -> list[Predicate | None]:
+    """Conditions that each row of a part meets exactly one of.
+
+    A whole-number key without large gaps is cut into equal ranges; any other one at its quantiles, for which the server reads the key once.
+    There may be fewer ranges than asked for: an empty table has one.
+
+    Args:
+        cursor: Of a transaction that sees the moment that is read.
+        selection: What is read.
+        part: Which of its rows.
+        column: The column to cut by.
+        parts: How many ranges to aim at.
+    """
+    cuts = _whole_numbers(cursor, selection, part, column, parts)
+    if cuts is None:
+        cuts = _quantiles(cursor, selection, part, column, parts)
+    return ranges(column, cuts, nullable=selection.schema.column(column).nullable)
+
+
+def _whole_numbers(
+    cursor: SqlCursor,
+    selection: Selection,
+    part: Slice | None,
+    column: str,
+    parts: int,
+) -> list[Any] | None:
+    import pyarrow as pa
+
+    if not pa.types.is_integer(selection.schema.column(column).type):
+        return None
+    key = sql_column(column)
+    statement = selection.rows(part, sa.func.min(key), sa.func.max(key), sa.func.count())
+    cursor.execute(*compiled(statement))
+    low, high, count = cursor.fetchone() or (None, None, 0)
+    if low is None or high is None:
+        return []
+    return equal_cuts(low, high, parts) if count >= _DENSE * (high - low + 1) else None
+
+
+def _quantiles(
+    cursor: SqlCursor,
+    selection: Selection,
+    part: Slice | None,
+    column: str,
+    parts: int,
+) -> list[Any]:
+    # As texts: a key may have values that Python has no form for, such as infinity.
+    # https://www.postgresql.org/docs/current/functions-aggregate.html#FUNCTIONS-ORDEREDSET-TABLE
+    shares = ", ".join(str(number / parts) for number in range(1, parts))
+    quantiles = sa.func.percentile_disc(sa.literal_column(f"array[{shares}]::float8[]"))
+    texts = sa.cast(quantiles.within_group(selection.order_of(column)), Declared("text[]"))
+    cursor.execute(*compiled(selection.rows(part, texts)))
+    (values,) = cursor.fetchone() or (None,)
+    cuts = list(dict.fromkeys(value for value in values or () if value is not None))
+    if selection.is_collated(column):
+        return cuts
+    type_ = Declared(selection.declared(column))
+    return [sa.cast(sa.literal(value, sa.Text()), type_) for value in cuts]

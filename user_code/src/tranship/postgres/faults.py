@@ -36,12 +36,12 @@ def refused(error: psycopg2.Error, settings: PostgresSettings) -> TranshipError:
 
     The driver gives no error code at this point, so the server's (English) words decide.
     """
-    said = _said(error, settings)
+    message = _message(error, settings)
     where = ", ".join(settings.addresses)
-    found = known_fault(REFUSALS, said)
-    if found is None:
-        return ConnectionFailedError(f"Postgres at {where} refused the connection: {said}")
-    fault, _ = found
+    refusal = known_fault(REFUSALS, message)
+    if refusal is None:
+        return ConnectionFailedError(f"Postgres at {where} refused the connection: {message}")
+    fault, _ = refusal
     values: dict[str, object] = {
         "where": where,
         "user": settings.user,
@@ -51,7 +51,7 @@ def refused(error: psycopg2.Error, settings: PostgresSettings) -> TranshipError:
         "quoted_user": _quoted(settings.user),
         "quoted_database": _quoted(settings.database),
     }
-    return fault.error(values, said)
+    return fault.error(values, message)
 
 
 def translate(
@@ -72,43 +72,43 @@ def translate(
         reading: Whether rows are only read.
     """
     state = error.pgcode
-    said = _said(error, settings)
+    message = _message(error, settings)
     what = f"The {doing} failed" if doing else "A statement failed"
     details: dict[str, object] = {"sqlstate": state or "none"}
-    passing = known_fault(PASSING, said, state)
+    passing = known_fault(PASSING, message, state)
     if passing is not None:
-        return passing[0].error({}, said, before=f"{what}. ", details=details)
+        return passing[0].error({}, message, before=f"{what}. ", details=details)
     if state is None or state.startswith("08"):
         if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
             return TransientError(
-                f"{what}: the connection to {settings} was lost: {said}", details=details
+                f"{what}: the connection to {settings} was lost: {message}", details=details
             )
-        return WriteFailedError(f"{what}: {said}", details=details)
+        return WriteFailedError(f"{what}: {message}", details=details)
     if state == "57014":
         return WriteFailedError(
-            f"{what}: it was cancelled: {said}",
+            f"{what}: it was cancelled: {message}",
             "If the statement timeout is too short, raise statement_timeout_seconds.",
             details=details,
         )
-    if state == "53100" or "No space left on device" in said:
+    if state == "53100" or "No space left on device" in message:
         return WriteFailedError(
-            f"{what}: the disk of Postgres at {settings.host} is full: {said}",
+            f"{what}: the disk of Postgres at {settings.host} is full: {message}",
             "Free space there or enlarge the volume, then run again; the old rows are untouched. "
             "A full replace needs room for the old and the new table at once.",
             details=details,
         )
     if state == "42501":
-        return _denied(error, settings, what, said, details, table=table, reading=reading)
+        return _denied(error, settings, what, message, details, table=table, reading=reading)
     if state == "42P01":
-        return TableNotFoundError(f"{what}: {said}", "Check schema and name.", details=details)
-    if state == "0A000" and "XML" in said:
+        return TableNotFoundError(f"{what}: {message}", "Check schema and name.", details=details)
+    if state == "0A000" and "XML" in message:
         return WriteFailedError(
             f"{what}: Postgres at {settings.host} was built without XML support.",
             'Load xml columns as text: column_types={"<column>": "text"}.',
             details=details,
         )
     if state.startswith(DOES_NOT_FIT_CLASS):
-        return _does_not_fit(error, what, said, details)
+        return _does_not_fit(error, what, message, details)
     if state == "23502":
         column = error.diag.column_name
         return ValueDoesNotFitError(
@@ -118,14 +118,14 @@ def translate(
             details=details | {"column": column},
         )
     if state == "23505":
-        return _duplicate(error, what, said, details)
+        return _duplicate(error, what, message, details)
     if state.startswith("23"):
         return WriteFailedError(
-            f"{what}: rows break a constraint of the table: {said} {error.diag.message_detail or ''}",
+            f"{what}: rows break a constraint of the table: {message} {error.diag.message_detail or ''}",
             "Mend the rows or the constraint.",
             details=details,
         )
-    return WriteFailedError(f"{what}: {said}", details=details)
+    return WriteFailedError(f"{what}: {message}", details=details)
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _denied(
     error: psycopg2.Error,
     settings: PostgresSettings,
     what: str,
-    said: str,
+    message: str,
     details: dict[str, object],
     *,
     table: TableName | None,
@@ -157,7 +157,7 @@ def _denied(
     """Who lacks which grant, and the statement that gives it."""
     query: bytes = getattr(getattr(error, "cursor", None), "query", None) or b""
     statement = missing_grant(
-        error.diag.message_primary or said,
+        error.diag.message_primary or message,
         user=settings.user,
         schema=table.schema if table is not None else None,
         reading=reading,
@@ -169,23 +169,23 @@ def _denied(
         else f"Only the owner may do this: make {settings.user!r} a member of the owning role."
     )
     return WriteFailedError(
-        f"{what}: user {settings.user!r} may not: {said}", remedy, details=details
+        f"{what}: user {settings.user!r} may not: {message}", remedy, details=details
     )
 
 
 def _does_not_fit(
-    error: psycopg2.Error, what: str, said: str, details: dict[str, object]
+    error: psycopg2.Error, what: str, message: str, details: dict[str, object]
 ) -> ValueDoesNotFitError:
     match = _CONTEXT.search(error.diag.context or "")
     if match and match["column"]:
         details |= {"column": match["column"], "row": int(match["row"])}
         return ValueDoesNotFitError(
-            f'{what}: near row {match["row"]}, column "{match["column"]}": {said}.',
+            f'{what}: near row {match["row"]}, column "{match["column"]}": {message}.',
             "Mend the value at its source, or choose a wider type with column_types.",
             details=details,
         )
     return ValueDoesNotFitError(
-        f"{what}: {said}.",
+        f"{what}: {message}.",
         "Mend the value at its source, or choose a wider type with column_types.",
         details=details,
     )
@@ -196,13 +196,13 @@ _OF_A_WRITE = re.compile(r"tranship_(?:new|index|key|staging)")
 
 
 def _duplicate(
-    error: psycopg2.Error, what: str, said: str, details: dict[str, object]
+    error: psycopg2.Error, what: str, message: str, details: dict[str, object]
 ) -> DuplicateRowsError:
     """Which rows have the same key, and of which index where its name means something to the reader."""
     name = error.diag.constraint_name or ""
     of_index = "" if not name or _OF_A_WRITE.search(name) else f' of the unique index "{name}"'
     return DuplicateRowsError(
-        f"{what}: rows have the same key{of_index}: {error.diag.message_detail or said}",
+        f"{what}: rows have the same key{of_index}: {error.diag.message_detail or message}",
         "Remove the duplicates from the rows, or use mode merge with the key columns. If the key of the source "
         "has changed, on_schema_change: evolve follows it.",
         details=details,
@@ -230,7 +230,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _said(error: psycopg2.Error, settings: PostgresSettings) -> str:
+def _message(error: psycopg2.Error, settings: PostgresSettings) -> str:
     """The server's or driver's own words, without the password."""
     text = error.diag.message_primary or str(error)
     return redact(" ".join(text.split()), [settings.password])

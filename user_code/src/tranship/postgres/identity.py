@@ -1,4 +1,4 @@
-"""Which server, database and table a connection reads, and whether that is the source that a bookmark was made of.
+"""Which server, database and table a connection reads, and texts that change when a table's rows do: whether it is the source that it was.
 
 Names do not tell: a test database answers to the name of production, a backup is restored over its original, a table is dropped and
 created again. What the server keeps for itself does, as far as a role may see it:
@@ -11,14 +11,30 @@ created again. What the server keeps for itself does, as far as a role may see i
 - the `oid` of a table is another one when it was dropped and created again. It stays when the table is renamed, truncated, or written anew by
   `vacuum full`, `cluster` or `alter table`, as its `relfilenode` does not; so that is no part of the identity: most of these change no row, and
   what `truncate` takes away is seen in the rows. When a table was created Postgres does not tell.
+
+A sensor of changes compares fingerprints: the server reads the table and hashes each row: SHA-256 over the text of the whole row, summed in two numbers of 112 bits together. Two states
+of a table have the same text in one case of 2^112, also where many rows change in the same way.
+
+What would be had without reading does not hold: the counters of `pg_stat_user_tables` come late, are reset, and are lost in a crash
+(https://www.postgresql.org/docs/current/monitoring-stats.html); the places and transactions of rows (`ctid`, `xmin`) say nothing of a
+column that was added with a default or of a label that was renamed, neither of which touches a row, and views have none
+(https://www.postgresql.org/docs/current/ddl-system-columns.html).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-import psycopg2.extensions
+from psycopg2 import sql
 
+from tranship.errors import ConnectionFailedError, TranshipError
 from tranship.grants import quoted
 from tranship.identity import SourceIdentity
+from tranship.pgsql.driver import SqlCursor
+from tranship.postgres.copy_out import TEXT_FORMS
+from tranship.postgres.settings import PostgresSettings
+from tranship.postgres.snapshots import one_moment
+from tranship.postgres.source_catalogue import Relation, relations_of
+from tranship.postgres.source_faults import columns_denied, reading
 from tranship.tables import TableName
 
 SYSTEM, TIMELINE = "system_identifier", "timeline"
@@ -43,7 +59,7 @@ _TIMELINE_OF_WAL = "select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8
 _TIMELINE_OF_CONTROL_FILE = "select timeline_id from pg_control_checkpoint()"
 
 
-def identity_of(cursor: psycopg2.extensions.cursor, table: TableName) -> SourceIdentity:
+def identity_of(cursor: SqlCursor, table: TableName) -> SourceIdentity:
     """What the server tells of itself, of the database and of a table, without what this role may not see."""
     cursor.execute(_ALLOWED, (_SYSTEM_FUNCTION, _TIMELINE_FUNCTION))
     sees_system, sees_control, recovers, sees_wal = cursor.fetchone() or (False,) * 4
@@ -60,9 +76,7 @@ def identity_of(cursor: psycopg2.extensions.cursor, table: TableName) -> SourceI
     return SourceIdentity.of(parts)
 
 
-def _value(
-    cursor: psycopg2.extensions.cursor, query: str, values: tuple[Any, ...] | None = None
-) -> Any:
+def _value(cursor: SqlCursor, query: str, values: tuple[Any, ...] | None = None) -> Any:
     cursor.execute(query, values)
     row = cursor.fetchone()
     return None if row is None else row[0]
@@ -93,21 +107,78 @@ def difference(before: SourceIdentity, now: SourceIdentity) -> str | None:
     return None
 
 
-def not_told(identity: SourceIdentity, user: str) -> str | None:
+def identity_gaps(identity: SourceIdentity, user: str) -> str | None:
     """What an identity lacks, what that means, and what to grant; `None` where nothing is amiss."""
     hidden = {SYSTEM: _SYSTEM_FUNCTION, TIMELINE: _TIMELINE_FUNCTION}
-    lacking = {part: name for part, name in hidden.items() if identity.part(part) is None}
-    if not lacking:
+    hidden_parts = {part: name for part, name in hidden.items() if identity.part(part) is None}
+    if not hidden_parts:
         return None
     grants = " ".join(
-        f"grant execute on function {name} to {quoted(user)};" for name in lacking.values()
+        f"grant execute on function {name} to {quoted(user)};" for name in hidden_parts.values()
     )
     meaning = (
         "another server whose database and table have the same oids"
-        if SYSTEM in lacking
+        if SYSTEM in hidden_parts
         else "a backup that is restored over the server"
     )
     return (
-        f"This role may not ask for the {' and the '.join(lacking)} of the server, so {meaning} may pass for the source that it was. "
+        f"This role may not ask for the {' and the '.join(hidden_parts)} of the server, so {meaning} may pass for the source that it was. "
         f"To show it: {grants}"
     )
+
+
+_HALF = "sum(('x' || encode(substr(h.row, {}, 7), 'hex'))::bit(56)::bigint)"
+_HASHES = (
+    f"select count(*), {_HALF.format(1)}, {_HALF.format(8)} "
+    "from (select sha256(convert_to(row({})::text, 'UTF8')) as row from {}) as h"
+)
+
+
+def fingerprints(
+    settings: PostgresSettings, tables: Sequence[TableName]
+) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
+    """The texts of several tables.
+
+    A text also says whose rows they are: it changes where another server, database or table answers to the names.
+
+    Returns:
+        The texts, and why there is none for the other tables: one that is gone does not stand in the way of the rest.
+
+    Raises:
+        ConnectionFailedError: The server cannot be reached or refuses the login.
+        TransientError: The connection was lost.
+    """
+    marks: dict[TableName, str] = {}
+    refused: dict[TableName, TranshipError] = {}
+    for table in tables:
+        try:
+            # Each in a transaction of its own: one over all of them would keep the server from cleaning up meanwhile.
+            with (
+                one_moment(settings) as connection,
+                reading(settings, f"look for changes of {table}", table),
+                connection.cursor() as cursor,
+            ):
+                marks[table] = _mark(cursor, settings, table)
+        except TranshipError as error:
+            if error.transient or isinstance(error, ConnectionFailedError):
+                raise
+            refused[table] = error
+    return marks, refused
+
+
+def _mark(cursor: SqlCursor, settings: PostgresSettings, table: TableName) -> str:
+    relation = relations_of(cursor, settings, [table])[table]
+    if set(relation.unreadable) == set(relation.schema.names):
+        raise columns_denied(table, relation.unreadable, settings.user)
+    whose = identity_of(cursor, table).token
+    cursor.execute(TEXT_FORMS)
+    cursor.execute(_row_hashes(table, relation))
+    values = cursor.fetchone() or ()
+    return ":".join([whose, *("-" if value is None else str(value) for value in values)])
+
+
+def _row_hashes(table: TableName, relation: Relation) -> sql.Composable:
+    """The statement that counts the rows and adds up their hashes, over the columns that this role may select."""
+    names = [name for name in relation.schema.names if name not in relation.unreadable]
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    return sql.SQL(_HASHES).format(columns, sql.Identifier(table.schema, table.name))

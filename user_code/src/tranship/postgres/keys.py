@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psycopg2.extensions
 from psycopg2 import sql
 
-from tranship.postgres.catalogue import ExistingTable, UniqueIndex, quoted
+from tranship.pgsql.driver import SqlCursor, column_list, qualified
+from tranship.postgres.catalogue import PostgresTable, UniqueIndex
 from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteMode, WriteRequest
 
@@ -27,15 +27,15 @@ class Key:
         self, table: TableName, name: sql.Composable | None = None
     ) -> Iterator[sql.Composable]:
         """The statement that gives the key to a table, under a name or one of Postgres's choice."""
-        columns = _listed(self.columns)
+        columns = column_list(self.columns)
         if self.may_be_null:
             yield sql.SQL("create unique index {} on {} ({})").format(
-                name or sql.SQL(""), quoted(table), columns
+                name or sql.SQL(""), qualified(table), columns
             )
         else:
             constraint = sql.SQL("constraint {} ").format(name) if name else sql.SQL("")
             yield sql.SQL("alter table {} add {}primary key ({})").format(
-                quoted(table), constraint, columns
+                qualified(table), constraint, columns
             )
 
 
@@ -62,7 +62,7 @@ class KeyChange:
         for index in self.dropped:
             if index.is_constraint:
                 yield sql.SQL("alter table {} drop constraint {}").format(
-                    quoted(table), sql.Identifier(index.name)
+                    qualified(table), sql.Identifier(index.name)
                 )
             else:
                 yield sql.SQL("drop index {}").format(sql.Identifier(table.schema, index.name))
@@ -101,9 +101,7 @@ def key_of(request: WriteRequest, schema: TableSchema) -> Key | None:
     return Key(columns, may_be_null)
 
 
-def create_keys(
-    cursor: psycopg2.extensions.cursor, request: WriteRequest, schema: TableSchema
-) -> None:
+def create_keys(cursor: SqlCursor, request: WriteRequest, schema: TableSchema) -> None:
     """Give a new table its primary key, or an index on the columns that slices are found by."""
     key = key_of(request, schema)
     if key is not None:
@@ -113,11 +111,11 @@ def create_keys(
     # Without it, replacing one day would read the whole table to find the rows to delete.
     if sliced and not (key is not None and sliced == key.columns[:1]):
         cursor.execute(
-            sql.SQL("create index on {} ({})").format(quoted(request.table), _listed(sliced))
+            sql.SQL("create index on {} ({})").format(qualified(request.table), column_list(sliced))
         )
 
 
-def key_change(request: WriteRequest, schema: TableSchema, existing: ExistingTable) -> KeyChange:
+def key_change(request: WriteRequest, schema: TableSchema, existing: PostgresTable) -> KeyChange:
     """What must change in the key of a table that is there, where it follows its source's.
 
     Only the key that the table has from its source: one that a person gave it stays.
@@ -143,7 +141,7 @@ def key_change(request: WriteRequest, schema: TableSchema, existing: ExistingTab
 
 
 def _old_key(
-    request: WriteRequest, declared: tuple[str, ...], existing: ExistingTable
+    request: WriteRequest, declared: tuple[str, ...], existing: PostgresTable
 ) -> tuple[str, ...] | None:
     """The key that the table has from its source; `None` where that cannot be told."""
     former = request.declared.key if request.declared is not None else None
@@ -154,7 +152,3 @@ def _old_key(
     if not declared or not existing.primary_key or by_table & set(existing.primary_key):
         return None
     return existing.primary_key
-
-
-def _listed(names: tuple[str, ...]) -> sql.Composable:
-    return sql.SQL(", ").join(map(sql.Identifier, names))

@@ -1,27 +1,29 @@
-"""Rows that wait in a temporary table, and how they come from there into the table: all, or by key."""
+"""Rows that wait in a temporary table, and how they come from there into the table: all, or by key, which an index finds in whatever spelling."""
 
+import hashlib
 from collections.abc import Sequence
 
-import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.equality import Rules
 from tranship.errors import DuplicateRowsError, WriteFailedError
 from tranship.pgsql import keys
+from tranship.pgsql.driver import SqlCursor, column_list, qualified
 from tranship.postgres.casting import ColumnPlan
-from tranship.postgres.catalogue import quoted
-from tranship.postgres.key_index import LOWER, ensure_key_index, rules_for
 from tranship.tables import TableName, TableSchema
 from tranship.writes import WriteRequest
 
+# "C" lowers A to Z whatever the database's locale is, and so may stand in an index.
+LOWER = 'lower({} collate "C")'
 STAGING = sql.Identifier("pg_temp", "tranship_staging")
 _COMPARABLE = {
     "smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean", "text", "varchar", "char",
     "bytea", "uuid", "date", "time", "timestamp", "timestamptz", "interval", "jsonb",
 }  # fmt: skip
+_TEXTS = frozenset({"text", "varchar", "char"})
 
 
-def create_staging(cursor: psycopg2.extensions.cursor, plans: Sequence[ColumnPlan]) -> None:
+def create_staging(cursor: SqlCursor, plans: Sequence[ColumnPlan]) -> None:
     """A temporary table for the rows of this transaction; it ends with it."""
     columns = [
         sql.SQL("{} {}").format(sql.Identifier(plan.name), sql.SQL(str(plan.type)))
@@ -35,23 +37,23 @@ def create_staging(cursor: psycopg2.extensions.cursor, plans: Sequence[ColumnPla
 
 
 def insert_staged(
-    cursor: psycopg2.extensions.cursor,
+    cursor: SqlCursor,
     table: TableName,
     names: Sequence[str],
     staging: sql.Composable = STAGING,
 ) -> int:
     """Copy all staged rows into the table, on the server."""
-    columns = _listed(names)
+    columns = column_list(names)
     cursor.execute(
         sql.SQL("insert into {} ({}) overriding system value select {} from {}").format(
-            quoted(table), columns, columns, staging
+            qualified(table), columns, columns, staging
         )
     )
     return cursor.rowcount
 
 
 def merge_staged(
-    cursor: psycopg2.extensions.cursor,
+    cursor: SqlCursor,
     request: WriteRequest,
     plans: Sequence[ColumnPlan],
     schema: TableSchema,
@@ -68,9 +70,9 @@ def merge_staged(
     Raises:
         WriteFailedError: A key is null, or occurs twice in the incoming rows.
     """
-    rules = rules_for(request, plans, schema)
+    rules = _rules_for(request, plans, schema)
     _check_keys(cursor, request, rules)
-    table, key = quoted(request.table), request.key
+    table, key = qualified(request.table), request.key
     values = [plan for plan in plans if plan.name not in key]
     unique = _has_unique_index(cursor, request)
     if not unique or rules:
@@ -93,17 +95,17 @@ def merge_staged(
     conflict = sql.SQL("")
     if unique and values:
         conflict = sql.SQL(" on conflict ({}) do update set {}").format(
-            _listed(key), _assignments(values, "excluded")
+            column_list(key), _assignments(values, "excluded")
         )
     elif unique:
-        conflict = sql.SQL(" on conflict ({}) do nothing").format(_listed(key))
+        conflict = sql.SQL(" on conflict ({}) do nothing").format(column_list(key))
     cursor.execute(
         sql.SQL(
             "insert into {} ({}) overriding system value select {} from {} as s "
             "where not exists (select from {} as t where {}){}"
         ).format(
             table,
-            _listed(names),
+            column_list(names),
             sql.SQL(", ").join(sql.Identifier("s", name) for name in names),
             STAGING,
             table,
@@ -114,14 +116,12 @@ def merge_staged(
     return updated, cursor.rowcount
 
 
-def _remove_other_spellings(
-    cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: Rules
-) -> None:
-    ensure_key_index(cursor, request, rules)
+def _remove_other_spellings(cursor: SqlCursor, request: WriteRequest, rules: Rules) -> None:
+    _ensure_key_index(cursor, request, rules)
     t, s = sql.Identifier("t"), sql.Identifier("s")
     cursor.execute(
         sql.SQL("delete from {} as t using {} as s where {} and ({})").format(
-            quoted(request.table),
+            qualified(request.table),
             STAGING,
             keys.same_key(t, s, request.key, rules, LOWER),
             keys.other_spelling(t, s, request.key, rules),
@@ -129,7 +129,7 @@ def _remove_other_spellings(
     )
 
 
-def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest, rules: Rules) -> None:
+def _check_keys(cursor: SqlCursor, request: WriteRequest, rules: Rules) -> None:
     named = ", ".join(f'"{name}"' for name in request.key)
     any_null = sql.SQL(" or ").join(
         sql.SQL("{} is null").format(sql.Identifier(name)) for name in request.key
@@ -157,8 +157,8 @@ def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest, rules
             sql.SQL(", ").join(shown_columns), STAGING, sql.SQL(", ").join(groups)
         )
     )
-    if (found := cursor.fetchone()) is not None:
-        *values, count = found
+    if (duplicate := cursor.fetchone()) is not None:
+        *values, count = duplicate
         shown = ", ".join(
             f'"{name}" = {value!r}' for name, value in zip(request.key, values, strict=True)
         )
@@ -172,7 +172,7 @@ def _check_keys(cursor: psycopg2.extensions.cursor, request: WriteRequest, rules
         )
 
 
-def _has_unique_index(cursor: psycopg2.extensions.cursor, request: WriteRequest) -> bool:
+def _has_unique_index(cursor: SqlCursor, request: WriteRequest) -> bool:
     cursor.execute(
         """
         select exists (
@@ -209,5 +209,36 @@ def _differences(plans: Sequence[ColumnPlan], left: str, right: str) -> sql.Comp
     return sql.SQL(" or ").join(parts)
 
 
-def _listed(names: Sequence[str]) -> sql.Composable:
-    return sql.SQL(", ").join(map(sql.Identifier, names))
+def _rules_for(request: WriteRequest, plans: Sequence[ColumnPlan], schema: TableSchema) -> Rules:
+    """How the key's texts are compared, for those that the table keeps as texts."""
+    texts = {plan.name for plan in plans if plan.type.name in _TEXTS}
+    return schema.equalities(texts.intersection(request.key))
+
+
+def _ensure_key_index(cursor: SqlCursor, request: WriteRequest, rules: Rules) -> None:
+    """Create the index where it is missing and may be created; without it, each merge reads the whole table.
+
+    Its name tells the rules it was made for, so a table that is compared in another way gets another one.
+    """
+    expressions = sql.SQL(", ").join(
+        sql.SQL("({})").format(keys.fold(sql.Identifier(name), rules.get(name), LOWER))
+        for name in request.key
+    )
+    text = f"{request.table} {expressions.as_string(cursor)}"
+    name = f"tranship_key_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    cursor.execute(
+        """
+        select exists (select from pg_class where relname = %s and relnamespace = c.relnamespace)
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = %s and c.relname = %s
+          and c.relkind = 'r' and pg_has_role(c.relowner, 'usage')
+        """,
+        (name, request.table.schema, request.table.name),
+    )
+    # No row: a partitioned or foreign table, or one whose owner is another role.
+    if cursor.fetchone() == (False,):
+        cursor.execute(
+            sql.SQL("create index {} on {} ({})").format(
+                sql.Identifier(name), qualified(request.table), expressions
+            )
+        )

@@ -6,14 +6,17 @@ receives the next: memory holds a few blocks, however large the table is.
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from functools import partial
 
-import psycopg2.extensions
 import pyarrow as pa
+from psycopg2 import sql
 
 from tranship.errors import TableNotFoundError
+from tranship.exactness import MAX_DIGITS
 from tranship.frames import Batches
-from tranship.pgsql.statements import compiled
+from tranship.pgsql.driver import SqlCursor, compiled
 from tranship.postgres.catalogue import find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.copy_out import (
@@ -26,12 +29,14 @@ from tranship.postgres.copy_out import (
 from tranship.postgres.faults import translated
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import select_slice
-from tranship.postgres.widths import MOST_DIGITS, with_widths
 from tranship.read_ahead import ReadAhead, on_cancel
 from tranship.reads import ReadRequest
-from tranship.tables import TableName, TableSchema
+from tranship.tables import Column, TableName, TableSchema, is_text
 
 _TEXTS = {"text", "varchar", "char", "bpchar", "name", "citext", "uuid", "json", "jsonb", "xml"}
+_MOST_DIGITS = 76
+"""Digits of Arrow's widest decimal."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -70,7 +75,7 @@ def read(
         schema = whole.select(request.columns) if request.columns else whole
         select = select_slice(request.table, list(schema.names), request.slice, whole)
         statement = cursor.mogrify(*compiled(select)).decode()
-        schema, wide = with_widths(cursor, schema, statement)
+        schema, wide = _with_widths(cursor, schema, statement)
     _say_what_is_text(request, schema, wide, log or _log)
     return Batches(
         schema.to_arrow(),
@@ -104,9 +109,7 @@ def row_count(settings: PostgresSettings, request: ReadRequest) -> int:
         return count
 
 
-def _schema(
-    cursor: psycopg2.extensions.cursor, settings: PostgresSettings, table: TableName
-) -> TableSchema:
+def _schema(cursor: SqlCursor, settings: PostgresSettings, table: TableName) -> TableSchema:
     existing = find_table(cursor, table)
     if existing is None:
         raise TableNotFoundError(
@@ -126,7 +129,7 @@ def _say_what_is_text(
             "more than %d digits, which no decimal does.",
             name,
             request.table,
-            MOST_DIGITS,
+            _MOST_DIGITS,
         )
     printed = [
         f'"{column.name}" ({column.source_type or "of its own type"})'
@@ -171,3 +174,56 @@ def _receive(
     ):
         cursor.execute(TEXT_FORMS)
         copy_out(cursor, statement, put)
+
+
+def _with_widths(
+    cursor: SqlCursor, schema: TableSchema, statement: str
+) -> tuple[TableSchema, list[str]]:
+    """The schema with decimals for numbers without declared digits, by the values that a statement gives.
+
+    Args:
+        cursor: A cursor of an open connection.
+        schema: The columns of the statement's rows.
+        statement: The select that will be read.
+
+    Returns:
+        The schema, and the columns that stay texts: with NaN or infinities, or of more than 76 digits.
+    """
+    unbounded = [column.name for column in schema.columns if _is_unbounded(column)]
+    if not unbounded:
+        return schema, []
+    measures = sql.SQL(", ").join(
+        sql.SQL("max(scale(q.{0})), max(abs(q.{0}))").format(sql.Identifier(name))
+        for name in unbounded
+    )
+    cursor.execute(sql.SQL("select {} from ({}) q").format(measures, sql.SQL(statement)))
+    measured = list(cursor.fetchone() or ())
+    types = {
+        name: _decimal(*measured[2 * index : 2 * index + 2]) for index, name in enumerate(unbounded)
+    }
+    columns = tuple(
+        replace(column, type=types.get(column.name) or column.type) for column in schema.columns
+    )
+    return replace(schema, columns=columns), [name for name in unbounded if types[name] is None]
+
+
+def _is_unbounded(column: Column) -> bool:
+    source = column.source_type
+    return (
+        source is not None
+        and source.name == "numeric"
+        and source.precision is None
+        and is_text(column.type)
+    )
+
+
+def _decimal(scale: int | None, largest: Decimal | None) -> pa.DataType | None:
+    if largest is None:
+        return pa.decimal128(MAX_DIGITS, 0)
+    if not largest.is_finite():  # they sort above all numbers
+        return None
+    places = scale or 0
+    digits = (largest.adjusted() + 1 if abs(largest) >= 1 else 0) + places
+    if digits <= MAX_DIGITS:
+        return pa.decimal128(MAX_DIGITS, places)
+    return pa.decimal256(_MOST_DIGITS, places) if digits <= _MOST_DIGITS else None

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
-import psycopg2.extensions
 
 from tranship.config import config_of
 from tranship.frames import Batches
+from tranship.pgsql.driver import SqlConnection
 from tranship.postgres.connection import connect
 from tranship.postgres.settings import PostgresFields, PostgresSettings
 from tranship.reads import ReadRequest
@@ -49,7 +49,7 @@ class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):
         return PostgresSettings.of(self)
 
     @contextmanager
-    def connect(self) -> Generator[psycopg2.extensions.connection]:
+    def connect(self) -> Generator[SqlConnection]:
         """A psycopg2 connection, for statements of your own; see `tranship.postgres.connection.connect`."""
         with connect(self.settings()) as connection:
             yield connection

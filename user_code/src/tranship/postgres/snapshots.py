@@ -15,14 +15,13 @@ import psycopg2.errors
 import psycopg2.extensions
 
 from tranship.errors import TransientError
+from tranship.pgsql.driver import SqlConnection, SqlCursor
 from tranship.postgres.connection import connect, open_connection
 from tranship.postgres.settings import PostgresSettings
 
 
 @contextmanager
-def one_moment(
-    settings: PostgresSettings, snapshot: str | None = None
-) -> Iterator[psycopg2.extensions.connection]:
+def one_moment(settings: PostgresSettings, snapshot: str | None = None) -> Iterator[SqlConnection]:
     """A connection whose one transaction sees one moment and changes nothing; closed at the end.
 
     Args:
@@ -38,7 +37,7 @@ def one_moment(
 
 
 def begin(
-    connection: psycopg2.extensions.connection,
+    connection: SqlConnection,
     settings: PostgresSettings,
     snapshot: str | None = None,
 ) -> None:
@@ -60,7 +59,7 @@ def begin(
         cursor.execute("set local idle_in_transaction_session_timeout = 0")
 
 
-def _import(cursor: psycopg2.extensions.cursor, snapshot: str) -> None:
+def _import(cursor: SqlCursor, snapshot: str) -> None:
     try:
         cursor.execute("set transaction snapshot %s", (snapshot,))
     except (psycopg2.errors.UndefinedObject, psycopg2.errors.ObjectNotInPrerequisiteState) as error:
@@ -81,11 +80,11 @@ class SharedSnapshot:
 
     settings: PostgresSettings
     readers: int = 1
-    _connection: psycopg2.extensions.connection | None = None
+    _connection: SqlConnection | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def exported(self) -> Iterator[tuple[str, psycopg2.extensions.connection]]:
+    def exported(self) -> Iterator[tuple[str, SqlConnection]]:
         """Its name, and the connection that holds it, for questions about the same moment before anybody imports it."""
         connection = self._connection = open_connection(self.settings)
         try:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Self
 
-import psycopg2.extensions
 import pyarrow as pa
 import sqlalchemy as sa
 from typing_extensions import override
@@ -18,10 +17,10 @@ from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.grants import quoted
 from tranship.identity import SourceIdentity
-from tranship.pgsql.statements import compiled
+from tranship.pgsql.driver import SqlCursor, compiled
 from tranship.postgres.clocks import clock, in_utc, is_local_clock, within_reach
 from tranship.postgres.extraction import Extraction
-from tranship.postgres.identity import difference, identity_of, not_told
+from tranship.postgres.identity import difference, identity_gaps, identity_of
 from tranship.postgres.selection import Selection
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.snapshots import one_moment
@@ -150,7 +149,7 @@ class PostgresSource(Source):
 
     @override
     def identity_gaps(self, identity: SourceIdentity) -> str | None:
-        return not_told(identity, self.settings.user)
+        return identity_gaps(identity, self.settings.user)
 
     # ---- numbers and places ----
 
@@ -168,8 +167,8 @@ class PostgresSource(Source):
         if cursor.kind not in {Kind.TIME, Kind.DATE}:
             return HighWaterMark(self._extreme(cursor, sa.func.max, WholeTable()))
         extreme = within_reach(sa.func.max(sql_column(cursor.column)), cursor)
-        asked = self._selection.rows(None, extreme, clock(cursor))
-        highest, now = (in_utc(value) for value in self._ask(asked)[0])
+        statement = self._selection.rows(None, extreme, clock(cursor))
+        highest, now = (in_utc(value) for value in self._ask(statement)[0])
         if highest is None or highest <= now:
             return HighWaterMark(cursor.checked(highest))
         within = Interval(cursor.column, None, now)
@@ -233,8 +232,8 @@ class PostgresSource(Source):
         if not lossy:
             return None
         count = _ROW_COUNT
-        shown = [sa.cast(sql_column(name), sa.Text()) for name in lossy]
-        ends = [end(value) for value in shown for end in (sa.func.min, sa.func.max)]
+        texts = [sa.cast(sql_column(name), sa.Text()) for name in lossy]
+        ends = [end(value) for value in texts for end in (sa.func.min, sa.func.max)]
         groups = [sa.cast(self._selection.value(name).element, sa.Text()) for name in lossy]
         groups += [sql_column(name) for name in key if name not in lossy]
         statement = self._selection.rows(None, count, *ends)
@@ -292,7 +291,7 @@ class PostgresSource(Source):
             return cursor.fetchall()
 
     @contextmanager
-    def _cursor(self) -> Iterator[psycopg2.extensions.cursor]:
+    def _cursor(self) -> Iterator[SqlCursor]:
         with (
             one_moment(self.settings) as connection,
             reading(self.settings, f"question about {self.table}", self.table),

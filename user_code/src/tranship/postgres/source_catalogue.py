@@ -8,16 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg2.extensions
 from typing_extensions import override
 
-from tranship.errors import ConfigurationError
 from tranship.patterns import table_not_found
+from tranship.pgsql.driver import SqlCursor
 from tranship.postgres.clocks import is_local_clock
 from tranship.postgres.connection import connect
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.source_types import READABLE_AS, equality_of, moved_as, source_type
-from tranship.postgres.types import PostgresType
+from tranship.postgres.types import printed_type
 from tranship.systems import Catalogue, SourceTable
 from tranship.tables import Column, TableName, TableSchema
 from tranship.visibility import Visibility
@@ -182,7 +181,7 @@ class PostgresCatalogue(Catalogue):
 
 
 def relations_of(
-    cursor: psycopg2.extensions.cursor, settings: PostgresSettings, tables: Sequence[TableName]
+    cursor: SqlCursor, settings: PostgresSettings, tables: Sequence[TableName]
 ) -> dict[TableName, Relation]:
     """What the catalogue says of tables, in the order they are named.
 
@@ -209,7 +208,7 @@ def relations_of(
     }
 
 
-def estimated_rows(cursor: psycopg2.extensions.cursor, oids: Sequence[int]) -> dict[int, int]:
+def estimated_rows(cursor: SqlCursor, oids: Sequence[int]) -> dict[int, int]:
     """Rows by the server's own books, for the relations that it keeps them of."""
     return {oid: int(rows) for oid, rows in _ask(cursor, _ESTIMATES, oids)}
 
@@ -249,7 +248,7 @@ def _is_numbered(column: tuple[Any, ...]) -> bool:
 
 def _column(row: tuple[Any, ...]) -> Column:
     name, declared, base, not_null, *_, comment, _, collation, is_deterministic = row
-    type_ = parsed_type(base or declared)
+    type_ = printed_type(base or declared)
     return Column(
         name=name,
         type=moved_as(type_),
@@ -258,14 +257,6 @@ def _column(row: tuple[Any, ...]) -> Column:
         comment=comment,
         equality=equality_of(type_, collation, is_deterministic=is_deterministic),
     )
-
-
-def parsed_type(text: str) -> PostgresType:
-    """A type as the catalogue prints it; one that cannot be taken apart stays whole."""
-    try:
-        return PostgresType.parse(text)
-    except ConfigurationError:
-        return PostgresType(text)
 
 
 def _source_table(name: TableName, relation: Relation, rows: int | None) -> SourceTable:
@@ -291,7 +282,7 @@ def _source_table(name: TableName, relation: Relation, rows: int | None) -> Sour
     )
 
 
-def _present(cursor: psycopg2.extensions.cursor) -> dict[TableName, bool]:
+def _present(cursor: SqlCursor) -> dict[TableName, bool]:
     """Every table and view, and whether it is a view."""
     cursor.execute(_PRESENT)
     return {TableName(schema, name): is_view for schema, name, is_view in cursor.fetchall()}
@@ -301,15 +292,13 @@ def _names(tables: Sequence[TableName]) -> tuple[list[str], list[str]]:
     return [table.schema for table in tables], [table.name for table in tables]
 
 
-def _ask(
-    cursor: psycopg2.extensions.cursor, query: str, oids: Sequence[int]
-) -> list[tuple[Any, ...]]:
+def _ask(cursor: SqlCursor, query: str, oids: Sequence[int]) -> list[tuple[Any, ...]]:
     cursor.execute(query, (list(oids),))
     return cursor.fetchall()
 
 
 def _grouped(
-    cursor: psycopg2.extensions.cursor, query: str, oids: Sequence[int]
+    cursor: SqlCursor, query: str, oids: Sequence[int]
 ) -> dict[int, list[tuple[Any, ...]]]:
     rows: dict[int, list[tuple[Any, ...]]] = {}
     for oid, *rest in _ask(cursor, query, oids):

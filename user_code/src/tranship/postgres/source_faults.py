@@ -65,11 +65,13 @@ def columns_denied(table: TableName, denied: Sequence[str], user: str) -> Config
 def _translated(
     error: psycopg2.Error, settings: PostgresSettings, doing: str, table: TableName
 ) -> Exception:
-    said = redact(" ".join((error.diag.message_primary or str(error)).split()), [settings.password])
+    message = redact(
+        " ".join((error.diag.message_primary or str(error)).split()), [settings.password]
+    )
     details = {"sqlstate": error.pgcode or "none"}
     if error.pgcode == _NO_COLUMN:
         return ColumnNotFoundError(
-            f"The {doing} failed: {said}.",
+            f"The {doing} failed: {message}.",
             f"Where the condition (where) names it, correct that. Else {table} was changed after it was looked up: run the load "
             "again, which looks its columns up anew.",
             details=details,
@@ -77,13 +79,13 @@ def _translated(
     words = _WORDS.get(error.pgcode or "")
     if words is not None:
         return ConfigurationError(
-            f"The {doing} failed, for {words}: {said}.",
+            f"The {doing} failed, for {words}: {message}.",
             f"Correct where, cast, key or parallel of {table}: they are read in Postgres's own words.",
             details=details,
         )
     if (error.pgcode or "").startswith(_PASSED_OVER):
         return ValueDoesNotFitError(
-            f"The {doing} failed: {said}.",
+            f"The {doing} failed: {message}.",
             f"Correct where or cast of {table}, or the value at its source.",
             details=details,
         )

@@ -2,12 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
-import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.comparisons import sql_table
-from tranship.pgsql.statements import compiled
-from tranship.postgres.catalogue import quoted
+from tranship.pgsql.driver import SqlCursor, compiled, qualified
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 
@@ -15,9 +13,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-def delete_slice(
-    cursor: psycopg2.extensions.cursor, table: TableName, slice_: Slice, schema: TableSchema
-) -> int:
+def delete_slice(cursor: SqlCursor, table: TableName, slice_: Slice, schema: TableSchema) -> int:
     """Delete the rows of a slice; the whole table's for a slice without a condition.
 
     Args:
@@ -31,7 +27,7 @@ def delete_slice(
     """
     predicate = slice_.predicate(schema)
     if predicate is None:
-        cursor.execute(sql.SQL("delete from {}").format(quoted(table)))
+        cursor.execute(sql.SQL("delete from {}").format(qualified(table)))
     else:
         import sqlalchemy as sa
 

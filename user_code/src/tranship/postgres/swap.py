@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 
 import psycopg2
 import psycopg2.errors
-import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.errors import TransientError
-from tranship.postgres.catalogue import ExistingTable, quoted
-from tranship.postgres.evolution import Evolution, evolve_table
-from tranship.postgres.locking import LONGEST_PAUSE_SECONDS, lock_exclusively
-from tranship.postgres.snapshot import Attachments, attachments_of, fingerprint
+from tranship.pgsql.driver import SqlCursor, qualified
+from tranship.postgres.attachments import Attachments, attachments_of, fingerprint
+from tranship.postgres.catalogue import PostgresTable
+from tranship.postgres.reconcile import Evolution, evolve_table
+from tranship.postgres.transaction import LONGEST_PAUSE_SECONDS, lock_exclusively
 from tranship.tables import TableName
 
 CARRY_OVER_FAILURES = (
@@ -68,7 +68,7 @@ where c.oid = {}
 """
 
 
-def obstacle(cursor: psycopg2.extensions.cursor, existing: ExistingTable) -> str | None:
+def obstacle(cursor: SqlCursor, existing: PostgresTable) -> str | None:
     """Why a table cannot be swapped, or `None` where nothing we know of stands in the way."""
     cursor.execute(sql.SQL(_OBSTACLES).format(sql.Literal(existing.oid)))
     (reason,) = cursor.fetchone() or (None,)
@@ -82,8 +82,8 @@ class Replacement:
     It lives and dies with the transaction: a writer that is killed leaves nothing behind.
     """
 
-    cursor: psycopg2.extensions.cursor
-    existing: ExistingTable
+    cursor: SqlCursor
+    existing: PostgresTable
     evolution: Evolution = field(default_factory=Evolution)
     table: TableName = field(init=False)
     _before: str = field(init=False)
@@ -98,8 +98,8 @@ class Replacement:
         self.cursor.execute(
             sql.SQL("create {}table {} (like {} including all excluding indexes){}").format(
                 sql.SQL("unlogged " if attached.unlogged else ""),
-                quoted(self.table),
-                quoted(self.existing.name),
+                qualified(self.table),
+                qualified(self.existing.name),
                 sql.SQL(" tablespace {}").format(sql.Identifier(attached.tablespace))
                 if attached.tablespace
                 else sql.SQL(""),
@@ -116,7 +116,7 @@ class Replacement:
         if (key := self.evolution.key.added) is not None:
             for statement in key.statements(self.table, sql.Identifier(self._passing_key)):
                 self.cursor.execute(statement)
-        self.cursor.execute(sql.SQL("analyze {}").format(quoted(self.table)))
+        self.cursor.execute(sql.SQL("analyze {}").format(qualified(self.table)))
 
     def swap(self, wait_seconds: float) -> str | None:
         """Take the old table's place; this alone is repeated where a lock within it was not to be had.
@@ -160,7 +160,7 @@ class Replacement:
 
     def drop(self) -> None:
         """Remove the replacement after its rows were moved otherwise."""
-        self.cursor.execute(sql.SQL("drop table {}").format(quoted(self.table)))
+        self.cursor.execute(sql.SQL("drop table {}").format(qualified(self.table)))
 
     def _exchange(self) -> None:
         # Read again under the lock: grants, comments and views may be newer than the indexes' plan.
@@ -177,7 +177,7 @@ class Replacement:
             self.cursor.execute(statement)
         for statement in attached.sequence_statements():
             self.cursor.execute(statement)
-        self.cursor.execute(sql.SQL("drop table {}").format(quoted(old)))
+        self.cursor.execute(sql.SQL("drop table {}").format(qualified(old)))
         for statement in attached.naming_statements():
             self.cursor.execute(statement)
         if self.evolution.key.added is not None:
@@ -213,5 +213,5 @@ class Replacement:
 
     def _rename(self, table: TableName, to: TableName) -> None:
         self.cursor.execute(
-            sql.SQL("alter table {} rename to {}").format(quoted(table), sql.Identifier(to.name))
+            sql.SQL("alter table {} rename to {}").format(qualified(table), sql.Identifier(to.name))
         )

@@ -79,9 +79,9 @@ class PostgresSystem(SourceSystem, TargetSystem):
     def fingerprints(
         self, settings: PostgresSettings, tables: Sequence[TableName]
     ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
-        from tranship.postgres import fingerprints
+        from tranship.postgres.identity import fingerprints
 
-        return fingerprints.fingerprints(settings, tables)
+        return fingerprints(settings, tables)
 
 
 SYSTEM = PostgresSystem()

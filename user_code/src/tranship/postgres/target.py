@@ -13,15 +13,16 @@ from typing_extensions import override
 from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.pgsql.bookmarks import BookmarkTable
+from tranship.pgsql.driver import SqlCursor
 from tranship.pgsql.target import BOOKMARK_SIGNS, PgsqlTarget, check_bookmarks
 from tranship.postgres.catalogue import find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.ddl import LONGEST_NAME_BYTES, ensure_schema
-from tranship.postgres.evolution import constraint_drifts, reconcile
 from tranship.postgres.faults import translated
-from tranship.postgres.key_index import LOWER
-from tranship.postgres.locking import lock_table_name
+from tranship.postgres.merge import LOWER
+from tranship.postgres.reconcile import constraint_drifts, reconcile
 from tranship.postgres.settings import PostgresSettings
+from tranship.postgres.transaction import lock_table_name
 from tranship.postgres.writer import write
 from tranship.tables import TableName, TableSchema
 from tranship.target import Capabilities, refuse_own_name
@@ -66,7 +67,7 @@ class PostgresTarget(PgsqlTarget):
 
     @contextmanager
     @override
-    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[Any]:
+    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[SqlCursor]:
         with connect(self.settings) as connection, translated(self.settings, doing, table):
             with connection.cursor() as cursor:
                 yield cursor
@@ -77,7 +78,7 @@ class PostgresTarget(PgsqlTarget):
         return BookmarkTable(TableName(table.schema, BOOKMARKS))
 
     @override
-    def bookmark_tables(self, transaction: Any) -> list[TableName]:
+    def bookmark_tables(self, transaction: SqlCursor) -> list[TableName]:
         transaction.execute(_BOOKMARK_TABLES, (BOOKMARKS,))
         return [TableName(schema, name) for schema, name in transaction.fetchall()]
 
@@ -110,11 +111,11 @@ class PostgresTarget(PgsqlTarget):
     @override
     def schema_of(self, table: TableName) -> TableSchema | None:
         with self.transaction(f"looking at {table}", table) as cursor:
-            found = find_table(cursor, table)
-            return None if found is None else found.schema()
+            existing = find_table(cursor, table)
+            return None if existing is None else existing.schema()
 
     @override
-    def lock(self, transaction: Any, table: TableName) -> None:
+    def lock(self, transaction: SqlCursor, table: TableName) -> None:
         lock_table_name(transaction, table, self.settings.lock_wait_seconds)
 
     @override

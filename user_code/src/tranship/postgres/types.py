@@ -100,6 +100,14 @@ class PostgresType:
         return f"{name}({listed}){bracket}{dimensions}"
 
 
+def printed_type(text: str) -> PostgresType:
+    """A type as the catalogue prints it; one that cannot be taken apart stays whole."""
+    try:
+        return PostgresType.parse(text)
+    except ConfigurationError:
+        return PostgresType(text)
+
+
 def column_type(column: Column, overrides: Mapping[str, str] | None = None) -> PostgresType:
     """The type a table's column needs to hold these values exactly.
 
@@ -211,7 +219,7 @@ def _from_arrow(arrow: pa.DataType) -> PostgresType | None:
 def arrow_type(type_: PostgresType) -> pa.DataType:
     """The Arrow type that a column is read as; text for types that Arrow has no match for.
 
-    A `numeric` without digits is text too: how wide it must be, only its values say (`widths`).
+    A `numeric` without digits is text too: how wide it must be, only its values say.
 
     Example:
         >>> arrow_type(PostgresType.parse("numeric(10,2)"))

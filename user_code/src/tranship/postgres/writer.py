@@ -6,27 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.arrow_types import check_carried
 from tranship.frames import Batches
 from tranship.keys import comparable
+from tranship.pgsql.driver import SqlCursor, qualified
 from tranship.postgres.casting import ColumnPlan
-from tranship.postgres.catalogue import ExistingTable, find_table, quoted
-from tranship.postgres.commit import commit
+from tranship.postgres.catalogue import PostgresTable, find_table
 from tranship.postgres.connection import connect
-from tranship.postgres.copying import Copied, CopyTarget, copy_in
+from tranship.postgres.copy_in import Copied, CopyTarget, Encoder, copy_in, encode
 from tranship.postgres.ddl import check_names, create_table, ensure_schema, new_columns
-from tranship.postgres.encoding import Encoder, encode
-from tranship.postgres.evolution import Evolution, evolve_table, reconcile
 from tranship.postgres.faults import translated
 from tranship.postgres.keys import create_keys
-from tranship.postgres.locking import lock_exclusively, lock_table_name
 from tranship.postgres.merge import STAGING, create_staging, insert_staged, merge_staged
+from tranship.postgres.reconcile import Evolution, evolve_table, reconcile
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import delete_slice
 from tranship.postgres.swap import Replacement, obstacle
+from tranship.postgres.transaction import commit, lock_exclusively, lock_table_name
 from tranship.retry import ATTEMPTS, retry_transient
 from tranship.slices import WholeTable
 from tranship.tables import TableSchema
@@ -126,7 +124,7 @@ class _Write:
             details=self.details,
         )
 
-    def _write(self, cursor: psycopg2.extensions.cursor) -> Copied:
+    def _write(self, cursor: SqlCursor) -> Copied:
         """Choose the way for this mode and this table, and go it up to the commit."""
         request = self.request
         existing = find_table(cursor, request.table)
@@ -145,9 +143,9 @@ class _Write:
         if evolution:
             return self._staged(cursor, existing, plans, evolution)
         self._delete(cursor, existing)
-        return self._copy(cursor, quoted(request.table), plans)
+        return self._copy(cursor, qualified(request.table), plans)
 
-    def _create(self, cursor: psycopg2.extensions.cursor) -> Copied:
+    def _create(self, cursor: SqlCursor) -> Copied:
         """A table that was not there: rows first, then its key, which is cheaper."""
         plans = new_columns(self.request, self.schema)
         create_table(cursor, self.request.table, self.schema, plans)
@@ -155,22 +153,22 @@ class _Write:
         if self.request.mode == WriteMode.MERGE:
             create_keys(cursor, self.request, self.schema)
             return self._merge(cursor, None, plans, Evolution())
-        copied = self._copy(cursor, quoted(self.request.table), plans, freeze=True)
+        copied = self._copy(cursor, qualified(self.request.table), plans, freeze=True)
         with self._phase("index"):
             create_keys(cursor, self.request, self.schema)
         return copied
 
     def _swap(
         self,
-        cursor: psycopg2.extensions.cursor,
-        existing: ExistingTable,
+        cursor: SqlCursor,
+        existing: PostgresTable,
         plans: list[ColumnPlan],
         evolution: Evolution,
     ) -> Copied:
         """Load beside the table and take its place."""
         replacement = Replacement(cursor, existing, evolution)
         replacement.create()
-        copied = self._copy(cursor, quoted(replacement.table), plans, freeze=True)
+        copied = self._copy(cursor, qualified(replacement.table), plans, freeze=True)
         with self._phase("index"):
             replacement.finish()
         with self._phase("swap"):
@@ -180,14 +178,14 @@ class _Write:
             return copied
         self.details["in_place_because"] = reason
         with self._phase("move"):
-            self._move(cursor, existing, plans, evolution, quoted(replacement.table))
+            self._move(cursor, existing, plans, evolution, qualified(replacement.table))
             replacement.drop()
         return copied
 
     def _staged(
         self,
-        cursor: psycopg2.extensions.cursor,
-        existing: ExistingTable,
+        cursor: SqlCursor,
+        existing: PostgresTable,
         plans: list[ColumnPlan],
         evolution: Evolution,
     ) -> Copied:
@@ -200,8 +198,8 @@ class _Write:
 
     def _move(
         self,
-        cursor: psycopg2.extensions.cursor,
-        existing: ExistingTable,
+        cursor: SqlCursor,
+        existing: PostgresTable,
         plans: list[ColumnPlan],
         evolution: Evolution,
         waiting: sql.Composable,
@@ -224,8 +222,8 @@ class _Write:
 
     def _merge(
         self,
-        cursor: psycopg2.extensions.cursor,
-        existing: ExistingTable | None,
+        cursor: SqlCursor,
+        existing: PostgresTable | None,
         plans: list[ColumnPlan],
         evolution: Evolution,
     ) -> Copied:
@@ -239,7 +237,7 @@ class _Write:
         self.details.setdefault("method", "merged")
         return copied
 
-    def _delete(self, cursor: psycopg2.extensions.cursor, existing: ExistingTable) -> None:
+    def _delete(self, cursor: SqlCursor, existing: PostgresTable) -> None:
         if self.request.mode == WriteMode.APPEND:
             self.details["method"] = "appended"
             return
@@ -250,12 +248,12 @@ class _Write:
         self.details["method"] = "deleted and inserted"
 
     def _evolve(
-        self, cursor: psycopg2.extensions.cursor, existing: ExistingTable, evolution: Evolution
-    ) -> ExistingTable:
+        self, cursor: SqlCursor, existing: PostgresTable, evolution: Evolution
+    ) -> PostgresTable:
         """Alter the table where the rows need it, and give it as it then is."""
         if evolution:
             lock = sql.SQL("lock table {} in access exclusive mode").format(
-                quoted(self.request.table)
+                qualified(self.request.table)
             )
             lock_exclusively(cursor, [lock], self.request.table, self.settings.lock_wait_seconds)
             for statement in evolution.key.drop_statements(self.request.table):
@@ -265,7 +263,7 @@ class _Write:
 
     def _copy(
         self,
-        cursor: psycopg2.extensions.cursor,
+        cursor: SqlCursor,
         relation: sql.Composable,
         plans: list[ColumnPlan],
         *,

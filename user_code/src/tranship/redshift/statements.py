@@ -8,7 +8,7 @@ from sqlalchemy.sql import operators, visitors
 
 from tranship.arrow_types import plain_type
 from tranship.comparisons import sql_table
-from tranship.pgsql.statements import compiled
+from tranship.pgsql.driver import compiled
 from tranship.redshift.identifiers import fold_slice
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema, is_binary, is_text

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg2.errors
-import psycopg2.extensions
 import pyarrow as pa
 from psycopg2 import sql
 
 from tranship.errors import ColumnDrift, SchemaDriftError, WriteFailedError
+from tranship.pgsql.driver import SqlCursor, qualified
 from tranship.postgres.casting import ColumnPlan, plan_column
-from tranship.postgres.catalogue import RELATION_KINDS, ExistingColumn, ExistingTable, quoted
+from tranship.postgres.catalogue import RELATION_KINDS, PostgresColumn, PostgresTable
 from tranship.postgres.ddl import comment_column
 from tranship.postgres.keys import NO_CHANGE, KeyChange, key_change, shown
 from tranship.postgres.types import PostgresType, column_type, holds, widened
@@ -74,17 +74,17 @@ class Evolution:
             column, type_name = sql.Identifier(name), sql.SQL(str(type_))
             # What a default is worth in another type, nobody knows; there are no values to convert.
             yield sql.SQL("alter table {} alter column {} drop default").format(
-                quoted(table), column
+                qualified(table), column
             )
             changes.append(
                 sql.SQL("alter column {0} type {1} using null::{1}").format(column, type_name)
             )
         if changes:
-            yield sql.SQL("alter table {} {}").format(quoted(table), sql.SQL(", ").join(changes))
+            yield sql.SQL("alter table {} {}").format(qualified(table), sql.SQL(", ").join(changes))
 
 
 def reconcile(
-    request: WriteRequest, schema: TableSchema, existing: ExistingTable
+    request: WriteRequest, schema: TableSchema, existing: PostgresTable
 ) -> tuple[list[ColumnPlan], Evolution]:
     """How the incoming columns go into the table that is there, and what must change in it first.
 
@@ -99,11 +99,11 @@ def reconcile(
         raise WriteFailedError(
             f"{request.table} is a {kind}, not a table.", "Choose another name, or drop it."
         )
-    return _Meeting(request, schema, existing).result()
+    return _Reconciliation(request, schema, existing).run()
 
 
 def constraint_drifts(
-    request: WriteRequest, schema: TableSchema, existing: ExistingTable
+    request: WriteRequest, schema: TableSchema, existing: PostgresTable
 ) -> list[ColumnDrift]:
     """Where a table is stricter than its source: rows may come that it does not take."""
     return [
@@ -118,9 +118,7 @@ def constraint_drifts(
     ]
 
 
-def evolve_table(
-    cursor: psycopg2.extensions.cursor, table: TableName, evolution: Evolution
-) -> None:
+def evolve_table(cursor: SqlCursor, table: TableName, evolution: Evolution) -> None:
     """Change the columns of a table: the old key must be gone before, the new one comes after the rows."""
     try:
         for statement in evolution.statements(table):
@@ -138,10 +136,10 @@ def evolve_table(
         comment_column(cursor, table, column)
 
 
-class _Meeting:
+class _Reconciliation:
     """One comparison of incoming columns with those of a table."""
 
-    def __init__(self, request: WriteRequest, schema: TableSchema, existing: ExistingTable) -> None:
+    def __init__(self, request: WriteRequest, schema: TableSchema, existing: PostgresTable) -> None:
         self.request, self.schema, self.existing = request, schema, existing
         self.key = key_change(request, schema, existing)
         self.is_whole = request.mode == WriteMode.REPLACE and isinstance(request.slice, WholeTable)
@@ -154,7 +152,7 @@ class _Meeting:
         self.drifts: list[ColumnDrift] = []
         self.allowed_by_evolve = True
 
-    def result(self) -> tuple[list[ColumnPlan], Evolution]:
+    def run(self) -> tuple[list[ColumnPlan], Evolution]:
         for column in self.schema.columns:
             self._incoming(column)
         for column in self.existing.columns:
@@ -181,7 +179,7 @@ class _Meeting:
             self.drifts.append(ColumnDrift(column.name, str(incoming), None))
             self._plan(column, incoming)
             return
-        target, change = _meet(column, incoming, present)
+        target, change = _types_for(column, incoming, present)
         if change is not None or target is None:
             self.drifts.append(ColumnDrift(column.name, str(incoming), _described(present)))
         if target is None:
@@ -198,7 +196,7 @@ class _Meeting:
         request = self.request
         self.plans.append(plan_column(column, target, request.table, rounding=request.round))
 
-    def _missing(self, present: ExistingColumn) -> None:
+    def _missing(self, present: PostgresColumn) -> None:
         if present.name in self.schema.names or present.generated or present.identity:
             return
         self.drifts.append(ColumnDrift(present.name, None, _described(present)))
@@ -245,7 +243,7 @@ class _Meeting:
 
 
 def _loosened(
-    request: WriteRequest, schema: TableSchema, existing: ExistingTable, key: KeyChange
+    request: WriteRequest, schema: TableSchema, existing: PostgresTable, key: KeyChange
 ) -> tuple[str, ...]:
     """The columns that the table takes no null in, and the source has none or null for."""
     if request.declared is None:
@@ -265,15 +263,15 @@ def _loosened(
     )
 
 
-def _primary_after(existing: ExistingTable, key: KeyChange) -> tuple[str, ...]:
+def _primary_after(existing: PostgresTable, key: KeyChange) -> tuple[str, ...]:
     """The columns of the primary key that the table has in the end, which are never null."""
     if key.added is not None and not key.added.may_be_null:
         return key.added.columns
     return () if any(index.is_primary for index in key.dropped) else existing.primary_key
 
 
-def _meet(
-    column: Column, incoming: PostgresType, present: ExistingColumn
+def _types_for(
+    column: Column, incoming: PostgresType, present: PostgresColumn
 ) -> tuple[PostgresType | None, PostgresType | None]:
     """The type the rows are cast to, and the type the column must become first (`None`: as it is)."""
     if present.generated:
@@ -284,5 +282,5 @@ def _meet(
     return change, change
 
 
-def _described(present: ExistingColumn) -> str:
+def _described(present: PostgresColumn) -> str:
     return f"{present.type} (generated)" if present.generated else str(present.type)

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psycopg2.extensions
 from psycopg2 import sql
 
 from tranship.errors import WriteFailedError
-from tranship.postgres.catalogue import ExistingTable, quoted
+from tranship.pgsql.driver import SqlCursor, qualified
+from tranship.postgres.catalogue import PostgresTable
 from tranship.tables import TableName
 
 _RELATION = """
@@ -86,7 +86,7 @@ class Attachments:
         >>> for statement in attached.index_statements(replacement): ...  # doctest: +SKIP
     """
 
-    existing: ExistingTable
+    existing: PostgresTable
     owner: str
     unlogged: bool
     tablespace: str | None
@@ -105,10 +105,10 @@ class Attachments:
         """Storage parameters and statistics targets, which `like` does not copy."""
         settings = [*self.options, *(f"toast.{option}" for option in self.toast_options)]
         for setting in settings:
-            yield sql.SQL("alter table {} set ({})").format(quoted(table), _option(setting))
+            yield sql.SQL("alter table {} set ({})").format(qualified(table), _option(setting))
         for name, target, options in self.column_settings:
             column = sql.SQL("alter table {} alter column {} ").format(
-                quoted(table), sql.Identifier(name)
+                qualified(table), sql.Identifier(name)
             )
             if target is not None and target >= 0:
                 yield column + sql.SQL("set statistics {}").format(sql.Literal(target))
@@ -124,16 +124,16 @@ class Attachments:
             passing = self._passing(number)
             if kind == "x":
                 yield sql.SQL("alter table {} add constraint {} {}").format(
-                    quoted(table), passing, sql.SQL(constraint)
+                    qualified(table), passing, sql.SQL(constraint)
                 )
                 continue
             head = sql.SQL("create {}index {} on {} using ").format(
-                sql.SQL("unique " if unique else ""), passing, quoted(table)
+                sql.SQL("unique " if unique else ""), passing, qualified(table)
             )
             yield head + sql.SQL(self._after_using(name, definition))
             if kind is not None:
                 yield sql.SQL("alter table {} add constraint {} {} using index {}{}").format(
-                    quoted(table),
+                    qualified(table),
                     passing,
                     sql.SQL("primary key" if kind == "p" else "unique"),
                     passing,
@@ -143,21 +143,19 @@ class Attachments:
                     ),
                 )
             if clustered:
-                yield sql.SQL("alter table {} cluster on {}").format(quoted(table), passing)
+                yield sql.SQL("alter table {} cluster on {}").format(qualified(table), passing)
         for name, constraint, comment in self.foreign_keys:
             yield sql.SQL("alter table {} add constraint {} {}").format(
-                quoted(table), sql.Identifier(name), sql.SQL(constraint)
+                qualified(table), sql.Identifier(name), sql.SQL(constraint)
             )
             if comment:
                 yield _comment_on_constraint(name, table, comment)
 
-    def grant_statements(
-        self, cursor: psycopg2.extensions.cursor, table: TableName
-    ) -> Iterator[sql.Composable]:
+    def grant_statements(self, cursor: SqlCursor, table: TableName) -> Iterator[sql.Composable]:
         """Owner, comment and grants, and nothing that default privileges added."""
         cursor.execute("select current_user")
         (user,) = cursor.fetchone() or ("",)
-        target = quoted(table)
+        target = qualified(table)
         if self.comment:
             yield sql.SQL("comment on table {} is {}").format(target, sql.Literal(self.comment))
         if self.replica_identity in {"f", "n"}:
@@ -189,7 +187,7 @@ class Attachments:
         ]
         locks.append(
             sql.SQL("lock table only {} in access exclusive mode").format(
-                quoted(self.existing.name)
+                qualified(self.existing.name)
             )
         )
         return locks
@@ -227,7 +225,7 @@ class Attachments:
                 yield _comment_on_constraint(name, self.existing.name, rest[-1])
             if identity and self.replica_identity == "i":
                 yield sql.SQL("alter table {} replica identity using index {}").format(
-                    quoted(self.existing.name), sql.Identifier(name)
+                    qualified(self.existing.name), sql.Identifier(name)
                 )
 
     def _passing(self, number: int) -> sql.Identifier:
@@ -249,8 +247,8 @@ class Attachments:
 
 
 def attachments_of(
-    cursor: psycopg2.extensions.cursor,
-    existing: ExistingTable,
+    cursor: SqlCursor,
+    existing: PostgresTable,
     *,
     without_indexes: Collection[str] = (),
     without_columns: Collection[str] = (),
@@ -288,22 +286,22 @@ def attachments_of(
         sequences=rows(_SEQUENCES),
         column_settings=rows(_COLUMN_SETTINGS),
     )
-    gone = {("i", name) for name in without_indexes}
+    left_out = {("i", name) for name in without_indexes}
     if without_columns:
         cursor.execute(sql.SQL(_ON_COLUMNS).format(oid, oid), {"columns": list(without_columns)})
-        gone.update(cursor.fetchall())
+        left_out.update(cursor.fetchall())
     cursor.execute("select set_config('search_path', %s, true)", (search_path,))
     return replace(
         attached,
-        indexes=[row for row in attached.indexes if ("i", row[0]) not in gone],
-        foreign_keys=[row for row in attached.foreign_keys if ("f", row[0]) not in gone],
+        indexes=[row for row in attached.indexes if ("i", row[0]) not in left_out],
+        foreign_keys=[row for row in attached.foreign_keys if ("f", row[0]) not in left_out],
         grants=[row for row in attached.grants if row[0] not in without_columns],
         sequences=[row for row in attached.sequences if row[-1] not in without_columns],
         column_settings=[row for row in attached.column_settings if row[0] not in without_columns],
     )
 
 
-def fingerprint(cursor: psycopg2.extensions.cursor, oid: int) -> str:
+def fingerprint(cursor: SqlCursor, oid: int) -> str:
     """A text that changes when somebody alters the table's structure."""
     cursor.execute(sql.SQL(_FINGERPRINT).format(sql.Literal(oid)))
     (digest,) = cursor.fetchone() or ("",)
@@ -324,5 +322,5 @@ def _grantee(everyone: bool, role: str) -> sql.Composable:
 
 def _comment_on_constraint(name: str, table: TableName, comment: str) -> sql.Composable:
     return sql.SQL("comment on constraint {} on {} is {}").format(
-        sql.Identifier(name), quoted(table), sql.Literal(comment)
+        sql.Identifier(name), qualified(table), sql.Literal(comment)
     )
