@@ -16,6 +16,8 @@ from standins.sqlserver.table_text import (
     read_constraint,
     read_type,
 )
+from standins.sqlserver.tracking import definitions as tracking_definitions
+from standins.sqlserver.tracking import errors as tracking_errors
 from standins.sqlserver.typed import Typed, identifier
 
 
@@ -32,13 +34,25 @@ class Alterations(Definitions):
                 4902,
                 f'Cannot find the object "{".".join(parts)}" because it does not exist or you do not have permissions.',
             )
+        session = self._environment.session
+        if reader.peek() in {"ENABLE", "DISABLE"} and reader.peek(1) == "CHANGE_TRACKING":
+            tracking_definitions.alter_table(reader, table, session, self._connection)
+            session.transactions.alters(table.full_name)
+            return
+        if reader.peek() == "SWITCH" and session.recorder.of(table.object_id):
+            raise tracking_errors.switch_of_tracked(table.full_name)
+        session.transactions.alters(table.full_name)
         _ = reader.accept("WITH", "CHECK") or reader.accept("WITH", "NOCHECK")
         if reader.accept("ALTER", "COLUMN"):
             self._rebuild(table, self._altered(table, reader))
         elif reader.accept("DROP", "COLUMN"):
             self._rebuild(table, self._without(table, reader))
         elif reader.accept("DROP", "CONSTRAINT"):
-            self._rebuild(table, self._without_constraint(table, reader.name()))
+            name = reader.name()
+            key = table.primary_key
+            if key and key.name.lower() == name.lower() and session.recorder.of(table.object_id):
+                raise tracking_errors.key_is_needed(key.name, table.name)
+            self._rebuild(table, self._without_constraint(table, name))
         elif reader.accept("ADD"):
             self._rebuild(table, self._extended(table, reader))
         else:

@@ -6,6 +6,7 @@ import duckdb
 
 from standins.sqlserver import macros
 from standins.sqlserver.system_views import SYSTEM_VIEWS, system_view_statements
+from standins.sqlserver.tracking import store
 from standins.sqlserver.typed import identifier
 from standins.sqlserver.types import SqlType
 
@@ -36,6 +37,8 @@ create table if not exists standin.identity (
 create table if not exists standin.concealed (object_id integer, column_id integer, masked boolean, encryption_type integer);
 create table if not exists standin.policies (name varchar, object_id integer);
 create table if not exists standin.denied ("right" varchar);
+create table if not exists standin.options (snapshot_isolation boolean, read_committed_snapshot boolean);
+insert into standin.options select true, true where not exists (from standin.options);
 """
 _NEW_IDENTITY = """
 insert into standin.identity
@@ -95,6 +98,17 @@ class TableDefinition:
         return next((column for column in self.columns if column.name.lower() == folded), None)
 
     @property
+    def primary_key(self) -> KeyDefinition | None:
+        """The primary key, if there is one."""
+        return next((key for key in self.keys if key.primary), None)
+
+    @property
+    def key_columns(self) -> tuple[ColumnDefinition, ...]:
+        """The columns of the primary key, in its order."""
+        names = self.primary_key.columns if self.primary_key else ()
+        return tuple(column for name in names if (column := self.column(name)))
+
+    @property
     def rowversion(self) -> ColumnDefinition | None:
         """The rowversion column, if there is one."""
         return next((column for column in self.columns if column.type.name == "rowversion"), None)
@@ -115,6 +129,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         _TABLES.format(first_object=FIRST_OBJECT_ID, first_rowversion=FIRST_ROWVERSION)
     )
+    connection.execute(store.TABLES)
     connection.execute(_NEW_IDENTITY)
     for name, schema_id in _SCHEMAS.items():
         connection.execute(

@@ -1,6 +1,6 @@
 """INSERT, UPDATE, DELETE and TRUNCATE to DuckDB, with T-SQL's assignment rules, identity and rowversion columns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -11,19 +11,36 @@ from standins.sqlserver.errors import SqlError, unknown_column, unknown_object, 
 from standins.sqlserver.expressions import Scope, Source, SourceColumn
 from standins.sqlserver.names import object_name
 from standins.sqlserver.queries import Queries
+from standins.sqlserver.tracking import definitions as tracking_definitions
+from standins.sqlserver.tracking.recording import TrackedChange
 from standins.sqlserver.typed import NULL, Typed, identifier
 
+TRACKED_KEYS = "tracked_keys"
+"""The column in which a statement returns the keys it changed in a tracked table."""
 _NEXT_VERSION = "t_version(nextval('standin.rowversions'))"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A translated statement that changes rows of one table."""
+    """A translated statement that changes rows of one table.
+
+    Args:
+        sql: DuckDB text.
+        table: the table.
+        makes_identity: whether it draws numbers of an identity column.
+        output: the columns that OUTPUT asked for, the first of those that `sql` returns.
+        repeated: `sql` without what it returns, for a repetition.
+        tracked: what Change Tracking records; the keys are the last column that `sql` returns.
+        also: statements that belong to it and run behind it.
+    """
 
     sql: str
     table: TableDefinition
     makes_identity: bool = False
     output: tuple[SourceColumn, ...] = ()
+    repeated: str = ""
+    tracked: TrackedChange | None = None
+    also: tuple[str, ...] = ()
 
 
 def source_of(table: TableDefinition, alias: str = "") -> Source:
@@ -32,6 +49,12 @@ def source_of(table: TableDefinition, alias: str = "") -> Source:
         SourceColumn(column.name, column.type, column.nullable) for column in table.columns
     )
     return Source(alias or table.name, columns, table)
+
+
+def keys_text(table: TableDefinition) -> str:
+    """The values of a row's primary key as a list of texts, as DuckDB text."""
+    keys = (f"cast({identifier(column.name)} as varchar)" for column in table.key_columns)
+    return f"[{', '.join(keys)}]"
 
 
 class Changes(Queries):
@@ -49,7 +72,36 @@ class Changes(Queries):
             raise unknown_object(name.written)
         if table.is_view:
             raise SqlError(259, "Ad hoc updates to system catalogs are not allowed.")
+        session = self.environment.session
+        session.check_snapshot(table.full_name)
+        session.locks.write(session, table.object_id)
         return table
+
+    def _change(
+        self,
+        text: str,
+        table: TableDefinition,
+        output: tuple[list[str], tuple[SourceColumn, ...]],
+        tracked: TrackedChange | None,
+        *,
+        makes_identity: bool = False,
+    ) -> Change:
+        """A change with what it returns: what OUTPUT asked for, and the keys that Change Tracking records."""
+        texts, columns = output
+        if tracked is not None:
+            texts = [*texts, f"{keys_text(table)} as {TRACKED_KEYS}"]
+        returning = f" returning {', '.join(texts)}" if texts else ""
+        return Change(text + returning, table, makes_identity, columns, text, tracked)
+
+    def tracked(
+        self, table: TableDefinition, operation: str, columns: tuple[int, ...] | None = None
+    ) -> TrackedChange | None:
+        """What Change Tracking records of a change, None where the table is not tracked."""
+        tracked = self.environment.session.recorder.of(table.object_id)
+        if tracked is None:
+            return None
+        recorded = columns if tracked.columns else None
+        return TrackedChange(table.object_id, tracked, operation, recorded)
 
     # -- insert
     def insert(self, node: exp.Insert) -> Change:
@@ -93,16 +145,17 @@ class Changes(Queries):
         text = (
             f"{prefix}insert into {table.sql} ({', '.join(names)}) select {', '.join(texts)}{rows}"
         )
-        returning, output = self._output_clause(node, table, "inserted")
-        return Change(text + returning, table, makes_identity, output)
+        output = self._output_clause(node, table, "inserted")
+        tracked = self.tracked(table, "I")
+        return self._change(text, table, output, tracked, makes_identity=makes_identity)
 
     def _output_clause(
         self, node: exp.Expr, table: TableDefinition, pseudo: str
-    ) -> tuple[str, tuple[SourceColumn, ...]]:
+    ) -> tuple[list[str], tuple[SourceColumn, ...]]:
         """OUTPUT of plain columns of `inserted` or `deleted`."""
         clause = node.args.get("returning")
         if clause is None:
-            return "", ()
+            return [], ()
         if clause.args.get("into"):
             raise unsupported("OUTPUT INTO")
         texts, columns = [], []
@@ -124,7 +177,7 @@ class Changes(Queries):
                         column.nullable,
                     )
                 )
-        return f" returning {', '.join(texts)}", tuple(columns)
+        return texts, tuple(columns)
 
     def _long(self, table: TableDefinition) -> str:
         return f"{self.environment.session.database}.{table.full_name}"
@@ -254,8 +307,23 @@ class Changes(Queries):
             # Through the row id, so that a row that joins twice is changed once, as in T-SQL.
             raise unsupported("UPDATE with several tables in FROM")
         text = f"{prefix}update {table.sql} as {identifier(source)} set {', '.join(assignments)} where {condition}"
-        returning, output = self._output_clause(node, table, "inserted")
-        return Change(text + returning, table, output=output)
+        output = self._output_clause(node, table, "inserted")
+        tracked = self._tracked_update(table, [item.this.name for item in node.expressions])
+        if tracked is not None and tracked.operation == "I":
+            keys = f"{prefix}select {keys_text(table)} as {TRACKED_KEYS} from {table.sql} as {identifier(source)} where {condition}"
+            tracked = replace(tracked, old_keys=keys)
+        return self._change(text, table, output, tracked)
+
+    def _tracked_update(self, table: TableDefinition, names: list[str]) -> TrackedChange | None:
+        """An update that sets a column of the key, even to what it was, takes rows away and puts others there."""
+        columns = {column.column_id for name in names if (column := table.column(name))}
+        keys = {column.column_id for column in table.key_columns}
+        if columns & keys:
+            return self.tracked(table, "I")
+        if table.rowversion:
+            columns.add(table.rowversion.column_id)
+        others = {column.column_id for column in table.columns if column.computed is None} - keys
+        return self.tracked(table, "U", None if columns >= others else tuple(sorted(columns)))
 
     def delete(self, node: exp.Delete) -> Change:
         """DELETE, with FROM and joins where given."""
@@ -270,9 +338,9 @@ class Changes(Queries):
         condition = self.condition(where.this, scope) if where else "true"
         if sources or node.args.get("using") or tables or node.this.args.get("joins"):
             raise unsupported("DELETE with several tables in FROM")
-        returning, output = self._output_clause(node, table, "deleted")
+        output = self._output_clause(node, table, "deleted")
         text = f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}"
-        return Change(text + returning, table, output=output)
+        return self._change(text, table, output, self.tracked(table, "D"))
 
     def _changed(
         self, node: exp.Expr, from_: exp.From | None, joins: object, scope: Scope
@@ -295,4 +363,6 @@ class Changes(Queries):
     def truncate(self, node: exp.TruncateTable) -> Change:
         """TRUNCATE TABLE; that it starts the identity again is done where it is run."""
         table = self.target(node.expressions[0])
-        return Change(f"delete from {table.sql}", table)
+        also = tracking_definitions.begin_anew(table, self.environment.session)
+        text = f"delete from {table.sql}"
+        return Change(text, table, repeated=text, also=also)

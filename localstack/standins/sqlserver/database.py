@@ -1,7 +1,7 @@
 """The one database behind all sessions: DuckDB, the counter of rowversions, and the faults that tests switch on."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from duckdb.func import PythonUDFType
 from duckdb.sqltypes import BLOB, VARCHAR
 
 from standins.sqlserver.catalogue import FIRST_ROWVERSION, prepare
+from standins.sqlserver.table_locks import TableLocks
+from standins.sqlserver.tracking.store import ChangeTracking
 
 FIRST_SPID = 51
 
@@ -28,6 +30,23 @@ class Faults:
     refuse_connections: bool = False
     delay_seconds: float = 0.0
     drop_after_rows: int | None = None
+
+
+class AlteredTables:
+    """When tables were defined anew: a snapshot that is older than that cannot read them (3961)."""
+
+    def __init__(self) -> None:
+        self.clock = 0
+        self._last: dict[str, int] = {}
+
+    def altered(self, names: Iterable[str]) -> None:
+        """The definitions of these tables, by schema and name, were just committed."""
+        self.clock += 1
+        self._last.update(dict.fromkeys((name.lower() for name in names), self.clock))
+
+    def since(self, name: str, clock: int) -> bool:
+        """Whether the table was defined anew after the clock showed this."""
+        return self._last.get(name.lower(), 0) > clock
 
 
 def _utf16(texts: pa.Array) -> pa.Array:
@@ -58,6 +77,11 @@ class Database:
         self._next_spid = FIRST_SPID
         self._active_versions: dict[int, int] = {}
         self.definitions_changed = 0
+        self.tracking = ChangeTracking(self._root)
+        self.locks = TableLocks()
+        self.altered = AlteredTables()
+        self.allows_snapshots = True
+        self.read_options()
 
     def connect(self) -> tuple[int, duckdb.DuckDBPyConnection]:
         """A session's number and its connection."""
@@ -67,6 +91,13 @@ class Database:
             cursor = self._root.cursor()
         cursor.execute(f"set variable database = '{self.name.replace(chr(39), chr(39) * 2)}'")
         return spid, cursor
+
+    def read_options(self) -> None:
+        """Takes over what ALTER DATABASE set."""
+        with self._lock:
+            ((self.allows_snapshots,),) = self._root.execute(
+                "select snapshot_isolation from standin.options"
+            ).fetchall()
 
     def last_rowversion(self) -> int:
         """`@@dbts`: the last rowversion given out, committed or not."""

@@ -21,6 +21,7 @@ from standins.sqlserver.table_text import (
     TokenReader,
     read_table,
 )
+from standins.sqlserver.tracking import definitions as tracking_definitions
 from standins.sqlserver.typed import Typed, identifier
 
 
@@ -124,6 +125,7 @@ class Definitions:
                 2760,
                 f'The specified schema name "{schema}" either does not exist or you do not have permission to use it.',
             )
+        self._environment.session.transactions.alters(f"{schema}.{name}")
         if self._catalogue.find(schema, name):
             raise SqlError(2714, f"There is already an object named '{name}' in the database.")
         text = read_table(reader, f"{schema}.{name}")
@@ -256,6 +258,11 @@ class Definitions:
             schema, name = self._name(parts)
             table = self._catalogue.find(schema, name)
             if table is not None:
+                self._environment.session.transactions.alters(table.full_name)
+                if self._environment.session.recorder.of(table.object_id):
+                    tracking_definitions.stop(
+                        table.object_id, self._environment.session, self._connection
+                    )
                 self._connection.execute(f"drop table {table.sql}")
                 if table.identity:
                     self._connection.execute(f"drop sequence {table.sequence}")

@@ -6,6 +6,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.tsql import TSQL
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokenizer_core import TokenType
 
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
 from standins.sqlserver.types import SqlType, declared_type
@@ -29,9 +30,37 @@ class Literal(TSQL):
 
         FUNCTIONS: ClassVar = {}
         FUNCTION_PARSERS: ClassVar = {
-            name: parser for name, parser in TSQL.Parser.FUNCTION_PARSERS.items() if name in _KEPT
+            **{
+                name: parser
+                for name, parser in TSQL.Parser.FUNCTION_PARSERS.items()
+                if name in _KEPT
+            },
+            "CHANGETABLE": lambda parser: parser.parse_changetable(),
         }
         NO_PAREN_FUNCTIONS: ClassVar = {}
+
+        def parse_changetable(self) -> exp.Expr:
+            """`CHANGES table, version [, hint]` or `VERSION table, (columns), (values)`, behind the bracket."""
+            kind = next(
+                (word for word in ("CHANGES", "VERSION") if self._match_text_seq(word)), None
+            )
+            if kind is None:
+                self.raise_error("CHANGETABLE takes CHANGES or VERSION")
+            parts: list[exp.Expr | None] = [exp.var(str(kind)), self._parse_table_parts()]
+            while self._match(TokenType.COMMA):
+                if kind == "VERSION" and self._match(TokenType.L_PAREN):
+                    parts.append(exp.Tuple(expressions=self._parse_csv(self._parse_assignment)))
+                    self._match_r_paren()
+                else:
+                    parts.append(self._parse_assignment())
+            arguments = parts[2:]
+            if kind == "VERSION":
+                right = len(arguments) == 2 and all(isinstance(a, exp.Tuple) for a in arguments)
+            else:
+                right = 1 <= len(arguments) <= 2
+            if not right:
+                self.raise_error(f"these are not the arguments of CHANGETABLE({kind} ...)")
+            return self.expression(exp.Anonymous(this="CHANGETABLE", expressions=parts))
 
 
 class Words(TSQL):

@@ -12,14 +12,23 @@ class SqlError(Exception):
         message: the text a user reads.
         severity: 11-16 for errors of the statement, 20 and up end the connection.
         state: SQL Server's state number.
+        followed_by: the error that SQL Server sends behind it, such as 5069 behind the cause of a failed ALTER DATABASE.
     """
 
-    def __init__(self, number: int, message: str, severity: int = 16, state: int = 1) -> None:
+    def __init__(
+        self,
+        number: int,
+        message: str,
+        severity: int = 16,
+        state: int = 1,
+        followed_by: "SqlError | None" = None,
+    ) -> None:
         super().__init__(message)
         self.number = number
         self.message = message
         self.severity = severity
         self.state = state
+        self.followed_by = followed_by
 
 
 def unsupported(construct: str) -> SqlError:

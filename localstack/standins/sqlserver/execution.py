@@ -2,16 +2,17 @@
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import duckdb
+import pyarrow as pa
 from sqlglot import exp
 
 from standins.sqlserver import failures, numbering
 from standins.sqlserver.alterations import Alterations
 from standins.sqlserver.batch import Statement
 from standins.sqlserver.catalogue import TableDefinition
-from standins.sqlserver.changes import Change, Changes
+from standins.sqlserver.changes import TRACKED_KEYS, Change, Changes
 from standins.sqlserver.encoding import encode_rows
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Environment
@@ -28,6 +29,8 @@ from standins.sqlserver.state import SessionState
 from standins.sqlserver.transactions import Isolation
 from standins.sqlserver.type_info import ResultColumn, column_metadata
 from standins.sqlserver.types import INT
+
+DEADLOCK = 1205
 
 
 class Execution:
@@ -46,6 +49,19 @@ class Execution:
 
     def data(self, tree: exp.Expr, environment: Environment, done: int) -> Iterator["bytes | Done"]:
         """Runs a query or a change; gives its result and its count."""
+        try:
+            yield from self._data(tree, environment, done)
+        except SqlError as failure:
+            if failure.number == DEADLOCK and self._transactions.depth:
+                self._transactions.failed(writing=True, conflict=True)
+            raise
+        finally:
+            if not self._transactions.depth:
+                self._state.locks.release(self._state.spid)
+
+    def _data(
+        self, tree: exp.Expr, environment: Environment, done: int
+    ) -> Iterator["bytes | Done"]:
         compiler = Changes(environment)
         if isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
             query = compiler.query(tree)
@@ -128,15 +144,16 @@ class Execution:
             with self.guard(change.table, writing=True, verb=verb):
                 self._transactions.enter(writes=True)
                 data, rows = b"", 0
-                if change.output:
-                    kinds = [column.type or INT for column in change.output]
+                if change.output or change.tracked:
+                    old_keys = self._old_keys(change, environment)
                     result = self._connection.sql(
                         change.sql, params=parameters or None
                     ).to_arrow_table()
-                    rows, data = (
-                        result.num_rows,
-                        b"".join(encode_rows(batch, kinds) for batch in result.to_batches()),
-                    )
+                    rows = result.num_rows
+                    if change.output:
+                        data = _encoded(result, change)
+                    if change.tracked:
+                        self._state.recorder.record(change.tracked, old_keys, result[TRACKED_KEYS])
                 else:
                     rows = int(self._connection.execute(change.sql, parameters).fetchall()[0][0])
                 if change.makes_identity and rows:
@@ -149,27 +166,49 @@ class Execution:
                 repeatable = (
                     environment.deterministic and not change.makes_identity and not change.output
                 )
-                self._transactions.wrote(change.sql, parameters, rows, repeatable=repeatable)
+                for statement in change.also:
+                    self._connection.execute(statement)
+                if change.also:
+                    self._state.recorder.forget(table.object_id)
+                self._transactions.wrote(
+                    change.repeated,
+                    parameters,
+                    rows,
+                    repeatable=repeatable and not change.also,
+                )
         finally:
             if not self._transactions.depth:
                 store.version_writer_ends(self._state.spid)
         return rows, data
 
+    def _old_keys(self, change: Change, environment: Environment) -> pa.ChunkedArray | None:
+        if change.tracked is None or not change.tracked.old_keys:
+            return None
+        text = change.tracked.old_keys
+        relation = self._connection.sql(text, params=_used(text, environment.bound) or None)
+        return relation.to_arrow_table()[TRACKED_KEYS]
+
     def define(self, statement: Statement, environment: Environment) -> None:
         """Runs a statement that creates, alters or drops."""
         try:
-            with self.guard(None, writing=True):
-                self._transactions.enter(writes=True)
-                try:
-                    Alterations(environment, self._connection).run(statement)
-                except SqlError:
-                    # Some of its work may be done: undo it like any other failure.
-                    self._transactions.failed(writing=True, conflict=False)
-                    raise
-                self._transactions.wrote("", {}, 0, repeatable=False)
+            self.write(lambda: Alterations(environment, self._connection).run(statement))
         finally:
             environment.catalogue.forget()
             self._state.store.definitions_changed += 1
+            if not self._transactions.depth:
+                self._state.locks.release(self._state.spid)
+
+    def write(self, action: Callable[[], None]) -> None:
+        """Runs what writes to the catalogue, in the open transaction or in one of its own."""
+        with self.guard(None, writing=True):
+            self._transactions.enter(writes=True)
+            try:
+                action()
+            except SqlError as failure:
+                # Some of its work may be done: undo it like any other failure.
+                self._transactions.failed(writing=True, conflict=failure.number == DEADLOCK)
+                raise
+            self._transactions.wrote("", {}, 0, repeatable=False)
 
     def value(self, query: Query, environment: Environment) -> object:
         """The first value of a query's first row; None without rows."""
@@ -191,6 +230,13 @@ class Execution:
             verb: INSERT or UPDATE, for messages.
         """
         return _Guard(self._state, self._cancelled, table, writing, verb)
+
+
+def _encoded(result: pa.Table, change: Change) -> bytes:
+    """The columns that OUTPUT asked for."""
+    kinds = [column.type or INT for column in change.output]
+    shown = result.select(range(len(kinds)))
+    return b"".join(encode_rows(batch, kinds) for batch in shown.to_batches())
 
 
 def _used(sql: str, bound: dict[str, object]) -> dict[str, object]:

@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from standins.sqlserver.changes import Changes
+from standins.sqlserver.changes import TRACKED_KEYS, Changes, keys_text
 from standins.sqlserver.conversions import assign
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError, unknown_column, unsupported
@@ -56,6 +56,7 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
     environment = session.environment()
     compiler = Changes(environment)
     table = compiler.target(parse(f"select 1 from {name}").find(exp.Table))  # pyright: ignore[reportArgumentType]
+    recorder, tracked = session.state.recorder, compiler.tracked(table, "I")
     total = 0
     session.connection.execute("begin transaction")
     try:
@@ -76,15 +77,22 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
                 if table.column(field.name) is None:
                     raise unknown_column(field.name)
             session.connection.register("incoming", pa.Table.from_batches([batch]))
-            session.connection.execute(
-                f"insert into {table.sql} ({', '.join(targets)}) select {', '.join(texts)} from incoming"
-            )
+            text = f"insert into {table.sql} ({', '.join(targets)}) select {', '.join(texts)} from incoming"
+            if tracked is None:
+                session.connection.execute(text)
+            else:
+                text += f" returning {keys_text(table)} as {TRACKED_KEYS}"
+                inserted = session.connection.sql(text).to_arrow_table()
+                recorder.record(tracked, None, inserted[TRACKED_KEYS])
             session.connection.unregister("incoming")
             total += batch.num_rows
-        session.connection.execute("commit")
+        recorder.commit(session.connection)
     except (duckdb.Error, SqlError):
         session.connection.execute("rollback")
+        recorder.discard()
         raise
+    finally:
+        session.state.locks.release(session.state.spid)
     return total
 
 

@@ -4,6 +4,7 @@ An error leaves DuckDB as the text `TDS|number|message`; `failures` turns it bac
 """
 
 from standins.sqlserver import collations
+from standins.sqlserver.tracking import masks
 
 YEAR_1_MICROSECONDS = 62_135_596_800_000_000
 
@@ -98,5 +99,5 @@ MACROS: dict[str, str] = {
 
 def statements() -> list[str]:
     """The `create macro` statements, each after those it uses."""
-    made = {**MACROS, **collations.macros()}
+    made = {**MACROS, **collations.macros(), **masks.MACROS}
     return [f"create or replace macro {head} as ({body})" for head, body in made.items()]

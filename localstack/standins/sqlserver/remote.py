@@ -11,7 +11,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +20,7 @@ from urllib.parse import quote
 import pyarrow as pa
 
 from standins.sqlserver.errors import SqlError
-from standins.sqlserver.standin import SqlServerStandin
+from standins.sqlserver.standin import HeldTransaction, SqlServerStandin
 
 STOP_SECONDS = 20
 
@@ -87,7 +87,7 @@ class SqlServerProcess:
         if "died" in answer:
             raise RuntimeError(f"the stand-in ended with code {self._process.wait(STOP_SECONDS)}")
         if "number" in answer:
-            raise SqlError(answer["number"], answer["message"], answer["severity"])
+            raise SqlError(answer["number"], answer["message"], answer["severity"], answer["state"])
         return answer["result"]
 
     def execute(self, sql: str) -> None:
@@ -120,6 +120,25 @@ class SqlServerProcess:
         """Takes something from the view of the login; see `Database.restrict`."""
         self._ask("restrict", sights=sights)
 
+    def clean_up_changes(self, version: int) -> None:
+        """Lets Change Tracking forget what it recorded up to `version`; see `SqlServerStandin.clean_up_changes`."""
+        self._ask("clean_up_changes", version=version)
+
+    def restore_changes(self, version: int) -> None:
+        """Lets Change Tracking be at `version` again; see `SqlServerStandin.restore_changes`."""
+        self._ask("restore_changes", version=version)
+
+    def hold(self, sql: str) -> "RemoteTransaction":
+        """Runs a batch in a transaction of its own, and leaves that open.
+
+        Raises:
+            SqlError: the first error of the batch.
+        """
+        number = self._ask("hold", sql=sql)
+        return RemoteTransaction(
+            lambda verb, **more: self._ask("held", number=number, held=verb, **more)
+        )
+
     def drop_connections(self) -> None:
         """Breaks all connections now."""
         self._ask("drop")
@@ -149,8 +168,43 @@ class SqlServerProcess:
         )
 
 
-def _perform(server: SqlServerStandin, request: dict[str, Any]) -> object:
+class RemoteTransaction:
+    """A transaction held open in the child; as `standin.HeldTransaction`."""
+
+    def __init__(self, ask: Callable[..., object]) -> None:
+        self._ask = ask
+
+    def run(self, sql: str) -> None:
+        """Runs another batch in it."""
+        self._ask("run", sql=sql)
+
+    def commit(self) -> None:
+        """Ends it; what it did counts from now on."""
+        self._ask("commit")
+
+    def rollback(self) -> None:
+        """Ends it; what it did never was."""
+        self._ask("rollback")
+
+
+def _perform(
+    server: SqlServerStandin, request: dict[str, Any], held: dict[int, HeldTransaction]
+) -> object:
     match request["verb"]:
+        case "hold":
+            number = len(held)
+            held[number] = server.hold(request["sql"])
+            return number
+        case "held":
+            transaction = held[request["number"]]
+            if request["held"] == "run":
+                transaction.run(request["sql"])
+            else:
+                getattr(transaction, request["held"])()
+        case "clean_up_changes":
+            server.clean_up_changes(request["version"])
+        case "restore_changes":
+            server.restore_changes(request["version"])
         case "execute":
             server.execute(request["sql"])
         case "load":
@@ -179,15 +233,17 @@ def main() -> int:
         password=first["password"], user=first["user"], database=first["database"]
     ) as server:
         _reply({"result": {"port": server.port, "certificate": str(server.certificate)}})
+        held: dict[int, HeldTransaction] = {}
         for line in lines:
             try:
-                _reply({"result": _perform(server, json.loads(line))})
+                _reply({"result": _perform(server, json.loads(line), held)})
             except SqlError as failure:
                 _reply(
                     {
                         "number": failure.number,
                         "message": failure.message,
                         "severity": failure.severity,
+                        "state": failure.state,
                     }
                 )
     return 0

@@ -1,6 +1,5 @@
 """One client's session: runs batches statement by statement and gives the bytes of the answer, piece by piece."""
 
-import threading
 from collections.abc import Iterator
 
 import duckdb
@@ -15,9 +14,14 @@ from standins.sqlserver.dialect import parse
 from standins.sqlserver.encoding import encode_rows
 from standins.sqlserver.errors import SqlError, syntax_error
 from standins.sqlserver.execution import Execution
-from standins.sqlserver.expressions import Environment
+from standins.sqlserver.expressions import Environment, Scope
 from standins.sqlserver.results import Done, result_columns
 from standins.sqlserver.state import SessionState
+from standins.sqlserver.table_text import TokenReader
+from standins.sqlserver.tracking import definitions as tracking_definitions
+from standins.sqlserver.tracking import permissions
+from standins.sqlserver.tracking.context import check_context, has_context, split_context
+from standins.sqlserver.tracking.recording import Recorder
 from standins.sqlserver.transactions import Isolation, Transactions
 from standins.sqlserver.type_info import ResultColumn, Value
 from standins.sqlserver.types import SqlType
@@ -35,11 +39,11 @@ class Session:
         spid, self.connection = store.connect()
         self.state = SessionState(store, spid, user, database, host, application)
         self._login_database = database
-        self.transactions = Transactions(self.connection)
+        self.transactions = Transactions(self.connection, Recorder(store.tracking), store.altered)
         self.state.transactions = self.transactions
         self.catalogue = Catalogue(self.connection)
         self._definitions_seen = store.definitions_changed
-        self._cancelled = threading.Event()
+        self._cancelled = self.state.cancelled
         self._execution = Execution(self.connection, self.state, self._cancelled)
 
     # -- life
@@ -64,6 +68,7 @@ class Session:
         """Rolls back and lets go of the database."""
         self.transactions.rollback()
         self.state.store.version_writer_ends(self.state.spid)
+        self.state.locks.release(self.state.spid)
         self.connection.close()
 
     # -- batches
@@ -160,16 +165,26 @@ class Session:
     ) -> Iterator["bytes | Done"]:
         environment = self.environment(variables)
         match statement.verb:
+            case "WITH" if has_context(statement):
+                yield from self._with_context(statement, environment, done)
             case "SELECT" | "WITH" | "(" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE":
                 yield from self._execution.data(parse(statement.text), environment, done)
+            case "ALTER" if statement.words()[1:2] == ["DATABASE"]:
+                tracking_definitions.alter_database(
+                    TokenReader(statement.text, statement.tokens), self.state, self.connection
+                )
+                yield Done(done)
+            case "GRANT" | "DENY" | "REVOKE":
+                reader = TokenReader(statement.text, statement.tokens)
+                self._execution.write(
+                    lambda: permissions.change(reader, self.state, self.catalogue, self.connection)
+                )
+                yield Done(done)
             case "CREATE" | "ALTER" | "DROP":
                 self._execution.define(statement, environment)
                 yield Done(done)
             case "DBCC":
-                with self._execution.guard(None, writing=True):
-                    self.transactions.enter(writes=True)
-                    numbering.check_identity(self, statement)
-                    self.transactions.wrote("", {}, 0, repeatable=False)
+                self._execution.write(lambda: numbering.check_identity(self, statement))
                 yield Done(done)
             case "DECLARE":
                 settings.declare(self, statement, variables)
@@ -180,6 +195,19 @@ class Session:
             case _:
                 yield settings.run(self, statement, variables)
                 yield Done(done)
+
+    def _with_context(
+        self, statement: Statement, environment: Environment, done: int
+    ) -> Iterator["bytes | Done"]:
+        expression, change = split_context(statement)
+        value = Changes(environment).value(parse(f"select {expression}").expressions[0], Scope())
+        check_context(value.type)
+        context = self.scalar(expression, environment.variables)
+        self.state.recorder.context = context if isinstance(context, bytes) else None
+        try:
+            yield from self._execution.data(parse(change), environment, done)
+        finally:
+            self.state.recorder.context = None
 
     # -- transactions
     def commit(self) -> None:
@@ -210,6 +238,7 @@ class Session:
     def _transaction_ended(self) -> None:
         if not self.transactions.depth:
             self.state.store.version_writer_ends(self.state.spid)
+            self.state.locks.release(self.state.spid)
             self.catalogue.forget()
             self.state.store.definitions_changed += 1
 

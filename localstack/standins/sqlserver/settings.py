@@ -154,11 +154,21 @@ def _set(
                     raise unsupported(f"SET {name} {switch}")
         case [name, *value] if name in _WITH_VALUE:
             kept = _KEPT_VALUES.get(name)
+            if name == "LOCK_TIMEOUT":
+                session.state.lock_timeout = _milliseconds("".join(value))
             if kept is not None and "".join(value).lower() not in kept:
                 raise unsupported(f"SET {name} {''.join(value)}")
         case _:
             raise unsupported(f"SET {' '.join(words[:3])}")
     return b""
+
+
+def _milliseconds(text: str) -> int:
+    """How long a statement waits for a lock: -1 for ever, 0 not at all."""
+    try:
+        return max(int(text), -1)
+    except ValueError:
+        raise syntax_error(text) from None
 
 
 def declare(session: "Session", statement: Statement, variables: dict[str, Value]) -> None:

@@ -1,7 +1,7 @@
 """FROM to DuckDB: tables, system views, derived tables, VALUES, joins; what each brings into scope."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -14,6 +14,9 @@ from standins.sqlserver.errors import SqlError, unknown_object, unsupported
 from standins.sqlserver.expressions import Scope, Source, SourceColumn
 from standins.sqlserver.names import object_name
 from standins.sqlserver.system_views import counted_view
+from standins.sqlserver.tracking.permissions import VIEWS_OF_STATE, check_sees_state
+from standins.sqlserver.tracking.sources import NAME as CHANGETABLE
+from standins.sqlserver.tracking.sources import changetable
 from standins.sqlserver.typed import common_type, identifier
 from standins.sqlserver.types import INT
 
@@ -36,6 +39,10 @@ _JOINS = {
 }
 
 
+def _is_changetable(node: object) -> bool:
+    return isinstance(node, exp.Anonymous) and str(node.this).upper() == CHANGETABLE
+
+
 class Sources(Conditions):
     """Translates the entries of FROM into text and scope."""
 
@@ -47,6 +54,8 @@ class Sources(Conditions):
         """One JOIN with its condition."""
         only(node, "this", "side", "kind", "on", "hint")
         if isinstance(node.this, exp.Lateral):
+            if _is_changetable(node.this.this):
+                return self._applied(node.this, scope)
             raise unsupported(f"this join: {node.sql(dialect=Literal)[:100]}")
         word = _JOINS.get(node.side or node.kind or "")
         if word is None or (node.side and node.kind not in {"", "OUTER"}):
@@ -75,6 +84,10 @@ class Sources(Conditions):
         ):
             raise unsupported("PIVOT, TABLESAMPLE and FOR SYSTEM_TIME")
         alias = node.alias
+        if _is_changetable(node.this):
+            return self._changetable(node, scope, Scope(parent=scope.parent)) + self._joined(
+                node, scope
+            )
         if isinstance(node.this, exp.Anonymous):
             text, columns = system_functions.table_function(str(node.this.this))
             return self._add(scope, alias or str(node.this.this), columns, text)
@@ -86,6 +99,7 @@ class Sources(Conditions):
         table = name.find(self.environment.catalogue)
         if table is None:
             raise unknown_object(name.written)
+        self._check_access(table)
         columns = tuple(
             SourceColumn(column.name, column.type, column.nullable, column.identity is not None)
             for column in table.columns
@@ -94,6 +108,40 @@ class Sources(Conditions):
         return self._add(scope, alias or table.name, columns, text, table) + self._joined(
             node, scope
         )
+
+    def _check_access(self, table: TableDefinition) -> None:
+        session = self.environment.session
+        if not table.is_view:
+            session.check_snapshot(table.full_name)
+        elif table.full_name.lower() in VIEWS_OF_STATE:
+            check_sees_state(session.home_database, self.environment.catalogue)
+
+    def _changetable(self, node: exp.Expr, scope: Scope, values: Scope) -> str:
+        """CHANGETABLE with its alias; `values` is what its arguments may name."""
+        given = node.args.get("alias")
+        alias = given.name if given else ""
+        source = changetable(node.this, alias, self, values)
+        names = [column.name for column in given.columns] if given else []
+        if not names:
+            return self._add(scope, alias, source.columns, source.sql)
+        if len(names) != len(source.columns):
+            more, fewer = (8159, "fewer"), (8158, "more")
+            number, word = more if len(names) > len(source.columns) else fewer
+            raise SqlError(
+                number, f"'{alias}' has {word} columns than were specified in the column list."
+            )
+        columns = [
+            replace(column, name=name) for column, name in zip(source.columns, names, strict=True)
+        ]
+        text = self._add(scope, alias, columns, source.sql)
+        return f"{text}({', '.join(identifier(name) for name in names)})"
+
+    def _applied(self, node: exp.Lateral, scope: Scope) -> str:
+        """CROSS APPLY and OUTER APPLY of CHANGETABLE(VERSION ...), whose values come from the row beside it."""
+        text = self._changetable(node, scope, Scope(list(scope.sources), scope.parent, scope.ctes))
+        if node.args.get("cross_apply"):
+            return f" cross join lateral {text}"
+        return f" left join lateral {text} on true"
 
     def _joined(self, node: exp.Expr, scope: Scope) -> str:
         return "".join(self.join(join, scope) for join in node.args.get("joins") or [])

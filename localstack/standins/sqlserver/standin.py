@@ -17,8 +17,45 @@ from standins.sqlserver import loading
 from standins.sqlserver.certificate import self_signed, server_context
 from standins.sqlserver.channel import Channel
 from standins.sqlserver.database import Database, Faults
+from standins.sqlserver.errors import SqlError
 from standins.sqlserver.server import Account, Connection
 from standins.sqlserver.session import Session
+
+
+class HeldTransaction:
+    """A transaction that a test holds open; see `SqlServerStandin.hold`.
+
+    Args:
+        session: a session of its own, closed when the transaction ends.
+        sql: what it runs first.
+    """
+
+    def __init__(self, session: Session, sql: str) -> None:
+        self._session = session
+        try:
+            loading.run(session, f"begin transaction; {sql}")
+        except SqlError:
+            session.close()
+            raise
+
+    def run(self, sql: str) -> None:
+        """Runs another batch in it.
+
+        Raises:
+            SqlError: the first error of the batch.
+        """
+        loading.run(self._session, sql)
+
+    def commit(self) -> None:
+        """Ends it; what it did counts from now on."""
+        try:
+            loading.run(self._session, "commit transaction")
+        finally:
+            self._session.close()
+
+    def rollback(self) -> None:
+        """Ends it; what it did never was."""
+        self._session.close()
 
 
 class SqlServerStandin:
@@ -166,6 +203,25 @@ class SqlServerStandin:
     def restrict(self, **sights: Any) -> None:
         """Take something from the view of the login; see `Database.restrict`."""
         self._store.restrict(**sights)
+
+    def clean_up_changes(self, version: int) -> None:
+        """Let Change Tracking forget what it recorded up to `version`, as its cleanup does."""
+        self._store.tracking.clean_up(version)
+
+    def restore_changes(self, version: int) -> None:
+        """Let Change Tracking be at `version` again, with a new recovery fork, as after a restore of an older backup.
+
+        Rows stay as they are: change them first, so that they are as they were at that version.
+        """
+        self._store.tracking.restore(version)
+
+    def hold(self, sql: str) -> "HeldTransaction":
+        """Runs a batch in a transaction of its own, and leaves that open.
+
+        Raises:
+            SqlError: the first error of the batch.
+        """
+        return HeldTransaction(Session(self._store, self._account.user, self.database), sql)
 
     @property
     def connections(self) -> int:

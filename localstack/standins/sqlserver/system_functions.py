@@ -12,6 +12,8 @@ from standins.sqlserver.functions import (
     text_constant,
 )
 from standins.sqlserver.system_views import COLLATION_NAME, DATABASE_ID
+from standins.sqlserver.tracking.functions import TRACKING_FUNCTIONS
+from standins.sqlserver.tracking.permissions import RIGHT, VISIBLE
 from standins.sqlserver.typed import Typed
 from standins.sqlserver.types import BIGINT, INT, SYSNAME, SqlType, nvarchar
 
@@ -40,7 +42,7 @@ _COUNTERS: dict[str, Callable[[Call], int | None]] = {
     "@@error": lambda call: call.compiler.environment.session.last_error,
     "@@fetch_status": lambda _call: -1,
     "@@textsize": lambda _call: 2147483647,
-    "@@lock_timeout": lambda _call: -1,
+    "@@lock_timeout": lambda call: call.compiler.environment.session.lock_timeout,
     "@@options": lambda _call: 5496,
     "@@max_precision": lambda _call: 38,
     "@@datefirst": lambda _call: 7,
@@ -156,9 +158,15 @@ def _schema_id(call: Call) -> Typed:
 
 
 def _has_perms_by_name(call: Call) -> Typed:
-    """1, or 0 for a right that the login was denied; null for UNMASK on anything but a database, as before SQL Server 2022."""
+    """1, or 0 for a right that the login was denied.
+
+    Null for a table that is none, and for UNMASK on anything but a database, as before SQL Server 2022.
+    """
     call.arity(3, 5)
     call.compiler.environment.deterministic = False
+    given = call.argument(2).text
+    if given is not None and given.upper() == RIGHT:
+        return _may_view_changes(call)
     right = f"upper({call.text(2).sql})"
     return Typed(
         f"""(case when {right} = 'UNMASK' and upper({call.text(1).sql}) <> 'DATABASE' then null
@@ -167,19 +175,31 @@ def _has_perms_by_name(call: Call) -> Typed:
     )
 
 
-def _object_id(call: Call) -> Typed:
-    """The id of a table named by a string; brackets and missing schemas as T-SQL takes them."""
-    call.arity(1, 2)
-    name = call.text(0).sql
+def _may_view_changes(call: Call) -> Typed:
+    visible = VISIBLE.format(object_id="t_named.id")
+    return Typed(
+        f"""(select case when upper(t_named.class) = 'OBJECT' and t_named.id is null then null when {visible} then 1 else 0 end
+        from (select {_named_object(call.text(0).sql)} as id, {call.text(1).sql} as class) t_named)""",
+        INT,
+    )
+
+
+def _named_object(name: str, wanted: str = "") -> str:
+    """The id of what a text names; brackets and missing schemas as T-SQL takes them.
+
+    The text may name columns of the query around, so the names in here are such as nobody gives to a table.
+    """
     bare = f"replace(replace({name}, '[', ''), ']', '')"
     parts = f"string_split({bare}, '.')"
     schema = f"coalesce(nullif({parts}[-2], ''), 'dbo')"
-    wanted = f" and o.type = rpad({call.text(1).sql}, 2, ' ')" if len(call.nodes) > 1 else ""
-    return Typed(
-        f"""(select o.object_id from standin."sys.objects" o join standin.schemas s using (schema_id)
-        where o.name = {parts}[-1] collate nocase and s.name = {schema} collate nocase{wanted})""",
-        INT,
-    )
+    return f"""(select t_object.object_id from standin."sys.objects" t_object join standin.schemas t_schema using (schema_id)
+        where t_object.name = {parts}[-1] collate nocase and t_schema.name = {schema} collate nocase{wanted})"""
+
+
+def _object_id(call: Call) -> Typed:
+    call.arity(1, 2)
+    wanted = f" and t_object.type = rpad({call.text(1).sql}, 2, ' ')" if len(call.nodes) > 1 else ""
+    return Typed(_named_object(call.text(0).sql, wanted), INT)
 
 
 def _object_name(call: Call) -> Typed:
@@ -264,7 +284,7 @@ SYSTEM_FUNCTIONS: dict[str, Callable[[Call], Typed]] = {
     "is_srvrolemember": lambda _call: integer_constant(1),
     "is_member": lambda _call: integer_constant(1),
     "has_dbaccess": lambda _call: integer_constant(1),
-    "change_tracking_current_version": lambda _call: null_of(BIGINT),
+    **TRACKING_FUNCTIONS,
     "current_transaction_id": lambda call: integer_constant(
         call.compiler.environment.session.spid, BIGINT
     ),

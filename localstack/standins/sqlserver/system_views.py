@@ -188,8 +188,9 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         f"""select name, id, null, created, 150, '{COLLATION_NAME}', 'MULTI_USER', false, 0, 'ONLINE', 1, 'ON', true, 'SIMPLE', false, broker, member
         from (values ('master', 1, timestamp '2003-04-08 09:13:36.390', uuid '00000000-0000-0000-0000-000000000000', null),
             ('tempdb', 2, timestamp '2026-01-01', uuid '00000000-0000-0000-0000-000000000000', null)) d(name, id, created, broker, member)
-        union all select {_CATALOG}, {DATABASE_ID}, null, created, 150, '{COLLATION_NAME}', 'MULTI_USER', false, 0, 'ONLINE', 1, 'ON', true, 'SIMPLE',
-            false, service_broker_guid, group_database_id from standin.identity""",
+        union all select {_CATALOG}, {DATABASE_ID}, null, created, 150, '{COLLATION_NAME}', 'MULTI_USER', false, 0, 'ONLINE',
+            case when snapshot_isolation then 1 else 0 end, case when snapshot_isolation then 'ON' else 'OFF' end, read_committed_snapshot, 'SIMPLE',
+            false, service_broker_guid, group_database_id from standin.identity cross join standin.options""",
     ),
     # A login without VIEW ANY DATABASE sees no row of it, and sees its own database in sys.databases all the same.
     "sys.database_recovery_status": (
@@ -215,10 +216,19 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "partition_id bigint, object_id int, index_id int, partition_number int, in_row_data_page_count bigint, used_page_count bigint, reserved_page_count bigint, row_count bigint",
         None,
     ),
-    "sys.change_tracking_databases": ("database_id int", None),
+    "sys.change_tracking_databases": (
+        "database_id int, is_auto_cleanup_on bit, retention_period int, retention_period_units tinyint, retention_period_units_desc text60, "
+        "max_cleanup_version bigint",
+        f"""select {DATABASE_ID}, auto_cleanup, retention_period, retention_unit, case retention_unit when 1 then 'MINUTES' when 2 then 'HOURS'
+        else 'DAYS' end, (select max(cleanup_version) from standin.tracked_tables) from standin.tracking""",
+    ),
     "sys.change_tracking_tables": (
-        "object_id int, min_valid_version bigint, begin_version bigint",
-        None,
+        "object_id int, is_track_columns_updated_on bit, min_valid_version bigint, begin_version bigint, cleanup_version bigint",
+        "select object_id, columns_updated, min_valid_version, begin_version, cleanup_version from standin.tracked_tables",
+    ),
+    "sys.dm_tran_commit_table": (
+        "commit_ts bigint, xdes_id bigint, commit_lbn bigint, commit_csn bigint, commit_time datetime",
+        """select "version", "version", "version", "version", committed from standin.tracked_commits""",
     ),
     "sys.periods": (
         "name sysname, period_type tinyint, object_id int, start_column_id int, end_column_id int",

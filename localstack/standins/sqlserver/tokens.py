@@ -50,7 +50,8 @@ def error(failure: SqlError) -> bytes:
     """ERROR, as the client sees it."""
     message = failure.message if len(failure.message) <= 4000 else failure.message[:3997] + "..."
     body = struct.pack("<iBB", failure.number, failure.state, failure.severity) + long_text(message)
-    return _token(0xAA, body + short_text(SERVER_NAME) + short_text("") + struct.pack("<I", 1))
+    token = _token(0xAA, body + short_text(SERVER_NAME) + short_text("") + struct.pack("<I", 1))
+    return token if failure.followed_by is None else token + error(failure.followed_by)
 
 
 def login_acknowledged() -> bytes:

@@ -2,10 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import duckdb
 
 from standins.sqlserver.errors import SqlError, transaction_doomed
+from standins.sqlserver.tracking.recording import Recorder
+
+if TYPE_CHECKING:
+    from standins.sqlserver.database import AlteredTables
 
 REPLAY_LIMIT = 20_000
 
@@ -39,8 +44,15 @@ class Transactions:
     (3930), which is an honest refusal.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, recorder: Recorder, altered: "AlteredTables"
+    ) -> None:
         self._connection = connection
+        self.recorder = recorder
+        self._all_altered = altered
+        self._altered: set[str] = set()
+        self.snapshot_clock: int | None = None
+        """What the clock of `AlteredTables` showed when this transaction's snapshot was taken."""
         self.depth = 0
         self.isolation = Isolation.READ_COMMITTED
         self.began_as = Isolation.READ_COMMITTED
@@ -85,7 +97,7 @@ class Transactions:
             return
         if self._open:
             try:
-                self._connection.execute("commit")
+                self._commit()
             except duckdb.Error:
                 self._reset()
                 self.lost = True
@@ -100,6 +112,22 @@ class Transactions:
 
     def _reset(self) -> None:
         self.depth, self._open, self._doomed, self._written = 0, False, "", []
+        self.snapshot_clock = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self.recorder.discard()
+        self._altered.clear()
+
+    def _commit(self) -> None:
+        self.recorder.commit(self._connection)
+        if self._altered:
+            self._all_altered.altered(self._altered)
+        self._altered.clear()
+
+    def alters(self, table: str) -> None:
+        """The open transaction, or the statement that runs, defines a table anew; by schema and name."""
+        self._altered.add(table)
 
     def enter(self, *, writes: bool) -> None:
         """Called before each statement that touches data.
@@ -121,6 +149,8 @@ class Transactions:
                 "snapshot isolation level.",
             )
         if not self._open and (writes or self.isolation not in _PER_STATEMENT):
+            if self.isolation == Isolation.SNAPSHOT:
+                self.snapshot_clock = self._all_altered.clock
             self._connection.execute("begin transaction")
             self._open = True
 
@@ -129,7 +159,7 @@ class Transactions:
     ) -> None:
         """Called after a successful write; commits it where no transaction is open."""
         if not self.depth:
-            self._connection.execute("commit")
+            self._commit()
             return
         if self._written is None:
             return
@@ -143,6 +173,7 @@ class Transactions:
         if not self.depth:
             if writing:
                 self._connection.execute("rollback")
+                self._forget()
             return
         if conflict:
             self.rollback()
