@@ -132,7 +132,7 @@ class _Cutter:
         verb = self._word()
         body = verb not in {"WITH", "INSERT", "CREATE"}
         updated = verb != "UPDATE"
-        cases = 0
+        cases, merged = 0, ""
         while index < len(self._tokens):
             token = self._tokens[index]
             kind = token.token_type
@@ -158,6 +158,7 @@ class _Cutter:
                         and verb == "WITH"
                         and not body
                     )
+                    or (current in {"INSERT", "UPDATE", "DELETE"} and previous == "THEN")
                     or (current in {"DELETE", "UPDATE"} and previous == "ON")
                     or (current == "SET" and previous in {"DELETE", "UPDATE"})
                     or (verb == "ALTER" and current in {"ALTER", "DROP", "WITH", "SET"})
@@ -185,11 +186,15 @@ class _Cutter:
                     body = True
                 if current in {"INSERT", "UPDATE", "DELETE", "MERGE"} and verb == "WITH":
                     body, updated = current != "INSERT", current != "UPDATE"
+                    merged = current if merged != "MERGE" else merged
                 if current == "SET" and not updated:
                     updated = True
             elif current in {"VALUES"} and depth == 0:
                 body = True
             index += 1
+        ended = index < len(self._tokens) and self._tokens[index].token_type == TokenType.SEMICOLON
+        if "MERGE" in {verb, merged} and not ended:
+            raise SqlError(10713, "A MERGE statement must be terminated by a semi-colon (;).", 15)
         return self._cut(index)
 
     def _next(self, index: int) -> TokenType | None:

@@ -1,5 +1,6 @@
 """INSERT, UPDATE, DELETE and TRUNCATE to DuckDB, with T-SQL's assignment rules, identity and rowversion columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sqlglot import exp
@@ -12,12 +13,10 @@ from standins.sqlserver.expressions import Scope, Source, SourceColumn
 from standins.sqlserver.names import object_name
 from standins.sqlserver.queries import Queries
 from standins.sqlserver.tracking import definitions as tracking_definitions
-from standins.sqlserver.tracking.recording import TrackedChange
+from standins.sqlserver.tracking.recording import TRACKED_KEYS, TrackedChange
 from standins.sqlserver.typed import NULL, Typed, identifier
 
-TRACKED_KEYS = "tracked_keys"
-"""The column in which a statement returns the keys it changed in a tracked table."""
-_NEXT_VERSION = "t_version(nextval('standin.rowversions'))"
+NEXT_VERSION = "t_version(nextval('standin.rowversions'))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class Change:
         makes_identity: whether it draws numbers of an identity column.
         output: the columns that OUTPUT asked for, the first of those that `sql` returns.
         repeated: `sql` without what it returns, for a repetition.
-        tracked: what Change Tracking records; the keys are the last column that `sql` returns.
+        tracked: what Change Tracking records; the keys are in a column `TRACKED_KEYS` of what `sql` returns.
         also: statements that belong to it and run behind it.
     """
 
@@ -77,7 +76,7 @@ class Changes(Queries):
         session.locks.write(session, table.object_id)
         return table
 
-    def _change(
+    def change(
         self,
         text: str,
         table: TableDefinition,
@@ -112,7 +111,7 @@ class Changes(Queries):
         schema = node.this
         named = schema.expressions if isinstance(schema, exp.Schema) else []
         table = self.target(schema.this if isinstance(schema, exp.Schema) else schema)
-        explicit = self._targets(table, [item.name for item in named])
+        explicit = self.targets(table, [item.name for item in named])
         body = node.expression
         if body is None:
             rows, values = "", []
@@ -129,7 +128,7 @@ class Changes(Queries):
                 assign(
                     Typed(f"v.c{index}", column.type, column.nullable),
                     target.type,
-                    self._long(table),
+                    self.long_name(table),
                     target.name,
                 )
                 for index, (column, target) in enumerate(zip(query.columns, explicit, strict=True))
@@ -147,7 +146,7 @@ class Changes(Queries):
         )
         output = self._output_clause(node, table, "inserted")
         tracked = self.tracked(table, "I")
-        return self._change(text, table, output, tracked, makes_identity=makes_identity)
+        return self.change(text, table, output, tracked, makes_identity=makes_identity)
 
     def _output_clause(
         self, node: exp.Expr, table: TableDefinition, pseudo: str
@@ -179,10 +178,12 @@ class Changes(Queries):
                 )
         return texts, tuple(columns)
 
-    def _long(self, table: TableDefinition) -> str:
+    def long_name(self, table: TableDefinition) -> str:
+        """Database, schema and table, for messages."""
         return f"{self.environment.session.database}.{table.full_name}"
 
-    def _targets(self, table: TableDefinition, names: list[str]) -> list[ColumnDefinition]:
+    def targets(self, table: TableDefinition, names: list[str]) -> list[ColumnDefinition]:
+        """The columns that an INSERT gives values for, by the names it has; all that can have one where it has none."""
         if not names:
             return [
                 c
@@ -248,7 +249,9 @@ class Changes(Queries):
                     texts.append(self.filler(table, column))
                 else:
                     texts.append(
-                        assign(self.value(item, scope), column.type, self._long(table), column.name)
+                        assign(
+                            self.value(item, scope), column.type, self.long_name(table), column.name
+                        )
                     )
             lines.append(f"({', '.join(texts)})")
         names = [f"c{index}" for index in range(len(targets))]
@@ -261,10 +264,10 @@ class Changes(Queries):
         if column.identity:
             return f"cast(nextval('{table.sequence}') as {column.type.storage})"
         if column.type.name == "rowversion":
-            return _NEXT_VERSION
+            return NEXT_VERSION
         if column.default is not None:
             default = self.value(parse(f"select {column.default}").expressions[0], Scope())
-            return assign(default, column.type, self._long(table), column.name)
+            return assign(default, column.type, self.long_name(table), column.name)
         return convert(NULL, column.type).sql
 
     # -- update, delete
@@ -278,8 +281,28 @@ class Changes(Queries):
         table, source, sources = self._changed(
             node.this, node.args.get("from_"), node.args.get("joins"), scope
         )
+        assignments = self.assignments(table, node.expressions, scope)
+        if table.rowversion:
+            assignments.append(f"{identifier(table.rowversion.name)} = {NEXT_VERSION}")
+        where = node.args.get("where")
+        condition = self.condition(where.this, scope) if where else "true"
+        if sources:
+            # Through the row id, so that a row that joins twice is changed once, as in T-SQL.
+            raise unsupported("UPDATE with several tables in FROM")
+        text = f"{prefix}update {table.sql} as {identifier(source)} set {', '.join(assignments)} where {condition}"
+        output = self._output_clause(node, table, "inserted")
+        tracked = self.tracked_update(table, [item.this.name for item in node.expressions])
+        if tracked is not None and tracked.operation == "I":
+            keys = f"{prefix}select {keys_text(table)} as {TRACKED_KEYS} from {table.sql} as {identifier(source)} where {condition}"
+            tracked = replace(tracked, old_keys=keys)
+        return self.change(text, table, output, tracked)
+
+    def assignments(
+        self, table: TableDefinition, items: Sequence[exp.Expr], scope: Scope
+    ) -> list[str]:
+        """What stands behind SET."""
         assignments = []
-        for item in node.expressions:
+        for item in items:
             if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
                 raise unsupported("this SET clause of UPDATE")
             column = table.column(item.this.name)
@@ -296,25 +319,15 @@ class Changes(Queries):
                 text = self.filler(table, column)
             else:
                 text = assign(
-                    self.value(item.expression, scope), column.type, self._long(table), column.name
+                    self.value(item.expression, scope),
+                    column.type,
+                    self.long_name(table),
+                    column.name,
                 )
             assignments.append(f"{identifier(column.name)} = {text}")
-        if table.rowversion:
-            assignments.append(f"{identifier(table.rowversion.name)} = {_NEXT_VERSION}")
-        where = node.args.get("where")
-        condition = self.condition(where.this, scope) if where else "true"
-        if sources:
-            # Through the row id, so that a row that joins twice is changed once, as in T-SQL.
-            raise unsupported("UPDATE with several tables in FROM")
-        text = f"{prefix}update {table.sql} as {identifier(source)} set {', '.join(assignments)} where {condition}"
-        output = self._output_clause(node, table, "inserted")
-        tracked = self._tracked_update(table, [item.this.name for item in node.expressions])
-        if tracked is not None and tracked.operation == "I":
-            keys = f"{prefix}select {keys_text(table)} as {TRACKED_KEYS} from {table.sql} as {identifier(source)} where {condition}"
-            tracked = replace(tracked, old_keys=keys)
-        return self._change(text, table, output, tracked)
+        return assignments
 
-    def _tracked_update(self, table: TableDefinition, names: list[str]) -> TrackedChange | None:
+    def tracked_update(self, table: TableDefinition, names: list[str]) -> TrackedChange | None:
         """An update that sets a column of the key, even to what it was, takes rows away and puts others there."""
         columns = {column.column_id for name in names if (column := table.column(name))}
         keys = {column.column_id for column in table.key_columns}
@@ -340,7 +353,7 @@ class Changes(Queries):
             raise unsupported("DELETE with several tables in FROM")
         output = self._output_clause(node, table, "deleted")
         text = f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}"
-        return self._change(text, table, output, self.tracked(table, "D"))
+        return self.change(text, table, output, self.tracked(table, "D"))
 
     def _changed(
         self, node: exp.Expr, from_: exp.From | None, joins: object, scope: Scope

@@ -12,10 +12,11 @@ from standins.sqlserver import failures, numbering
 from standins.sqlserver.alterations import Alterations
 from standins.sqlserver.batch import Statement
 from standins.sqlserver.catalogue import TableDefinition
-from standins.sqlserver.changes import TRACKED_KEYS, Change, Changes
+from standins.sqlserver.changes import Change
 from standins.sqlserver.encoding import encode_rows
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Environment
+from standins.sqlserver.merges import Merges
 from standins.sqlserver.results import (
     ROWS_AT_ONCE,
     Cancelled,
@@ -26,6 +27,7 @@ from standins.sqlserver.results import (
 )
 from standins.sqlserver.sources import Query
 from standins.sqlserver.state import SessionState
+from standins.sqlserver.tracking.recording import TRACKED_KEYS
 from standins.sqlserver.transactions import Isolation
 from standins.sqlserver.type_info import ResultColumn, column_metadata
 from standins.sqlserver.types import INT
@@ -62,7 +64,7 @@ class Execution:
     def _data(
         self, tree: exp.Expr, environment: Environment, done: int
     ) -> Iterator["bytes | Done"]:
-        compiler = Changes(environment)
+        compiler = Merges(environment)
         if isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
             query = compiler.query(tree)
             columns = result_columns(query)
@@ -80,6 +82,8 @@ class Execution:
             change, command = compiler.update(tree), 0xC5
         elif isinstance(tree, exp.Delete):
             change, command = compiler.delete(tree), 0xC4
+        elif isinstance(tree, exp.Merge):
+            change, command = compiler.merge(tree), 0x117
         elif isinstance(tree, exp.TruncateTable):
             change, command = compiler.truncate(tree), 0xC4
         else:
@@ -153,7 +157,7 @@ class Execution:
                     if change.output:
                         data = _encoded(result, change)
                     if change.tracked:
-                        self._state.recorder.record(change.tracked, old_keys, result[TRACKED_KEYS])
+                        self._state.recorder.record(change.tracked, old_keys, result)
                 else:
                     rows = int(self._connection.execute(change.sql, parameters).fetchall()[0][0])
                 if change.makes_identity and rows:

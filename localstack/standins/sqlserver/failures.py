@@ -77,6 +77,13 @@ def translate(
             8120,
             f"Column '{grouped[1]}' is invalid in the select list because it is not contained in either an aggregate function or the GROUP BY clause.",
         )
+    if "cannot affect the same target row more than once" in text:
+        return SqlError(
+            8672,
+            "The MERGE statement attempted to UPDATE or DELETE the same row more than once. This happens when a target row matches more than one "
+            "source row. A MERGE statement cannot UPDATE/DELETE the same row of the target table multiple times. Refine the ON clause to ensure a "
+            "target row matches at most one source row, or use the GROUP BY clause to group the source rows.",
+        )
     if "More than one row returned by a subquery" in text:
         return SqlError(
             512,

@@ -6,11 +6,12 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from standins.sqlserver.changes import TRACKED_KEYS, Changes, keys_text
+from standins.sqlserver.changes import Changes, keys_text
 from standins.sqlserver.conversions import assign
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError, unknown_column, unsupported
 from standins.sqlserver.session import Session
+from standins.sqlserver.tracking.recording import TRACKED_KEYS
 from standins.sqlserver.typed import Typed, identifier
 from standins.sqlserver.types import MAX, SqlType, nvarchar
 
@@ -83,7 +84,7 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
             else:
                 text += f" returning {keys_text(table)} as {TRACKED_KEYS}"
                 inserted = session.connection.sql(text).to_arrow_table()
-                recorder.record(tracked, None, inserted[TRACKED_KEYS])
+                recorder.record(tracked, None, inserted)
             session.connection.unregister("incoming")
             total += batch.num_rows
         recorder.commit(session.connection)

@@ -167,7 +167,7 @@ class Session:
         match statement.verb:
             case "WITH" if has_context(statement):
                 yield from self._with_context(statement, environment, done)
-            case "SELECT" | "WITH" | "(" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE":
+            case "SELECT" | "WITH" | "(" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE" | "MERGE":
                 yield from self._execution.data(parse(statement.text), environment, done)
             case "ALTER" if statement.words()[1:2] == ["DATABASE"]:
                 tracking_definitions.alter_database(

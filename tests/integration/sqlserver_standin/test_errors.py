@@ -120,7 +120,6 @@ def test_an_error_has_the_number_and_text_of_sql_server(
 @pytest.mark.parametrize(
     ("sql", "named"),
     [
-        ("merge into t using u on 1=1 when matched then delete", "MERGE"),
         ("select * from openjson('[]')", "openjson"),
         ("create table #t (a int)", "temporary tables"),
         ("select format(1, 'x')", "format"),

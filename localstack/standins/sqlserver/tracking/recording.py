@@ -6,8 +6,14 @@ from datetime import UTC, datetime
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from standins.sqlserver.tracking.store import ChangeTracking, Tracked
+
+TRACKED_KEYS = "tracked_keys"
+"""The column in which a statement returns the keys it changed in a tracked table."""
+ACTION = "tracked_action"
+"""The column in which MERGE returns what it did to each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +23,7 @@ class TrackedChange:
     Args:
         table: the tracked table.
         tracked: the period of its tracking.
-        operation: I, U or D; for a change of keys I, with what they were in `old_keys`.
+        operation: I, U or D; for a change of keys I, with what they were in `old_keys`; M where `ACTION` tells it of each row.
         columns: ids of the columns that an update sets; None where it records none.
         old_keys: a query for the keys before the statement, where it changes keys.
     """
@@ -64,21 +70,24 @@ class Recorder:
         return self.tracking.tables.get(object_id)
 
     def record(
-        self,
-        change: TrackedChange,
-        old_keys: pa.ChunkedArray | None,
-        keys: pa.ChunkedArray,
+        self, change: TrackedChange, old_keys: pa.ChunkedArray | None, result: pa.Table
     ) -> None:
         """Keeps the keys that a statement changed; all that it took away come before all that it put there."""
         if old_keys is not None:
             self._keep(change, "D", old_keys)
-        self._keep(change, change.operation, keys)
+        if change.operation != "M":
+            self._keep(change, change.operation, result[TRACKED_KEYS])
+            return
+        for action in ("DELETE", "UPDATE", "INSERT"):
+            rows = result.filter(pc.field(ACTION) == action)
+            self._keep(change, action[0], rows[TRACKED_KEYS])
 
     def _keep(self, change: TrackedChange, operation: str, keys: pa.ChunkedArray) -> None:
         if len(keys):
             generation = change.tracked.generation
+            columns = change.columns if operation == "U" else None
             self._recorded.append(
-                _Recorded(change.table, generation, operation, keys, change.columns, self.context)
+                _Recorded(change.table, generation, operation, keys, columns, self.context)
             )
 
     def switch(self, object_id: int, tracked: Tracked | None) -> None:

@@ -253,3 +253,13 @@ def test_a_key_in_another_spelling_is_told_in_the_first_one(
     server.execute(f"update {schema}.k set id = N'ABC'")
     told = cursor.execute(f"select id, sys_change_operation from changetable(changes {schema}.k, {since}) as c").fetchall()  # fmt: skip
     assert [tuple(row) for row in told] == [("Abc", "U")]
+
+
+def test_merge_is_recorded_row_by_row(table: TrackedTable) -> None:
+    """ "Generally, all operations that insert, update, or delete of data in user tables are tracked, including the MERGE statement." """
+    table.run("insert into {t} (id, n) values (1, 10), (2, 20), (3, 30)")
+    table.run("""merge {t} as t using (values (1, 11), (4, 40)) as s (id, n) on t.id = s.id when matched then update set n = s.n
+        when not matched then insert (id, n) values (s.id, s.n) when not matched by source and t.id = 3 then delete;""")
+    columns = f"sys_change_operation, {in_mask('n')}, {in_mask('s')}".format(t=table.name)
+    assert table.changes(1, columns) == [(1, "U", 1, 0), (3, "D", 1, 1), (4, "I", 1, 1)]
+    assert table.version() == 2
