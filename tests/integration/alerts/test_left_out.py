@@ -4,8 +4,8 @@ import dagster as dg
 from alert_receivers import WebhookServer
 
 from tranship.alerts.sensors import FRESHNESS_SENSOR
+from tranship.replication.assets import LeftOut, left_out_asset
 from tranship.replication.config import TableSettings
-from tranship.replication.left_out import LeftOut, left_out_asset
 
 KEY = dg.AssetKey(["copy", "Wages"])
 

@@ -12,8 +12,7 @@ import pytest
 from click.testing import Result
 
 from tranship.bookmarks import Bookmark, BookmarkMovedError
-from tranship.cli.bookmark_moves import move_to
-from tranship.cli.kept_bookmarks import KeptBookmarks
+from tranship.cli.kept_bookmarks import KeptBookmarks, move_to
 from tranship.identity import SourceIdentity
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.target import PostgresTarget

@@ -13,7 +13,8 @@ import yaml
 
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.load import LoadReport, LoadRequest, load
-from tranship.replication.plan import expand, table_plan
+from tranship.replication.plan import table_plan
+from tranship.replication.planned_tables import expand
 from tranship.sqlserver.catalogue import list_tables
 from tranship.sqlserver.source import SqlServerSource
 

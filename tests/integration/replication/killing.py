@@ -121,10 +121,10 @@ LOADING = (
 )
 COMPARING = (
     Stage(
-        "loaded, keys not compared", lambda _, __: _at_call(loading, "compare_keys", after=False)
+        "loaded, keys not compared", lambda _, __: _at_call(loading, "detect_deletes", after=False)
     ),
     Stage("rows removed, not committed", _in_comparison),
-    Stage("keys compared, not told", lambda _, __: _at_call(loading, "compare_keys", after=True)),
+    Stage("keys compared, not told", lambda _, __: _at_call(loading, "detect_deletes", after=True)),
 )
 
 

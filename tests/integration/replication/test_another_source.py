@@ -207,7 +207,7 @@ def test_keys_of_another_source_delete_nothing(
         origin.run("delete from {table} where id > 1")
         server.become(database_guid=str(uuid.uuid4()))
 
-    meanwhile.before(loading, "compare_keys", fails_over)
+    meanwhile.before(loading, "detect_deletes", fails_over)
     with pytest.raises(SourceChangedError, match="became another one while it was read"):
         replica.load()
 

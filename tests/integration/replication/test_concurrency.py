@@ -27,7 +27,7 @@ from tranship.bookmarks import BookmarkMovedError
 from tranship.frames import Batches
 from tranship.postgres import transaction as postgres_transaction
 from tranship.postgres.target import PostgresTarget
-from tranship.replication.deletions import KeyComparison
+from tranship.replication.deletions import DeleteDetection
 from tranship.replication.plan import Mode, OnDelete
 from tranship.slices import WholeTable
 from tranship.sqlserver.source import SqlServerSource
@@ -125,9 +125,9 @@ def test_rows_that_another_load_brings_are_not_taken_for_gone(
     made.origin.run("delete from {table} where id = 2")
     keys_read: list[int] = []
 
-    def overtaken(comparison: KeyComparison) -> Any:
+    def overtaken(comparison: DeleteDetection) -> Any:
         held = Batches.of(comparison.keys_of(WholeTable()).to_table())
-        comparison.keys_of, comparison.questions = lambda _: held, None
+        comparison.keys_of, comparison.lookups = lambda _: held, None
         keys_read.append(held.to_table().num_rows)
         if len(keys_read) == 1:
             # Twice, and late enough that the lookback does not bring the first row again.
@@ -136,8 +136,8 @@ def test_rows_that_another_load_brings_are_not_taken_for_gone(
                 replace(made).load()
         return run(comparison)
 
-    run = KeyComparison.run
-    monkeypatch.setattr(KeyComparison, "run", overtaken)
+    run = DeleteDetection.run
+    monkeypatch.setattr(DeleteDetection, "run", overtaken)
     made.load()
     assert keys_read[0] == 2
     assert keys_read[-1] == 4

@@ -10,8 +10,7 @@ from tests.integration.replication.conftest import KEYLESS, Meanwhile, Origin, P
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.replication.config import ColumnSettings
-from tranship.replication.deletion_guard import DeletionsStoppedError
-from tranship.replication.deletions import Gone, KeyComparison
+from tranship.replication.deletions import DeleteDetection, DeletionsStoppedError, DetectedDeletes
 from tranship.replication.plan import Mode, OnDelete
 from tranship.slices import WholeTable
 from tranship.sqlserver.source import SqlServerSource
@@ -29,7 +28,7 @@ def marks(made: Replica) -> dict[int, bool]:
 def test_gone_rows_stay_where_deletions_are_ignored(replica: Callable[..., Replica]) -> None:
     made = replica(**BY_TIME)
     made.origin.add(1, 2, 3)
-    assert made.load().gone is None
+    assert made.load().deletes is None
     made.origin.run("delete from {table} where id = 2")
     made.load()
     assert sorted(made.copied("id")) == [(1,), (2,), (3,)]
@@ -38,9 +37,9 @@ def test_gone_rows_stay_where_deletions_are_ignored(replica: Callable[..., Repli
 def test_gone_rows_are_removed(origin: Callable[..., Origin], place: Place) -> None:
     made = of(origin(), place, **BY_TIME, delete=OnDelete.REMOVE)
     made.origin.add(1, 2, 3)
-    assert made.load().gone == Gone(keys=3, rows=0)
+    assert made.load().deletes == DetectedDeletes(keys=3, rows=0)
     made.origin.run("delete from {table} where id = 2")
-    assert made.load().gone == Gone(keys=2, rows=1)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=1)
     made.assert_equal()
 
 
@@ -52,15 +51,15 @@ def test_gone_rows_are_marked_once_and_unmarked_when_they_return(
     made.origin.add(4, changed="2024-01-02")
     made.load()
     made.origin.run("delete from {table} where id in (2, 3)")
-    assert made.load().gone == Gone(keys=2, rows=2)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=2)
     assert marks(made) == {1: False, 2: True, 3: True, 4: False}
     when = made.place.rows("select _deleted_at from {} where id = 2", made.plan.target)
-    assert made.load().gone == Gone(keys=2, rows=0)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=0)
     assert made.place.rows("select _deleted_at from {} where id = 2", made.plan.target) == when
     # One comes back as it was, which only the keys tell; one comes back with a new time.
     made.origin.add(2, changed="2024-01-01")
     made.origin.add(3, changed="2024-01-03", name="again")
-    assert made.load().gone == Gone(keys=4, rows=0, returned=1)
+    assert made.load().deletes == DetectedDeletes(keys=4, rows=0, returned=1)
     assert marks(made) == {1: False, 2: False, 3: False, 4: False}
     made.assert_equal()
 
@@ -116,7 +115,7 @@ def test_composite_keys_are_compared_as_they_arrive(
         "delete from {table} where Region = N'north' and No = 2",
         insert + "(N'süd', 3, N'e', '2024-01-02')",
     )
-    assert made.load(mask_key="secret").gone == Gone(keys=4, rows=1)
+    assert made.load(mask_key="secret").deletes == DetectedDeletes(keys=4, rows=1)
     assert sorted(made.copied("note")) == [("a",), ("c",), ("d",), ("e",)]
 
 
@@ -189,7 +188,7 @@ def test_more_than_a_share_never_goes_at_once(
     assert "(23.3%), and delete_guard is 20%" in str(caught.value)
     assert not caught.value.transient
     assert len(made.copied()) == 30
-    assert made.changed(delete_guard="25%").load().gone == Gone(keys=23, rows=7)
+    assert made.changed(delete_guard="25%").load().deletes == DetectedDeletes(keys=23, rows=7)
 
 
 def test_the_next_load_stops_as_well_until_it_is_allowed(replica: Callable[..., Replica]) -> None:
@@ -200,10 +199,10 @@ def test_the_next_load_stops_as_well_until_it_is_allowed(replica: Callable[..., 
     for _ in range(2):
         with pytest.raises(DeletionsStoppedError, match="none was marked"):
             made.load()
-    assert made.load(allow_deletes=True).gone == Gone(keys=10, rows=20)
+    assert made.load(allow_deletes=True).deletes == DetectedDeletes(keys=10, rows=20)
     # Rows that are marked count no more: of ten, one is gone.
     made.origin.run("delete from {table} where id = 30")
-    assert made.load().gone == Gone(keys=9, rows=1)
+    assert made.load().deletes == DetectedDeletes(keys=9, rows=1)
 
 
 def test_a_share_that_is_none_is_refused(replica: Callable[..., Replica]) -> None:
@@ -263,7 +262,7 @@ def test_a_row_that_the_first_look_misses_stays(
     made.origin.run(f"insert into {{table}} values {values}")
     made.load()
     misses(made)
-    assert made.load().gone == Gone(keys=1, rows=0, missed=1)
+    assert made.load().deletes == DetectedDeletes(keys=1, rows=0, missed=1)
     assert len(made.copied("k")) == 2
 
 
@@ -276,7 +275,7 @@ def test_of_rows_that_look_gone_only_those_go_that_are(
     made.load()
     made.origin.run("delete from {table} where id = 2")
     misses(made)
-    assert made.load().gone == Gone(keys=2, rows=1, missed=1)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=1, missed=1)
     if policy is OnDelete.MARK:
         assert marks(made) == {1: False, 2: True, 3: False, 4: False}
     else:
@@ -300,7 +299,7 @@ def test_keys_of_several_columns_are_looked_at_twice(
     made.load(mask_key="secret")
     made.origin.run("delete from {table} where Region = N's'")
     misses(made)
-    assert made.load(mask_key="secret").gone == Gone(keys=1, rows=1, missed=1)
+    assert made.load(mask_key="secret").deletes == DetectedDeletes(keys=1, rows=1, missed=1)
     assert sorted(made.copied("note")) == [("a",), ("b",)]
 
 
@@ -322,8 +321,8 @@ def test_a_key_that_the_first_look_shows_twice_does_no_harm(
 
     monkeypatch.setattr(SqlServerSource, "read", doubled)
     report = made.load()
-    assert report.gone is not None
-    assert report.gone.rows == 1
+    assert report.deletes is not None
+    assert report.deletes.rows == 1
     made.assert_equal()
 
 
@@ -336,7 +335,7 @@ def test_the_table_of_keys_follows_a_key_that_changes(
     made = made.changed(key=("name",))
     made.load()
     made.origin.run("delete from {table} where id = 2")
-    assert made.load().gone == Gone(keys=2, rows=1)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=1)
     made.assert_equal()
 
 
@@ -347,7 +346,7 @@ def test_two_comparisons_at_once_never_go_on_with_each_others_keys(
     made.origin.add(1, 2, 3)
     made.load()
     made.origin.run("delete from {table} where id = 2")
-    meanwhile.before(KeyComparison, "_asked_again", lambda: made.changed().load())
+    meanwhile.before(DeleteDetection, "_look_again", lambda: made.changed().load())
     made.load()
     made.assert_equal()
 
@@ -364,6 +363,6 @@ def test_a_row_that_an_earlier_read_missed_comes_back_with_the_next_load(
     made.assert_equal()
     made.place.rows("delete from {} where id = 1", made.plan.target)
     report = made.changed().load()
-    assert report.gone is not None
-    assert report.gone.brought_back == 1
+    assert report.deletes is not None
+    assert report.deletes.brought_back == 1
     made.assert_equal()

@@ -17,7 +17,7 @@ from tests.integration.replication.conftest import Place, Replica, of
 
 from tranship.comparisons import sql_column
 from tranship.pgsql.driver import compiled
-from tranship.replication.facts import expressions, facts_of
+from tranship.replication.column_statistics import expressions, statistics_of
 from tranship.slices import Interval, WholeTable
 from tranship.tables import Column, TableSchema
 
@@ -105,7 +105,7 @@ def test_what_a_load_measured_is_what_source_and_target_say(origin: Any, place: 
     assert facts["columns"]["big"]["sum"] == "18446744073709551614"
     types = {one.name: one.type for one in made.source.schema.columns}
     asked = expressions(types, sql_column, sa.func.count_big)
-    assert facts_of(types, made.source.aggregates(WholeTable(), asked)) == facts["columns"]
+    assert statistics_of(types, made.source.aggregates(WholeTable(), asked)) == facts["columns"]
     target, schema = place.target, place.target.schema_of(made.plan.target)
     assert schema is not None
     with target.transaction("looking") as cursor:
@@ -116,4 +116,4 @@ def test_what_a_load_measured_is_what_source_and_target_say(origin: Any, place: 
             WholeTable(),
             schema,
         )
-    assert facts_of(types, row) == facts["columns"]
+    assert statistics_of(types, row) == facts["columns"]

@@ -18,7 +18,7 @@ from tranship.errors import (
 from tranship.pgsql.keys import fold
 from tranship.replication.columns import column_changes
 from tranship.replication.config import ColumnSettings, PartitionSettings
-from tranship.replication.deletions import Gone
+from tranship.replication.deletions import DetectedDeletes
 from tranship.replication.plan import KeyComparison, Mode, OnDelete
 from tranship.replication.verification import Verification
 from tranship.slices import Values
@@ -53,8 +53,8 @@ def test_a_key_in_another_spelling_is_the_same_row(
     add(made.origin, "abc", "xyz")
     made.load()
     respell(made.origin, "abc", new, changed="2024-01-02")
-    gone = made.load().gone
-    assert gone in {None, Gone(keys=2, rows=0)}
+    deletes = made.load().deletes
+    assert deletes in {None, DetectedDeletes(keys=2, rows=0)}
     made.assert_equal("code, note")
     made.load()
     made.assert_equal("code, note")
@@ -69,7 +69,7 @@ def test_a_key_that_is_respelled_behind_the_bookmark_is_neither_removed_nor_mark
     add(made.origin, "xyz", changed="2024-01-03")
     made.load()
     respell(made.origin, "abc", "ABC ")
-    assert made.load().gone == Gone(keys=2, rows=0)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=0)
     assert sorted(made.copied("code")) == [("ABC ",), ("xyz",)]
     if delete is OnDelete.MARK:
         assert (
@@ -137,7 +137,7 @@ def test_letters_with_marks_are_compared_without_case_too(
     made.load(mask_key="secret")
     respell(made.origin, "Öl-ä", "ÖL-Ä ", changed="2024-01-02")
     respell(made.origin, "ол", "ОЛ", changed="2024-01-02")
-    assert made.load(mask_key="secret").gone == Gone(keys=3, rows=0)
+    assert made.load(mask_key="secret").deletes == DetectedDeletes(keys=3, rows=0)
     assert sorted(made.copied("note")) == [("a",), ("b",), ("b",)]
 
 
@@ -285,7 +285,7 @@ def test_each_collation_says_what_another_spelling_is(
     add(made.origin, old, "xyz")
     made.load()
     respell(made.origin, old, new, changed="2024-01-02")
-    assert made.load().gone == Gone(keys=2, rows=0)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=0)
     made.assert_equal("code, note")
 
 
@@ -307,7 +307,7 @@ def test_what_a_collation_tells_apart_stays_apart(
     made.origin.run(
         f"update {{table}} set note = N'b', changed = '2024-01-02' where code = N'{one}'"
     )
-    assert made.load().gone == Gone(keys=2, rows=0)
+    assert made.load().deletes == DetectedDeletes(keys=2, rows=0)
     made.assert_equal("code, note")
 
 

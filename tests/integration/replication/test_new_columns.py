@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.integration.replication.conftest import KEYLESS, Meanwhile, Origin, Place, Replica, of
 
-from tranship.replication.backfill import BackFill
+from tranship.replication.chunks import Backfill
 from tranship.replication.columns import column_changes
 from tranship.replication.config import ColumnSettings, PartitionSettings
 from tranship.replication.plan import Mode
@@ -72,15 +72,15 @@ def test_a_back_fill_that_is_stopped_goes_on_where_it_was(
 ) -> None:
     made = loaded(BY_TIME, chunk_rows=2)
     made.origin.run(FILL)
-    merged, done = BackFill._merged, list[Any]()
+    merged, done = Backfill._merged, list[Any]()
 
-    def once(fill: BackFill, *arguments: Any) -> Any:
+    def once(fill: Backfill, *arguments: Any) -> Any:
         if len(done) == 1:
             raise KeyboardInterrupt
         done.append(1)
         return merged(fill, *arguments)
 
-    monkeypatch.setattr(BackFill, "_merged", once)
+    monkeypatch.setattr(Backfill, "_merged", once)
     with pytest.raises(KeyboardInterrupt):
         made.load()
     assert finding(made) == (False, "Rows that were loaded before lack the values of region.")
@@ -131,7 +131,7 @@ def test_columns_that_come_while_a_back_fill_is_under_way_are_filled_too(
     def stop() -> None:
         raise KeyboardInterrupt
 
-    meanwhile.after(BackFill, "_merged", stop)
+    meanwhile.after(Backfill, "_merged", stop)
     with pytest.raises(KeyboardInterrupt):
         made.load()
     made.origin.run("alter table {table} add level int not null default 7")

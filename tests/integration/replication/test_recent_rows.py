@@ -7,12 +7,11 @@ import pytest
 from tests.integration.replication.conftest import VERSIONED, Origin, Place, Replica, of
 
 from tranship.cursors import Cursor
-from tranship.replication import newer_rows
+from tranship.replication import source_and_copy
 from tranship.replication.columns import column_changes
 from tranship.replication.config import ColumnSettings
-from tranship.replication.findings import Finding
 from tranship.replication.plan import Mode, OnDelete
-from tranship.replication.verification import Verification
+from tranship.replication.verification import Finding, Verification
 from tranship.source import HighWaterMark
 from tranship.sqlserver.source import SqlServerSource
 
@@ -101,7 +100,7 @@ def test_what_cannot_be_compared_is_unknown(
     loaded: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = loaded()
-    monkeypatch.setattr(newer_rows, "MOST_KEYS", 0)
+    monkeypatch.setattr(source_and_copy, "MOST_NEWER_KEYS", 0)
     made.origin.run("update {table} set changed = '2024-02-01' where id = 2")
     finding = recent(made)
     assert (finding.passed, finding.is_warning) == (False, True)
@@ -127,7 +126,7 @@ def test_rows_that_are_appended_are_compared_however_many_are_new(
     loaded: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = loaded(mode=Mode.APPEND)
-    monkeypatch.setattr(newer_rows, "MOST_KEYS", 0)
+    monkeypatch.setattr(source_and_copy, "MOST_NEWER_KEYS", 0)
     made.origin.add(5, changed="2024-02-02T00:00:00")
     assert recent(made).passed
 

@@ -16,9 +16,9 @@ from tests.integration.replication.conftest import (
 )
 
 from tranship.errors import ConfigurationError
+from tranship.replication.change_detection import CursorWentBackError
 from tranship.replication.columns import column_changes
 from tranship.replication.plan import LateRows, Mode, OnCursorBack
-from tranship.replication.setbacks import CursorWentBackError
 from tranship.replication.verification import Verification
 from tranship.sqlserver.source import SqlServerSource
 

@@ -3,7 +3,7 @@
 import pytest
 from replication_runs import checks, event_rows, metadata, said
 
-from tranship.replication import retrying
+from tranship.replication import assets
 from tranship.replication.config import CheckSettings, PartitionSettings, TableSettings
 from tranship.sqlserver.resource import SqlServerResource
 
@@ -123,7 +123,7 @@ def test_partitions_may_be_values_or_key_ranges(replication, events, copied, par
 def test_a_source_that_is_down_delays_the_load_and_says_so(
     replication, events, copied, monkeypatch, sqlserver
 ):
-    monkeypatch.setattr(retrying, "FIRST_RETRY_SECONDS", 0)
+    monkeypatch.setattr(assets, "FIRST_RETRY_SECONDS", 0)
     closed = SqlServerResource(**{**dict(sqlserver), "port": 1, "connect_timeout_seconds": 1})
     replication.resources["sqlserver"] = closed
     replication.of(settings(events, retries=2))

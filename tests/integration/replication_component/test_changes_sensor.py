@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from tests.integration.replication_component.conftest import Replication
 
+from tranship.replication.changes_sensor import changes_sensor
 from tranship.replication.config import TableSettings
-from tranship.replication.scheduling import changes_sensor
 from tranship.sqlserver.resource import SqlServerResource
 from tranship.tables import TableName
 
@@ -85,7 +85,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     def passes(seconds: float) -> None:
         now = time.time() + seconds
-        monkeypatch.setattr("tranship.replication.changes._now", lambda: now)
+        monkeypatch.setattr("tranship.replication.changes_sensor._now", lambda: now)
 
     return passes
 
@@ -113,17 +113,15 @@ def test_a_load_that_failed_is_asked_for_again_and_the_one_that_succeeded_is_not
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from tranship.errors import TranshipError
-    from tranship.replication import load as loading
-
-    original = loading.load
+    from tranship.replication.load import load
 
     def fails_for_one(plan: Any, *arguments: Any) -> Any:
         if plan.source == tables[0]:
             raise TranshipError("The disk is full.", "Make room.")
-        return original(plan, *arguments)
+        return load(plan, *arguments)
 
     with monkeypatch.context() as broken:
-        broken.setattr(loading, "load", fails_for_one)
+        broken.setattr("tranship.replication.step.load", fails_for_one)
         (request,) = watch.tick()
         assert not watch.run(request)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tranship.bookmarks import Bookmark
-from tranship.cli.bookmark_moves import consequences_of_reset, move_to
+from tranship.cli.kept_bookmarks import consequences_of_reset, move_to
 from tranship.errors import ConfigurationError
 from tranship.tables import TableName
 

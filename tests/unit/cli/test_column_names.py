@@ -2,7 +2,7 @@
 
 import pytest
 
-from tranship.cli.column_names import looks_personal, says_changed, says_made
+from tranship.cli.heuristics import looks_personal, says_changed, says_made
 
 CHANGED = [
     "ModifiedDate",

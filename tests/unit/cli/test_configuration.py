@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tranship.cli.configuration import Replication, as_yaml, written_name
-from tranship.cli.proposals import propose
-from tranship.cli.thresholds import LARGE_ROWS, VERY_LARGE_ROWS
+from tranship.cli.configuration import Replication, as_yaml
+from tranship.cli.heuristics import LARGE_ROWS, VERY_LARGE_ROWS
+from tranship.cli.proposals import propose, written_name
 from tranship.replication.config import TableSettings, Tuning
-from tranship.replication.plan import TablePlan, check_targets, expand, table_plan
+from tranship.replication.plan import TablePlan, table_plan
+from tranship.replication.planned_tables import check_targets, expand
 from tranship.tables import TableName
 
 

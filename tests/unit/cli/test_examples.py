@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["bookmark_moves", "column_names", "configuration", "proposals"])
+@pytest.mark.parametrize("name", ["configuration", "heuristics", "kept_bookmarks", "proposals"])
 def test_a_modules_examples_print_what_they_say(name: str):
     result = doctest.testmod(importlib.import_module(f"tranship.cli.{name}"))
     assert result.failed == 0

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from tranship.cli.heuristics import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
 from tranship.cli.proposals import names_in_target, propose
-from tranship.cli.thresholds import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
 from tranship.replication.plan import Mode
 from tranship.sqlserver.local_clocks import is_local_clock
 

@@ -13,7 +13,7 @@ from tranship.clock_changes import is_shown_elsewhere, shown_range
 from tranship.errors import ConfigurationError
 from tranship.partitions import slice_of_partitions
 from tranship.replication.config import PartitionSettings
-from tranship.replication.partitioning import partitions_definition, slices_of
+from tranship.replication.replicated_tables import partitions_definition, slices_of
 from tranship.slices import AnyOf, Slice, TimeWindow
 from tranship.tables import TableName
 

@@ -41,7 +41,7 @@ NO_SECRET = {
     # Whether a setting is one.
     "tranship.settings.Setting.secret",
     # What a request for loads is known by.
-    "tranship.replication.marks.Asked.token",
+    "tranship.replication.changes_sensor.RequestedLoad.token",
 }  # fmt: skip
 
 

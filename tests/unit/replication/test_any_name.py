@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tranship.failures import LEFT_OUT_METADATA
 from tranship.names import decoded
 from tranship.replication import ReplicationComponent
-from tranship.replication.assets import _step_name, replicated_asset
+from tranship.replication.assets import left_out_asset, replicated_asset
 from tranship.replication.config import TableSettings, Tuning
-from tranship.replication.left_out import left_out_asset
+from tranship.replication.replicated_tables import step_name
 from tranship.replication.scheduling import schedules
 from tranship.tables import TableName
 
@@ -49,7 +49,7 @@ def component_of(*entries: dict[str, Any], **attributes: Any) -> ReplicationComp
 
 
 def definitions_of(component: ReplicationComponent, present: list[TableName]) -> dg.Definitions:
-    made = component.arranged(present)
+    made = component.planned_tables(present)
     return dg.Definitions(
         assets=[*map(replicated_asset, made.tables), *map(left_out_asset, made.left_out)],
         schedules=schedules([*made.tables, *made.left_out], "copies", dg.in_process_executor),
@@ -76,7 +76,7 @@ def test_tables_of_any_names_are_assets_that_can_be_told_apart_and_selected(
         assert dg.AssetKey.from_user_string(key.to_user_string()) == key
     (job,) = (job for job in repository.get_all_jobs() if job.name == "copies_daily_job")
     assert job.asset_layer.executable_asset_keys == keys
-    assert {table.plan.target.name for table in component.arranged(present).tables} == names
+    assert {table.plan.target.name for table in component.planned_tables(present).tables} == names
 
 
 def test_names_that_dagster_took_before_keep_their_keys() -> None:
@@ -88,7 +88,7 @@ def test_names_that_dagster_took_before_keep_their_keys() -> None:
 
 
 def test_the_name_of_a_table_can_be_read_from_its_key() -> None:
-    (table,) = component_of({"table": f"dbo.[{SALES_HEADER}]"}).arranged([]).tables
+    (table,) = component_of({"table": f"dbo.[{SALES_HEADER}]"}).planned_tables([]).tables
     assert decoded(table.asset_key.path[-1]) == SALES_HEADER
     assert table.plan.target == TableName("copy", SALES_HEADER)
 
@@ -133,7 +133,7 @@ def test_a_table_that_cannot_be_moved_is_an_asset_that_fails_with_the_reason(
 
 def test_tables_that_would_be_copied_to_one_are_left_out_and_the_others_are_not() -> None:
     present = [TableName("dbo", "sales_x"), TableName("sales", "x"), TableName("dbo", "y")]
-    made = component_of({"table": "*.*"}).arranged(present)
+    made = component_of({"table": "*.*"}).planned_tables(present)
     assert [str(table.plan.source) for table in made.tables] == ["dbo.y"]
     (left_out,) = made.left_out
     assert left_out.asset_key == dg.AssetKey(["copy", "sales_x"])
@@ -143,7 +143,7 @@ def test_tables_that_would_be_copied_to_one_are_left_out_and_the_others_are_not(
 
 def test_a_table_that_stands_in_two_entries_is_left_out_alone() -> None:
     present = [TableName("dbo", "DimA"), TableName("dbo", "DimB")]
-    made = component_of({"table": "dbo.Dim*"}, {"table": "dbo.*B"}).arranged(present)
+    made = component_of({"table": "dbo.Dim*"}, {"table": "dbo.*B"}).planned_tables(present)
     assert [table.plan.source.name for table in made.tables] == ["DimA"]
     assert [left_out.source for left_out in made.left_out] == ["dbo.DimB"]
 
@@ -161,7 +161,9 @@ def test_a_table_that_is_left_out_keeps_its_schedule_so_that_no_run_without_it_e
 
 def test_a_schema_of_any_name_has_a_group_that_dagster_takes() -> None:
     tables = [TableSettings(table="dbo.A")]
-    (table,) = ReplicationComponent(target_schema="Größe-2", tables=tables).arranged([]).tables
+    (table,) = (
+        ReplicationComponent(target_schema="Größe-2", tables=tables).planned_tables([]).tables
+    )
     asset = replicated_asset(table)
     assert set(asset.group_names_by_key.values()) == {"Gr_x00F6__x00DF_e_x002D_2"}
     assert asset.op.name == "replicate_Gr_x00F6__x00DF_e_x002D_2_A"
@@ -171,4 +173,4 @@ def test_a_schema_of_any_name_has_a_group_that_dagster_takes() -> None:
 @given(*[st.text(alphabet="ab_$", min_size=1, max_size=5)] * 4)
 def test_no_two_tables_have_one_step(schema: str, name: str, other_schema: str, other: str):
     one, two = TableName(schema, name), TableName(other_schema, other)
-    assert (_step_name(one) == _step_name(two)) == (one == two)
+    assert (step_name(one) == step_name(two)) == (one == two)

@@ -13,9 +13,14 @@ from hypothesis import strategies as st
 
 from tranship.errors import ColumnNotFoundError, ConfigurationError
 from tranship.frames import Batches
-from tranship.replication.columns import ColumnChanges, column_changes
+from tranship.replication.columns import (
+    ColumnChanges,
+    column_changes,
+    hashed,
+    hashing_key,
+    redacted,
+)
 from tranship.replication.config import ColumnSettings
-from tranship.replication.masking import hashed, mask_key, redacted
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.replication.writing import measured_columns, signature_of
 from tranship.tables import Column, SourceType, TableName, TableSchema
@@ -202,7 +207,7 @@ def test_values_of_every_type_are_hashed_and_redacted(array: pa.Array) -> None:
 
 
 def test_the_key_is_the_text_of_the_variable() -> None:
-    assert mask_key("ü") == "ü".encode()
+    assert hashing_key("ü") == "ü".encode()
 
 
 # ---- what the rows depend on ----

@@ -173,7 +173,7 @@ def test_a_schedule_of_partitions_asks_for_the_last_that_ended_or_for_all(
 def test_a_wrong_schedule_names_its_tables() -> None:
     component = ReplicationComponent(tables=[TableSettings(table="dbo.A", schedule="whenever")])
 
-    (left_out,) = component.arranged([]).left_out
+    (left_out,) = component.planned_tables([]).left_out
 
     assert "'whenever' in 'UTC', of staging.A, cannot be used" in left_out.reason
     assert left_out.source == "dbo.A"

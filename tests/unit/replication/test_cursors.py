@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tranship.cursors import Cursor, Kind, fits, kind_of
 from tranship.errors import ConfigurationError, TranshipError
+from tranship.replication.config import parse_duration
 from tranship.replication.cursors import cursor_of
-from tranship.replication.durations import parse_duration
 from tranship.replication.plan import LateRows, Mode, TablePlan
 from tranship.slices import Interval
 from tranship.tables import Column, SourceType, TableName, TableSchema

@@ -14,7 +14,14 @@ from sqlalchemy.dialects.postgresql import psycopg2
 
 from tranship.comparisons import sql_column
 from tranship.frames import Batches
-from tranship.replication.facts import Facts, Tap, comparable, differences, expressions, facts_of
+from tranship.replication.column_statistics import (
+    ColumnStatistics,
+    MeasuredBatches,
+    comparable,
+    differences,
+    expressions,
+    statistics_of,
+)
 
 _DATABASE = duckdb.connect(config={"threads": 1})
 _DATABASE.execute("set timezone = 'UTC'")
@@ -49,8 +56,8 @@ def test_what_passes_by_amounts_to_what_sql_makes_of_it(
     table = pa.Table.from_batches(
         [pa.record_batch([pa.array(values, type_)], schema=schema) for values in batches], schema
     )
-    tap = Tap(Batches(schema, lambda: iter(table.to_batches())), ("a % b",))
-    for _ in tap.batches():
+    measured = MeasuredBatches(Batches(schema, lambda: iter(table.to_batches())), ("a % b",))
+    for _ in measured.batches():
         pass
     columns = {"a % b": type_}
     asked = sa.select(*expressions(columns, sql_column, sa.func.count)).select_from(
@@ -61,29 +68,29 @@ def test_what_passes_by_amounts_to_what_sql_makes_of_it(
     statement = str(asked.compile(dialect=psycopg2.dialect(paramstyle="qmark")))
     row = cursor.execute(statement).fetchone()
     assert row is not None
-    assert tap.rows == table.num_rows
-    assert tap.columns_facts() == facts_of(columns, row)
+    assert measured.rows == table.num_rows
+    assert measured.statistics() == statistics_of(columns, row)
 
 
 def test_a_second_pass_counts_anew() -> None:
-    tap = Tap(Batches.of(pa.table({"id": [1, 2]})), ("id",))
+    measured = MeasuredBatches(Batches.of(pa.table({"id": [1, 2]})), ("id",))
     for _ in range(2):
-        assert len(list(tap.batches())) == 1
-    assert tap.rows == 2
-    assert tap.columns_facts()["id"] == {"count": "2", "sum": "3", "min": "1", "max": "2"}
+        assert len(list(measured.batches())) == 1
+    assert measured.rows == 2
+    assert measured.statistics()["id"] == {"count": "2", "sum": "3", "min": "1", "max": "2"}
 
 
 def test_a_stream_without_rows_has_facts_too() -> None:
-    tap = Tap(Batches.of(pa.table({"id": pa.array([], pa.int32())})), ("id",))
-    list(tap.batches())
-    assert tap.columns_facts()["id"] == {"count": "0", "sum": None, "min": None, "max": None}
-    assert tap.rows == 0
+    measured = MeasuredBatches(Batches.of(pa.table({"id": pa.array([], pa.int32())})), ("id",))
+    list(measured.batches())
+    assert measured.statistics()["id"] == {"count": "0", "sum": None, "min": None, "max": None}
+    assert measured.rows == 0
 
 
 def test_sums_of_bigints_do_not_wrap_around() -> None:
-    tap = Tap(Batches.of(pa.table({"id": pa.array([2**63 - 1] * 3)})), ("id",))
-    list(tap.batches())
-    assert tap.columns_facts()["id"]["sum"] == str(3 * (2**63 - 1))
+    measured = MeasuredBatches(Batches.of(pa.table({"id": pa.array([2**63 - 1] * 3)})), ("id",))
+    list(measured.batches())
+    assert measured.statistics()["id"]["sum"] == str(3 * (2**63 - 1))
 
 
 @pytest.mark.parametrize(
@@ -104,12 +111,12 @@ def test_one_value_has_one_spelling(values: tuple[Any, ...], type_: pa.DataType)
 
 
 def test_differences_are_told_in_words() -> None:
-    expected: dict[str, Facts] = {
+    expected: dict[str, ColumnStatistics] = {
         "a": {"count": "2", "sum": "3"},
         "b": {"count": "2"},
         "c": {"count": "1"},
     }
-    found: dict[str, Facts] = {"a": {"count": "2", "sum": "4"}, "b": {"count": "2"}}
+    found: dict[str, ColumnStatistics] = {"a": {"count": "2", "sum": "4"}, "b": {"count": "2"}}
     assert differences(expected, found) == {
         "a": "sum is 4, and was 3 in the source",
         "c": "count is None, and was 1 in the source",

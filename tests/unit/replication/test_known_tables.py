@@ -15,7 +15,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 
 from tranship.errors import ConfigurationError, UnreachableError
 from tranship.failures import LEFT_OUT_METADATA
-from tranship.replication.known_tables import KnownTables, Wanted, known_tables
+from tranship.replication.known_tables import KnownTables, WantedTables, known_tables
 from tranship.systems import SourceSystem, system_as
 from tranship.tables import TableName
 
@@ -49,8 +49,8 @@ def source(monkeypatch: pytest.MonkeyPatch) -> Source:
     return has
 
 
-def dims(*names: str, **more: Any) -> Wanted:
-    return Wanted("k", {"dbo.Dim*": ()}, [TableName("dbo", name) for name in names], **more)
+def dims(*names: str, **more: Any) -> WantedTables:
+    return WantedTables("k", {"dbo.Dim*": ()}, [TableName("dbo", name) for name in names], **more)
 
 
 def test_the_last_known_tables_stay_while_the_source_is_down(source: Source, state: dict[str, str]):
@@ -81,7 +81,10 @@ def test_the_tables_of_another_source_are_not_taken_for_those_of_this_one(
     known_tables(dims(), SQLSERVER, URL, state)
     source(None)
 
-    for wanted, url in ((dims(), URL.replace("/dw", "/test")), (Wanted("other", {}, []), URL)):
+    for wanted, url in (
+        (dims(), URL.replace("/dw", "/test")),
+        (WantedTables("other", {}, []), URL),
+    ):
         assert known_tables(wanted, SQLSERVER, url, state).present == ()
 
 
@@ -107,7 +110,7 @@ def test_a_pattern_that_matches_nothing_and_a_table_that_is_not_there_are_said(
     source({**DIMS, **VIEW})
 
     known = known_tables(
-        Wanted(
+        WantedTables(
             "k",
             {"dbo.Fact*": (), "dbo.DimV*": (), "dbo.Dim*": ("dbo.*",)},
             [TableName("dbo", "DimA"), TableName("dbo", "Dima"), TableName("dbo", "DimView")],

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tranship.replication.marks import (
+from tranship.replication.changes_sensor import (
     LAUNCH_SECONDS,
     LONGEST_PAUSE_SECONDS,
     Outcome,
-    Watched,
+    WatchedTable,
     as_cursor,
     from_cursor,
 )
@@ -16,12 +16,12 @@ PAUSE = 60.0
 MARKS = st.sampled_from(["a", "b"])
 
 
-def asked(mark: str, at: float = 0.0, **known: object) -> Watched:
-    return Watched(**known).asks("token", mark, at)  # type: ignore[arg-type]
+def asked(mark: str, at: float = 0.0, **known: object) -> WatchedTable:
+    return WatchedTable(**known).asks("token", mark, at)  # type: ignore[arg-type]
 
 
 def test_a_table_that_changes_back_is_asked_for_again() -> None:
-    state = Watched()
+    state = WatchedTable()
     for mark in ("a", "b", "a"):
         assert state.needs(mark)
         state = state.asks("token", mark, 0).settled(Outcome.LOADED, 1, PAUSE)
@@ -39,7 +39,7 @@ def test_a_load_that_fails_leaves_the_mark_where_it_was() -> None:
 
 def test_the_pause_doubles_with_each_failure_up_to_an_hour() -> None:
     pauses = []
-    state = Watched()
+    state = WatchedTable()
     for _ in range(9):
         state = state.asks("token", "b", 0).settled(Outcome.FAILED, 0, PAUSE)
         pauses.append(state.not_before)
@@ -75,7 +75,7 @@ def test_no_change_is_forgotten_whatever_becomes_of_the_loads(
     history: list[tuple[str, Outcome, float]],
 ) -> None:
     """After any history there comes a tick that asks for what was not loaded last."""
-    state, loaded = Watched(), None
+    state, loaded = WatchedTable(), None
     for mark, outcome, now in history:
         if state.is_free(now) and state.needs(mark):
             state = state.asks("token", mark, now)
@@ -94,10 +94,12 @@ def test_no_change_is_forgotten_whatever_becomes_of_the_loads(
 @given(
     st.dictionaries(
         st.text(),
-        st.builds(Watched, st.none() | st.text(), st.none(), st.integers(0, 9), st.floats(0, 1e9)),
+        st.builds(
+            WatchedTable, st.none() | st.text(), st.none(), st.integers(0, 9), st.floats(0, 1e9)
+        ),
     )
 )
-def test_what_is_known_is_the_same_after_it_was_kept(tables: dict[str, Watched]) -> None:
+def test_what_is_known_is_the_same_after_it_was_kept(tables: dict[str, WatchedTable]) -> None:
     with_asked = {name: one.asks("t", "m", 1.0) for name, one in tables.items()}
 
     assert from_cursor(as_cursor(tables)) == tables

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from tranship.replication.config import PartitionSettings
-from tranship.replication.partitioning import partitions_definition, slices_of
+from tranship.replication.replicated_tables import partitions_definition, slices_of
 from tranship.slices import Values
 from tranship.tables import Column, SourceType, TableName
 

@@ -19,13 +19,10 @@ from tranship.replication.plan import (
     Mode,
     OnDelete,
     TablePlan,
-    check_targets,
     default_target,
-    expand,
-    is_pattern,
-    like_named,
     table_plan,
 )
+from tranship.replication.planned_tables import check_targets, expand, is_pattern, like_named
 from tranship.tables import TableName
 from tranship.writes import OnSchemaChange
 

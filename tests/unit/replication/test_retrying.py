@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 
 from tranship.errors import ConfigurationError
+from tranship.replication.assets import budget_of_step, retry_policy
 from tranship.replication.config import TableSettings
-from tranship.replication.retrying import budget_of_step, retry_policy
 from tranship.tables import TableName
 
 SOURCE = TableName("dbo", "Orders")

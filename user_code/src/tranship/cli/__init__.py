@@ -7,7 +7,7 @@ import click
 
 from tranship.cli.bookmarks import bookmarks
 from tranship.cli.check import check
-from tranship.cli.groups import CommandGroup
+from tranship.cli.commands import CommandGroup
 from tranship.cli.init import init
 
 

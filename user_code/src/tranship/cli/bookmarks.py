@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tranship.cli.groups import CommandGroup
-from tranship.cli.system_kinds import SystemKind
+from tranship.cli.commands import CommandGroup, SystemKind, console
 
 if TYPE_CHECKING:
     from tranship.cli.kept_bookmarks import KeptBookmarks
@@ -55,15 +54,15 @@ def bookmarks() -> None:
 @_as_json
 def list_(target_url: str | None, target: str, schema: str | None, as_json: bool) -> None:
     """Show every table's bookmark."""
-    from tranship.cli import shown_bookmarks
-    from tranship.cli.terminal import console
+    from tranship.cli.kept_bookmarks import as_json as to_json
+    from tranship.cli.kept_bookmarks import overview
 
     kept = _kept(target_url, target, schema)
-    found = kept.all()
+    present = kept.all()
     if as_json:
-        click.echo(json.dumps([shown_bookmarks.as_json(one) for one in found], indent=2))
-    elif found:
-        console().print(shown_bookmarks.overview(found))
+        click.echo(json.dumps([to_json(one) for one in present], indent=2))
+    elif present:
+        console().print(overview(present))
     else:
         click.echo(f"No table was loaded yet into {kept.place}.")
 
@@ -76,14 +75,14 @@ def show(
     table: str, target_url: str | None, target: str, schema: str | None, as_json: bool
 ) -> None:
     """Show all about one TABLE's bookmark."""
-    from tranship.cli import shown_bookmarks
-    from tranship.cli.terminal import console
+    from tranship.cli.kept_bookmarks import as_json as to_json
+    from tranship.cli.kept_bookmarks import details
 
-    found = _kept(target_url, target, schema).find(table)
+    bookmark = _kept(target_url, target, schema).find(table)
     if as_json:
-        click.echo(json.dumps(shown_bookmarks.as_json(found), indent=2))
+        click.echo(json.dumps(to_json(bookmark), indent=2))
     else:
-        console().print(shown_bookmarks.details(found))
+        console().print(details(bookmark))
 
 
 # Negative numbers are values too, not options.
@@ -96,7 +95,7 @@ def set_(
     table: str, value: str, target_url: str | None, target: str, schema: str | None, yes: bool
 ) -> None:
     """Move TABLE's bookmark to VALUE: the next load starts there."""
-    from tranship.cli.bookmark_moves import move_to
+    from tranship.cli.kept_bookmarks import move_to
 
     kept = _kept(target_url, target, schema)
     bookmark = kept.find(table)
@@ -143,7 +142,7 @@ def adopt(table: str, target_url: str | None, target: str, schema: str | None, y
 @_yes
 def reset(table: str, target_url: str | None, target: str, schema: str | None, yes: bool) -> None:
     """Forget TABLE's bookmark: the next load is a full one."""
-    from tranship.cli.bookmark_moves import consequences_of_reset
+    from tranship.cli.kept_bookmarks import consequences_of_reset
 
     kept = _kept(target_url, target, schema)
     bookmark = kept.find(table)

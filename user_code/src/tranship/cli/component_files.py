@@ -88,8 +88,8 @@ class _Document:
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        found = self.value.get(_ATTRIBUTES) if isinstance(self.value, dict) else None
-        return found or {}
+        attributes = self.value.get(_ATTRIBUTES) if isinstance(self.value, dict) else None
+        return attributes or {}
 
     def faults(self) -> Iterator[Fault]:
         if self.unreadable is not None:
@@ -108,9 +108,9 @@ class _Document:
         except ConfigurationError as error:
             yield self.fault(str(error), "type")
             return
-        found = list(self._faults_of_schema(component.get_model_cls()))
-        yield from found
-        if not found and issubclass(component, ReplicationComponent):
+        faults = list(self._faults_of_schema(component.get_model_cls()))
+        yield from faults
+        if not faults and issubclass(component, ReplicationComponent):
             yield from self._faults_of_settings()
 
     def _faults_of_schema(self, model: type[BaseModel] | None) -> Iterator[Fault]:
@@ -120,11 +120,11 @@ class _Document:
             model.model_validate(dict(self.attributes))
         except ValidationError as error:
             for one in error.errors():
-                keys = [part for part in one["loc"] if self._is_there(one["loc"], part)]
+                keys = [part for part in one["loc"] if self._is_in_file(one["loc"], part)]
                 shown = ".".join(str(part) for part in keys)
                 yield self.fault(f"{shown or _ATTRIBUTES}: {one['msg']}.", _ATTRIBUTES, *keys)
 
-    def _is_there(self, location: Sequence[Any], part: Any) -> bool:
+    def _is_in_file(self, location: Sequence[Any], part: Any) -> bool:
         """Whether a part of an error's location is one of the file, not the name of a choice of types."""
         at: Any = self.attributes
         for step in location:
@@ -148,19 +148,19 @@ class _Document:
             raise ConfigurationError(str(error), "") from error
 
     def _faults_of_settings(self) -> Iterator[Fault]:
-        told = set()
+        reported = set[str]()
         for position, entry in enumerate(self.attributes.get("tables", [])):
             for _, reason in self._reasons(tables=[entry]):
-                told.add(reason)
+                reported.add(reason)
                 yield self.fault(reason, _ATTRIBUTES, "tables", position)
         for sources, reason in self._reasons():
-            if reason not in told:
+            if reason not in reported:
                 yield self.fault(reason, _ATTRIBUTES, "tables", *self._last_entry_of(sources))
 
     def _reasons(self, **changed: Any) -> list[tuple[str, str]]:
         """Which tables are left out, and why, as far as that needs no look at the source."""
         try:
-            left_out = self.component(**changed).arranged([]).left_out
+            left_out = self.component(**changed).planned_tables([]).left_out
         except TranshipError as error:
             return [("", str(error))]
         return [(one.source, one.reason) for one in left_out]
@@ -201,15 +201,15 @@ def _component(name: str) -> type[dg.Component]:
     """The component type of a name."""
     module, _, own = name.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), own)
+        component = getattr(importlib.import_module(module), own)
     except (ImportError, AttributeError, ValueError):
-        found = None
-    if not isinstance(found, type) or not issubclass(found, dg.Component):
+        component = None
+    if not isinstance(component, type) or not issubclass(component, dg.Component):
         raise ConfigurationError(
             f"There is no component type {name}.",
             "Check the spelling, and that its package is installed.",
         )
-    return found
+    return component
 
 
 def _shared_targets(documents: Sequence[_Document]) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Writes proposals down as the YAML of a replication, with comments for the person who edits it."""
+"""Shows proposals: as the YAML of a replication with comments for the person who edits it, and as a table on the terminal."""
 
 import math
 import re
@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from rich import box
+from rich.table import Table
 
-from tranship.cli.proposals import Proposal, names_in_target
-from tranship.replication.masking import KEY_VARIABLE
+from tranship.cli.proposals import Proposal, names_in_target, written_name
+from tranship.replication.columns import KEY_VARIABLE
 from tranship.replication.plan import Mode
-from tranship.tables import TableName
 
 COMPONENT = "tranship.replication.ReplicationComponent"
 LINE_LENGTH = 100
-
 _TEMPLATE = re.compile(r"\{([{%#])")
 _ENTRY = "    "
 _SETTING = "      "
 _COLUMNS = "        "
+_MASK = (
+    "Names that look like personal data. hash keeps equal values equal and needs "
+    f"{KEY_VARIABLE}; redact leaves nothing; exclude leaves the column out."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +80,6 @@ def as_yaml(replication: Replication, proposals: Sequence[Proposal]) -> str:
             lines.append("")
         lines.extend(_entry(proposal, names.get(proposal.table.name)))
     return "\n".join(lines) + "\n"
-
-
-def written_name(table: TableName) -> str:
-    """A table's name as an entry has it, in brackets where a part is not a plain word.
-
-    Example:
-        >>> written_name(TableName("dbo", "DimDate")), written_name(TableName("dbo", "Order.Details"))
-        ('dbo.DimDate', '[dbo].[Order.Details]')
-    """
-    parts = (table.schema, table.name)
-    if all(part.replace("_", "a").isalnum() for part in parts):
-        return str(table)
-    return ".".join("[" + part.replace("]", "]]") + "]" for part in parts)
 
 
 def size_text(size_bytes: int) -> str:
@@ -174,12 +165,6 @@ def _columns(proposal: Proposal) -> Iterator[str]:
         yield from (f"{indent}   {_scalar({name: 'hash'})[1:-1]}" for name in proposal.personal)
 
 
-_MASK = (
-    "Names that look like personal data. hash keeps equal values equal and needs "
-    f"{KEY_VARIABLE}; redact leaves nothing; exclude leaves the column out."
-)
-
-
 def _partitions(proposal: Proposal, column: str) -> Iterator[str]:
     yield from _comment(
         _SETTING,
@@ -219,3 +204,33 @@ def _scalar(value: Any) -> str:
         value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=math.inf
     )
     return dumped.removesuffix("\n").removesuffix("\n...")
+
+
+def table_of_proposals(origin: str, proposals: Sequence[Proposal]) -> Table:
+    """The proposals as a table for the terminal."""
+    shown = Table(
+        title=f"Tables of {origin}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+    )
+    shown.add_column("table", no_wrap=True)
+    shown.add_column("rows", justify="right", no_wrap=True)
+    shown.add_column("size", justify="right", no_wrap=True)
+    shown.add_column("key", overflow="fold")
+    shown.add_column("proposed", overflow="fold")
+    for proposal in proposals:
+        rows = proposal.table.estimated_rows
+        shown.add_row(
+            str(proposal.table.name),
+            "?" if rows is None else f"{rows:,}",
+            "?" if proposal.size_bytes is None else size_text(proposal.size_bytes),
+            "\n".join(proposal.key) or "-",
+            _proposed(proposal),
+        )
+    return shown
+
+
+def _proposed(proposal: Proposal) -> str:
+    mode = f"{proposal.mode} by {proposal.cursor}" if proposal.cursor else str(proposal.mode)
+    lines = [f"{mode}: {proposal.reason}"]
+    if others := [str(one) for one in proposal.candidates if one.column.name != proposal.cursor]:
+        lines.append(f"could be followed by {', '.join(others)}{' too' if proposal.cursor else ''}")
+    return "\n".join(lines)

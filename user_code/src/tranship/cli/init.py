@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tranship.cli.system_kinds import SystemKind
-from tranship.cli.thresholds import SMALL_ROWS
+from tranship.cli.commands import SystemKind, console
+from tranship.cli.heuristics import SMALL_ROWS
 from tranship.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -89,9 +89,8 @@ def init(
     Reads the catalogue alone, no rows. Writes no password.
     """
     # Imported here: `--help` must not wait for the libraries that move data.
-    from tranship.cli.configuration import Replication, as_yaml
-    from tranship.cli.surveys import survey, table_of_proposals
-    from tranship.cli.terminal import console
+    from tranship.cli.configuration import Replication, as_yaml, table_of_proposals
+    from tranship.cli.proposals import survey
     from tranship.systems import SourceSystem, system_as, system_of_url
 
     refuse_to_overwrite(output, force=force)

@@ -1,15 +1,25 @@
-"""Proposes how to keep a copy of a table up to date, from what the catalogue says of it. Reads no rows."""
+"""Asks a source for its tables and proposes how to keep a copy of each up to date, from what the catalogue says. Reads no rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 
-from tranship.cli.column_names import looks_personal, says_changed, says_made
-from tranship.cli.thresholds import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
+from tranship.cli.heuristics import (
+    LARGE_ROWS,
+    SMALL_ROWS,
+    VERY_LARGE_ROWS,
+    looks_personal,
+    says_changed,
+    says_made,
+)
 from tranship.cursors import Kind, has_zone, kind_of
+from tranship.errors import TableNotFoundError
 from tranship.replication.plan import DEFAULT_SCHEMA, Mode, default_target
-from tranship.systems import SourceTable
+from tranship.systems import Catalogue, SourceTable
 from tranship.tables import Column, TableName
+
+ALL = ("*.*",)
+_SHOWN_NAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,22 +239,22 @@ def _wall_clock(table: SourceTable, cursor: str | None) -> tuple[str, ...]:
 
 def _candidates(table: SourceTable, key: tuple[str, ...]) -> tuple[Candidate, ...]:
     """The columns that a load could follow, the most trustworthy first."""
-    found: list[Candidate] = []
+    candidates: list[Candidate] = []
     for column in table.schema.columns:
         kind = None if _is_unmovable(column) else kind_of(column)
         if kind is Kind.ROWVERSION:
-            found.append(Candidate(column, "rowversion"))
+            candidates.append(Candidate(column, "rowversion"))
         elif kind in {Kind.TIME, Kind.DATE} and says_changed(column.name, table.name.name):
-            found.append(Candidate(column, "changed"))
+            candidates.append(Candidate(column, "changed"))
         elif kind in {Kind.TIME, Kind.DATE} and says_made(column.name, table.name.name):
-            found.append(Candidate(column, "made"))
+            candidates.append(Candidate(column, "made"))
         elif kind is Kind.NUMBER and column.name in table.identity:
-            found.append(Candidate(column, "identity"))
+            candidates.append(Candidate(column, "identity"))
     order = ("rowversion", "changed", "identity", "made")
     # Of two alike, a time is finer than a date, and a value that is never missing is better.
     return tuple(
         sorted(
-            found,
+            candidates,
             key=lambda one: (
                 order.index(one.what),
                 kind_of(one.column) is Kind.DATE,
@@ -309,3 +319,70 @@ def names_in_target(
             given[source] = name
         taken.add(name.lower())
     return given
+
+
+def written_name(table: TableName) -> str:
+    """A table's name as an entry has it, in brackets where a part is not a plain word.
+
+    Example:
+        >>> written_name(TableName("dbo", "DimDate")), written_name(TableName("dbo", "Order.Details"))
+        ('dbo.DimDate', '[dbo].[Order.Details]')
+    """
+    parts = (table.schema, table.name)
+    if all(part.replace("_", "a").isalnum() for part in parts):
+        return str(table)
+    return ".".join("[" + part.replace("]", "]]") + "]" for part in parts)
+
+
+def survey(
+    catalogue: Catalogue,
+    patterns: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    *,
+    of_the_server: Sequence[str] = (),
+    small_rows: int,
+) -> list[Proposal]:
+    """What is proposed for each table that matches, in order of their names.
+
+    Args:
+        catalogue: The source's.
+        patterns: Tables or patterns; all tables where there are none.
+        exclude: Tables or patterns to leave out.
+        of_the_server: What the server and its tools keep among a user's tables; left out where no tables are named.
+        small_rows: Tables of so many rows or fewer are copied whole.
+
+    Raises:
+        TableNotFoundError: Nothing matches.
+        ConnectionFailedError: The server cannot be reached, or refuses the login.
+    """
+    left_out = exclude if patterns else (*of_the_server, *exclude)
+    names = catalogue.matching(patterns or ALL, exclude=left_out)
+    if not names:
+        raise _nothing_matches(catalogue, patterns, exclude, of_the_server)
+    sizes = catalogue.sizes(names)
+    return [
+        propose(table, sizes.get(name), small_rows=small_rows)
+        for name, table in catalogue.inspect(names).items()
+    ]
+
+
+def _nothing_matches(
+    catalogue: Catalogue,
+    patterns: Sequence[str],
+    exclude: Sequence[str],
+    of_the_server: Sequence[str],
+) -> TableNotFoundError:
+    present = [written_name(name) for name in catalogue.matching(ALL, exclude=of_the_server)]
+    if not present:
+        return TableNotFoundError(
+            f'The database "{catalogue.database}" on {catalogue.address} has no tables that {catalogue.user} may see.',
+            "Check the database's name, and grant SELECT on the tables.",
+        )
+    options = [f"--tables {pattern}" for pattern in patterns]
+    options += [f"--exclude {pattern}" for pattern in exclude]
+    shown = ", ".join(present[:_SHOWN_NAMES])
+    more = f" and {len(present) - _SHOWN_NAMES} more" if len(present) > _SHOWN_NAMES else ""
+    return TableNotFoundError(
+        f'No table of the database "{catalogue.database}" is left by {" ".join(options)}.',
+        f"It has {shown}{more}.",
+    )

@@ -1,21 +1,97 @@
-"""What happens to a table's columns between source and target: chosen, renamed, masked, marked."""
+"""What happens to a table's columns between source and target: chosen, renamed, masked, marked.
 
+Hashing keeps joins and counts: equal values give equal digests. Plain digests of e-mail addresses or
+telephone numbers are found by trying them all, so the digest is an HMAC under a key that only the
+deployment knows (https://csrc.nist.gov/pubs/fips/198-1/final).
+"""
+
+import hashlib
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pyarrow as pa
 
+from tranship.equality import TextEquality
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
-from tranship.replication import masking
 from tranship.replication.config import ColumnSettings
 from tranship.replication.plan import KeyComparison, OnDelete, TablePlan
-from tranship.tables import Column, TableName, TableSchema, column_not_found
+from tranship.tables import Column, TableName, TableSchema, column_not_found, is_binary, is_text
 
+REDACTED = "***"
+KEY_VARIABLE = "TRANSHIP_MASK_KEY"
+DIGEST = pa.large_string()
 DELETED_AT_TYPE = pa.timestamp("us", tz="UTC")
 DELETED_AT = Column("_deleted_at", DELETED_AT_TYPE)
 """When a row was found to be gone from the source; null as long as it is there."""
+
+
+def hashed(array: pa.Array, key: bytes, equality: TextEquality | None = None) -> pa.Array:
+    """HMAC-SHA-256 of each value as hexadecimal text; null stays null.
+
+    Texts are hashed as UTF-8, bytes as they are, other values as Arrow writes them. Texts that the source takes
+    for the same get the same digest, that of their fold, so far as it is known which those are.
+
+    Args:
+        array: The values.
+        key: The deployment's secret.
+        equality: Which texts are the same; `None` where bytes tell.
+
+    Example:
+        >>> hashed(pa.array(["a", None, "a"]), b"key")[0].as_py()[:8]
+        '780c3db4'
+    """
+    plain = array if is_text(array.type) or is_binary(array.type) else array.cast(pa.string())
+    # A column of a million rows has far fewer different values, and hashing is all the cost there is.
+    encoded = plain.dictionary_encode()
+    digests = [
+        None if value is None else _digest(_same(value, equality), key)
+        for value in encoded.dictionary.to_pylist()
+    ]
+    return pa.array(digests, DIGEST).take(encoded.indices)
+
+
+def _same(value: str | bytes, equality: TextEquality | None) -> str | bytes:
+    if equality is None or isinstance(value, bytes) or not equality.knows(value):
+        return value
+    return equality.fold(value)
+
+
+def _digest(value: str | bytes, key: bytes) -> str:
+    message = value.encode() if isinstance(value, str) else value
+    return hmac.new(key, message, hashlib.sha256).hexdigest()
+
+
+def redacted(array: pa.Array) -> pa.Array:
+    """Texts as `***` where there was one; nothing at all of other values.
+
+    Example:
+        >>> redacted(pa.array(["secret", None])).to_pylist(), redacted(pa.array([1])).to_pylist()
+        (['***', None], [None])
+    """
+    if not is_text(array.type):
+        return pa.nulls(len(array), array.type)
+    has_value = array.is_valid().cast(pa.int8())
+    return pa.array([None, REDACTED], pa.large_string()).take(has_value)
+
+
+def hashing_key(value: str | None) -> bytes:
+    """The deployment's secret for hashing.
+
+    Args:
+        value: The variable's value.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    if not value:
+        raise ConfigurationError(
+            f"Columns are masked by hash, and {KEY_VARIABLE} is not set.",
+            f"Set {KEY_VARIABLE} to a long random text, and keep it: another one gives other digests.",
+        )
+    return value.encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +174,7 @@ class ColumnChanges:
         )
         match self.settings.mask.get(column.name):
             case "hash":
-                return replace(renamed, type=masking.DIGEST, source_type=None, equality=None)
+                return replace(renamed, type=DIGEST, source_type=None, equality=None)
             case "redact":
                 return replace(renamed, source_type=None, nullable=True, equality=None)
             case _:
@@ -134,9 +210,9 @@ class ColumnChanges:
         match self.settings.mask.get(column.name):
             case "hash":
                 equality = None if self.compares_bytes else column.equality
-                return masking.hashed(array, self.mask_key, equality)
+                return hashed(array, self.mask_key, equality)
             case "redact":
-                return masking.redacted(array)
+                return redacted(array)
             case _:
                 return array
 
@@ -172,7 +248,7 @@ def column_changes(plan: TablePlan, source: TableSchema, mask_key: str | None) -
         read,
         settings,
         marks_deleted=plan.delete is OnDelete.MARK,
-        mask_key=masking.mask_key(mask_key) if "hash" in settings.mask.values() else b"",
+        mask_key=hashing_key(mask_key) if "hash" in settings.mask.values() else b"",
         compares_bytes=plan.key_comparison is KeyComparison.BYTES,
     )
     arriving = [settings.rename.get(name, name) for name in read]

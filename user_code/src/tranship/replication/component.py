@@ -20,14 +20,14 @@ from typing_extensions import override
 from tranship.dagster_private.loading import is_loaded_by_dagster, is_loaded_for_a_run
 from tranship.errors import ConfigurationError
 from tranship.names import digest, identifier, key_part
-from tranship.replication.arranging import Arrangement, arranged
-from tranship.replication.assets import ReplicatedTable, replicated_asset
+from tranship.replication.assets import complaint_asset, left_out_asset, replicated_asset
+from tranship.replication.changes_sensor import changes_sensor
 from tranship.replication.config import TableSettings, Tuning
-from tranship.replication.known_tables import KnownTables, Wanted, known_tables
-from tranship.replication.left_out import complaint_asset, left_out_asset
-from tranship.replication.plan import is_pattern
+from tranship.replication.known_tables import KnownTables, WantedTables, known_tables
+from tranship.replication.planned_tables import PlannedTables, is_pattern, planned_tables
+from tranship.replication.replicated_tables import ReplicatedTable
 from tranship.replication.scaffolding import ReplicationScaffolder
-from tranship.replication.scheduling import changes_sensor, schedules
+from tranship.replication.scheduling import schedules
 from tranship.secret import Secret, quiet
 from tranship.systems import SourceSystem, is_known, system_as
 from tranship.tables import TableName
@@ -154,9 +154,9 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         return self._source_system.default_schema
 
     @property
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> WantedTables:
         named = [one.table for one in self.tables if not is_pattern(one.table)]
-        return Wanted(
+        return WantedTables(
             # Not of the patterns: the last answer stands in for those of tomorrow too.
             key=f"{self._key}{'.views' if self.include_views else ''}",
             patterns={one.table: one.exclude for one in self.tables if is_pattern(one.table)},
@@ -226,11 +226,11 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         return known
 
     def _definitions(self, context: dg.ComponentLoadContext, known: KnownTables) -> dg.Definitions:
-        arrangement = self.arranged(known.present)
-        if arrangement.left_out and _is_check():
-            reasons = " ".join(f"{one.source}: {one.reason}" for one in arrangement.left_out)
+        planned = self.planned_tables(known.present)
+        if planned.left_out and _is_check():
+            reasons = " ".join(f"{one.source}: {one.reason}" for one in planned.left_out)
             raise ConfigurationError(f"Some tables cannot be replicated. {reasons}", "")
-        tables = arrangement.tables
+        tables = planned.tables
         executor = (
             dg.in_process_executor
             if self.max_concurrent == 1
@@ -258,23 +258,23 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         return dg.Definitions(
             assets=[
                 *map(replicated_asset, tables),
-                *map(left_out_asset, arrangement.left_out),
+                *map(left_out_asset, planned.left_out),
                 *complaints,
             ],
-            schedules=schedules([*tables, *arrangement.left_out], name, executor),
+            schedules=schedules([*tables, *planned.left_out], name, executor),
             sensors=sensors,
         )
 
     def replicated_tables(self, present: Sequence[TableName]) -> list[ReplicatedTable]:
         """The tables that are wanted, of those that the source has, without those that cannot be moved."""
-        return self.arranged(present).tables
+        return self.planned_tables(present).tables
 
-    def arranged(self, present: Sequence[TableName]) -> Arrangement:
+    def planned_tables(self, present: Sequence[TableName]) -> PlannedTables:
         """The tables that are wanted, of those that the source has, and those that cannot be moved.
 
         One table that cannot be moved must not take the others down, nor the code location.
         """
-        found = arranged(
+        planned = planned_tables(
             self.tables,
             self.defaults,
             present,
@@ -290,9 +290,9 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             self.target_schema,
             self.default_schema,
         )
-        for table in found.left_out:
+        for table in planned.left_out:
             _log.error("%s is left out of the replication: %s", table.source, table.reason)
-        return found
+        return planned
 
 
 def _parsed(text: str, default_schema: str) -> TableName | None:

@@ -1,16 +1,41 @@
-"""What stands in a replication's YAML: tables, and how each is moved. No Dagster here.
+"""What stands in a replication's YAML: tables, how each is moved, and spans and shares as people write them. No Dagster here.
 
 Every setting of a table may also stand under `defaults`; a table's own wins. Descriptions are what
 `dg check yaml` and the component's documentation show.
 """
 
+import re
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from typing_extensions import override
 
+from tranship.errors import ConfigurationError
+
 Scalar = str | int | float
+_INCREMENTAL = ("append", "merge")
+_ONLY_FOR = {
+    "cursor": _INCREMENTAL,
+    "lookback": _INCREMENTAL,
+    "late_rows": _INCREMENTAL,
+    "on_cursor_back": _INCREMENTAL,
+    "delete": _INCREMENTAL,
+    "delete_guard": _INCREMENTAL,
+    "key_comparison": _INCREMENTAL,
+    "partitions": ("partition",),
+}
+_UNITS = {
+    "second": timedelta(seconds=1),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+}
+_SHARE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*%\s*$")
+_SPAN = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([a-z]+?)s?\s*$", re.IGNORECASE)
 
 
 class _Settings(BaseModel):
@@ -259,19 +284,6 @@ class TableSettings(Tuning):
     )
 
 
-_INCREMENTAL = ("append", "merge")
-_ONLY_FOR = {
-    "cursor": _INCREMENTAL,
-    "lookback": _INCREMENTAL,
-    "late_rows": _INCREMENTAL,
-    "on_cursor_back": _INCREMENTAL,
-    "delete": _INCREMENTAL,
-    "delete_guard": _INCREMENTAL,
-    "key_comparison": _INCREMENTAL,
-    "partitions": ("partition",),
-}
-
-
 def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
     """A table's settings, with the defaults where it says nothing itself.
 
@@ -290,3 +302,49 @@ def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
     if mode == "partition" and general.get("on_schema_change") == "rebuild":
         general["on_schema_change"] = "evolve"  # what a table of parts can do of it
     return TableSettings(**{**general, **own})
+
+
+def parse_duration(text: str, setting: str) -> timedelta:
+    """Read a span of time.
+
+    Args:
+        text: A number and a unit: seconds, minutes, hours, days or weeks.
+        setting: What it was given for, for the message.
+
+    Raises:
+        ConfigurationError: It is no span of time.
+
+    Example:
+        >>> parse_duration("36 hours", "freshness")
+        datetime.timedelta(days=1, seconds=43200)
+    """
+    match = _SPAN.match(text)
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise ConfigurationError(
+            f"{setting} is {text!r}, which is no span of time.",
+            f"Write a number and a unit ({', '.join(f'{name}s' for name in _UNITS)}): 36 hours.",
+        )
+    return float(match[1]) * unit
+
+
+def parse_share(text: str, setting: str) -> Decimal:
+    """Read a share of a whole.
+
+    Args:
+        text: Percent, with the sign.
+        setting: What it was given for, for the message.
+
+    Raises:
+        ConfigurationError: It is none from 0% to 100%.
+
+    Example:
+        >>> parse_share("2.5%", "delete_guard")
+        Decimal('2.5')
+    """
+    match = _SHARE.match(text)
+    if match is None or Decimal(match[1]) > 100:
+        raise ConfigurationError(
+            f"{setting} is {text!r}, which is no share of a whole.", "Write 0% to 100%: 20%."
+        )
+    return Decimal(match[1])

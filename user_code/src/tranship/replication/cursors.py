@@ -6,8 +6,9 @@ import pyarrow as pa
 
 from tranship.cursors import Cursor, Kind, has_zone, kind_of
 from tranship.errors import ConfigurationError
-from tranship.replication.durations import parse_duration
+from tranship.replication.config import parse_duration
 from tranship.replication.plan import LateRows, Mode, TablePlan
+from tranship.source import Source
 from tranship.tables import TableSchema
 
 DEFAULT_LOOKBACK_TIME = timedelta(minutes=10)
@@ -95,3 +96,28 @@ def _given(plan: TablePlan, kind: Kind, *, steps: bool) -> int | timedelta:
             "Write days or weeks: 7 days.",
         )
     return span
+
+
+def check_lookback(plan: TablePlan, cursor: Cursor, source: Source) -> None:
+    """Refuse a lookback that rows of the repeated hour fall behind, where the server's clock fills the column.
+
+    Without a lookback of its own a table has one that is long enough; a column of UTC needs no more.
+
+    Raises:
+        ConfigurationError: The message says what to write.
+    """
+    if plan.lookback is None or plan.late_rows is LateRows.IGNORE:
+        return
+    if cursor.kind is not Kind.TIME or cursor.has_zone:
+        return
+    if not isinstance(cursor.lookback, timedelta) or cursor.lookback > REPEATED_HOUR:
+        return
+    default = source.local_clock_of(cursor.column)
+    if default is not None:
+        raise ConfigurationError(
+            f'The lookback of {plan.source} is {plan.lookback}, but its cursor "{cursor.column}" is filled by '
+            f"{default}, a clock that shows an hour twice when summer time ends: rows of the second one lie up to "
+            "an hour below the bookmark.",
+            "Leave lookback out, make it longer than an hour (lookback: 2 hours), or write late_rows: ignore "
+            "where the server's zone has no summer time.",
+        )

@@ -1,36 +1,105 @@
-"""Rows that are gone from the source: found by comparing all keys, looked at twice, then marked or removed.
+"""Rows that are gone from the source, and rows that the copy lacks: found by comparing all keys after a load.
 
 A load by cursor never sees a deletion. So the source's keys are written to a table beside the target and compared with
 it on the server; no key is held in memory here. What looks gone is asked for a second time before anything is done: one
-scan may pass over a row that moves. And more than a share of the copy never goes at once.
+scan may pass over a row that moves. More than a share of the copy never goes at once: an empty read, a wrong condition or
+another table looks like deletions, too. Rows that an earlier read passed over are loaded by their key.
 """
 
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from tranship.bookmarks import BookmarkMovedError
-from tranship.errors import ConfigurationError
+from tranship.bookmarks import Bookmark, BookmarkMovedError
+from tranship.cursors import Cursor
+from tranship.errors import ConfigurationError, TranshipError
 from tranship.frames import Batches
 from tranship.replication.columns import DELETED_AT
-from tranship.replication.deletion_guard import DeletionGuard
+from tranship.replication.config import parse_share
+from tranship.replication.keys import (
+    MOST_KEYS_LOOKED_UP,
+    can_be_looked_up,
+    comparable,
+    slices_of_keys,
+)
 from tranship.replication.plan import OnDelete
-from tranship.replication.second_look import MOST_KEYS
-from tranship.slices import Slice, WholeTable
+from tranship.replication.writing import BookmarkedWrites
+from tranship.slices import AllOf, Slice, WholeTable
 from tranship.tables import TableName, TableSchema
 from tranship.target import StagedKeys, Target, Transaction
 from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest
 
+ALWAYS_ALLOWED_ROWS = 5
+"""In a table of ten rows, three that are gone are no alarm."""
+_ALL = Decimal(100)
 Keys = Sequence[tuple[Any, ...]]
 
 
+class DeletionsStoppedError(TranshipError):
+    """More rows look gone from the source than may go at once; none was marked or removed.
+
+    What to do: Look whether the source is whole. Where the rows were deleted on purpose, run once with `allow_deletes`.
+    """
+
+
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DeletionGuard:
+    """The most that one load may mark or remove.
+
+    Args:
+        source: The table that is asked for its keys.
+        target: Its copy.
+        percent: The most, in percent of the copy's rows.
+        policy: What would happen to the rows.
+        allows_all: Whether the run was told that they were deleted on purpose.
+    """
+
+    source: TableName
+    target: TableName
+    percent: Decimal
+    policy: OnDelete
+    allows_all: bool = False
+
+    def check(self, *, keys: int, rows: int, gone: int) -> None:
+        """Let it pass, or not.
+
+        Args:
+            keys: Keys that the source has.
+            rows: Rows of the copy that are not marked.
+            gone: How many of them are not among the keys.
+
+        Raises:
+            DeletionsStoppedError: It is too much; the message has the counts and what lets it pass once.
+        """
+        if self.allows_all or not gone:
+            return
+        done = "removed" if self.policy is OnDelete.REMOVE else "marked"
+        if not keys:
+            raise self._stopped(
+                f"{self.source} gave no key at all, and {self.target} has {rows:,} rows; none was {done}."
+            )
+        if gone > ALWAYS_ALLOWED_ROWS and gone * _ALL > rows * self.percent:
+            raise self._stopped(
+                f"{gone:,} of the {rows:,} rows of {self.target} are not in {self.source} any more "
+                f"({gone * _ALL / rows:.1f}%), and delete_guard is {self.percent.normalize():f}%; none was {done}."
+            )
+
+    def _stopped(self, what: str) -> DeletionsStoppedError:
+        return DeletionsStoppedError(
+            what,
+            "All else was loaded. If they were deleted on purpose, launch the load once with the configuration "
+            "allow_deletes: true; if a load is to let more rows go as a rule, raise delete_guard.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedDeletes:
     """What comparing the keys found.
 
     Args:
@@ -51,8 +120,8 @@ class Gone:
 
 
 @dataclass(slots=True)
-class _Found:
-    """What was found so far; anew with each repetition of a transaction."""
+class _Progress:
+    """What was seen and done so far; anew with each repetition of a transaction."""
 
     write_id: str = ""
     gone: int = 0
@@ -63,7 +132,7 @@ class _Found:
 
 
 @dataclass(slots=True)
-class KeyComparison:
+class DeleteDetection:
     """One comparison of a copy's keys with those of its source.
 
     Args:
@@ -71,7 +140,7 @@ class KeyComparison:
         table: The table.
         key: The key columns, as they are called in the target's data.
         keys_of: Reads the source's keys, in columns of these names: all of them, or those of a slice.
-        questions: Makes slices of the source that hold the rows of some keys; `None` where it cannot be
+        lookups: Makes slices of the source that hold the rows of some keys; `None` where it cannot be
             asked by key.
         guard: How much may go at once.
         log: Where it is told.
@@ -82,13 +151,13 @@ class KeyComparison:
     table: TableName
     key: Sequence[str]
     keys_of: Callable[[Slice], Batches]
-    questions: Callable[[Keys], list[Slice]] | None
+    lookups: Callable[[Keys], list[Slice]] | None
     guard: DeletionGuard
     log: logging.Logger
     loaded: str
-    _found: _Found = field(default_factory=_Found)
+    _progress: _Progress = field(default_factory=_Progress)
 
-    def run(self) -> Gone:
+    def run(self) -> DetectedDeletes:
         """Mark or remove the rows whose key is not among the source's, at a second look either.
 
         Raises:
@@ -110,71 +179,71 @@ class KeyComparison:
         first = self.target.write(
             replace_keys, _keyless(keys), self.log, partial(self._first_look, compared)
         )
-        self.loaded = self._found.write_id
-        if self._found.gone:
+        self.loaded = self._progress.write_id
+        if self._progress.gone:
             append = WriteRequest(compared.table, mode=WriteMode.APPEND)
-            again = _keyless(self._asked_again())
+            again = _keyless(self._look_again())
             self.target.write(append, again, self.log, partial(self._second_look, compared))
-        found = self._found
-        return Gone(
+        progress = self._progress
+        return DetectedDeletes(
             first.rows,
-            found.rows,
-            found.returned,
-            missed=found.gone - found.rows,
-            lacking=tuple(found.lacking),
+            progress.rows,
+            progress.returned,
+            missed=progress.gone - progress.rows,
+            lacking=tuple(progress.lacking),
         )
 
     def _refuse_a_copy(self, beside: TableName) -> None:
         """Never write keys over rows: a table of the source may be called as the table of keys is."""
-        copied = self.target.bookmark_if_kept(beside)
-        if copied is not None:
+        own_bookmark = self.target.bookmark_if_kept(beside)
+        if own_bookmark is not None:
             raise ConfigurationError(
-                f"The keys of {self.table} are written to {beside}, which is a copy of {copied.source}: it was not "
+                f"The keys of {self.table} are written to {beside}, which is a copy of {own_bookmark.source}: it was not "
                 "touched.",
                 f"Give that copy another name (target:), then drop {beside} and forget its bookmark.",
             )
 
     def _first_look(self, keys: StagedKeys, transaction: Transaction) -> None:
         """Count what looks gone; where nothing does, that was all."""
-        self._found = _Found(self._take_turn(transaction))
+        self._progress = _Progress(self._take_turn(transaction))
         keys.respell(transaction)
         suspects = keys.count_deleted(transaction)
         self.guard.check(
             keys=keys.count(transaction), rows=keys.count_rows(transaction), gone=suspects
         )
-        self._found.gone = suspects
+        self._progress.gone = suspects
         if not suspects:
             self._finish(keys, transaction)
-        elif suspects <= MOST_KEYS:
-            self._found.suspects = keys.deleted(transaction)
+        elif suspects <= MOST_KEYS_LOOKED_UP:
+            self._progress.suspects = keys.deleted(transaction)
 
-    def _asked_again(self) -> Batches:
+    def _look_again(self) -> Batches:
         """The keys of the rows that look gone, as the source has them now; all keys where it cannot be asked so."""
         self.log.info(
             "%s rows of %s look gone from the source; it is asked a second time.",
-            f"{self._found.gone:,}",
+            f"{self._progress.gone:,}",
             self.table,
         )
-        if self.questions is not None and self._found.suspects:
+        if self.lookups is not None and self._progress.suspects:
             try:
-                asked = [self.keys_of(part) for part in self.questions(self._found.suspects)]
+                streams = [self.keys_of(part) for part in self.lookups(self._progress.suspects)]
             except ConfigurationError as error:  # values that the source's columns cannot have
                 self.log.debug("Looking at all keys instead: %s", error)
             else:
-                return _together(asked)
+                return _together(streams)
         return self.keys_of(WholeTable())
 
     def _second_look(self, keys: StagedKeys, transaction: Transaction) -> None:
         """Do what is to be done to the rows that are not among the keys now either."""
         self._take_turn(transaction)
         keys.respell(transaction)
-        self._found.rows = keys.remove_deleted(transaction)
+        self._progress.rows = keys.remove_deleted(transaction)
         self._finish(keys, transaction)
 
     def _finish(self, keys: StagedKeys, transaction: Transaction) -> None:
         """Take back marks of rows that are in the source, note what the copy lacks, and let the keys go."""
-        self._found.returned = keys.unmark(transaction)
-        self._found.lacking = keys.lacking(transaction, MOST_KEYS + 1)
+        self._progress.returned = keys.unmark(transaction)
+        self._progress.lacking = keys.lacking(transaction, MOST_KEYS_LOOKED_UP + 1)
         keys.clear(transaction)
 
     def _take_turn(self, transaction: Transaction) -> str:
@@ -216,3 +285,106 @@ def _together(several: Sequence[Batches]) -> Batches:
             yield from batches.open()
 
     return replace(several[0], open=opened)
+
+
+def detect_deletes(
+    writes: BookmarkedWrites,
+    cursor: Cursor | None,
+    current: Callable[[], Bookmark],
+    *,
+    allows_all: bool,
+) -> DetectedDeletes:
+    """Compare the copy's keys with those of the source, and make good what differs.
+
+    Args:
+        writes: The load's writes.
+        cursor: What the load follows.
+        current: Gives the bookmark as it is.
+        allows_all: Whether the run was told that the rows were deleted on purpose.
+
+    Raises:
+        BookmarkMovedError: Another run loaded the table meanwhile; the comparison has to begin again.
+        DeletionsStoppedError: More rows look gone than may go at once.
+        TranshipError: Keys cannot be read or written.
+    """
+    return _Deletes(writes, cursor, current).run(allows_all=allows_all)
+
+
+@dataclass(frozen=True, slots=True)
+class _Deletes:
+    writes: BookmarkedWrites
+    cursor: Cursor | None
+    current: Callable[[], Bookmark]
+
+    def run(self, *, allows_all: bool) -> DetectedDeletes:
+        writes, plan = self.writes, self.writes.plan
+        guard = DeletionGuard(
+            source=plan.source,
+            target=plan.target,
+            percent=parse_share(plan.delete_guard, f"delete_guard of {plan.source}"),
+            policy=plan.delete,
+            allows_all=allows_all,
+        )
+        detection = DeleteDetection(
+            target=writes.target,
+            table=plan.target,
+            key=writes.key,
+            keys_of=self._keys_of,
+            lookups=self._lookups if self._can_be_looked_up else None,
+            guard=guard,
+            log=writes.log,
+            loaded=self.current().write_id,
+        )
+        deletes = detection.run()
+        if deletes.rows or deletes.returned or deletes.missed:
+            writes.log.info(
+                "%s: %d rows are gone from the source (%s), %d came back; %d more looked gone and are there.",
+                plan.target, deletes.rows, plan.delete, deletes.returned, deletes.missed,
+            )  # fmt: skip
+        return replace(deletes, brought_back=self._bring_back(deletes.lacking))
+
+    @property
+    def _can_be_looked_up(self) -> bool:
+        return can_be_looked_up(
+            self.writes.changes, self.writes.source.schema, self.writes.source.key
+        )
+
+    def _keys_of(self, part: Slice) -> Batches:
+        writes = self.writes
+        keys = replace(writes.changes, read=writes.source.key, marks_deleted=False)
+        read = writes.source.read(writes.source.key, part, log=writes.log)
+        return writes.guard.confirmed(keys.applied(comparable(read, writes.rules, writes.plan)))
+
+    def _lookups(self, rows: Sequence[tuple[Any, ...]]) -> list[Slice]:
+        return slices_of_keys(self.writes.source.schema, self.writes.source.key, rows)
+
+    def _bring_back(self, lacking: Sequence[tuple[Any, ...]]) -> int:
+        """Load the rows that lie at or below the bookmark and are not in the copy: no later load would."""
+        if self.cursor is None or not lacking or not self._can_be_looked_up:
+            return 0
+        bookmark, writes = self.current(), self.writes
+        value = self.cursor.value(bookmark.cursor_value)
+        if value is None:
+            return 0
+        if len(lacking) > MOST_KEYS_LOOKED_UP:
+            writes.log.warning(
+                "More than %s keys of %s are not in its copy. Those that are new come with the next load; if the check of "
+                "the row count finds that others are missing, run a load with full_reload.",
+                f"{MOST_KEYS_LOOKED_UP:,}", writes.plan.source,
+            )  # fmt: skip
+            return 0
+        not_new = self.cursor.up_to(value)
+        brought = 0
+        for looked_up in self._lookups(lacking):
+            part = AllOf((looked_up, not_new))
+            if not writes.source.count(part):
+                continue
+            merge = writes.request(WriteMode.MERGE)
+            bookmark = writes.write(bookmark, part, merge, up_to=bookmark.cursor_value)
+            brought += writes.done[-1].rows
+        if brought:
+            writes.log.warning(
+                "%s lacked %d rows that are not new in %s: an earlier read had passed over them. They are loaded.",
+                writes.plan.target, brought, writes.plan.source,
+            )  # fmt: skip
+        return brought

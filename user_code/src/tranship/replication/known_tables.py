@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedTables:
     """What a replication asks for by name.
 
     Args:
@@ -81,7 +81,7 @@ class KnownTables:
 
 
 def known_tables(
-    wanted: Wanted,
+    wanted: WantedTables,
     system: SourceSystem,
     url: str | None,
     environment: Mapping[str, str],
@@ -104,19 +104,19 @@ def known_tables(
     catalogue = system.catalogue(
         settings, connect_seconds=connect_seconds, answer_seconds=ANSWER_SECONDS
     )
-    kept = _Kept(environment, f"{wanted.key} {catalogue.address}/{catalogue.database}")
+    last_answer = _LastAnswer(environment, f"{wanted.key} {catalogue.address}/{catalogue.database}")
     try:
         kinds = catalogue.present()
     except TranshipError as error:
-        return kept.read(str(error))
+        return last_answer.read(str(error))
     present = tuple(sorted(name for name, is_view in kinds.items() if wanted.views or not is_view))
     known = KnownTables(present, tuple(_wrong(wanted, present, list(kinds), catalogue)))
-    kept.write(known)
+    last_answer.write(known)
     return known
 
 
 def _wrong(
-    wanted: Wanted,
+    wanted: WantedTables,
     present: Sequence[TableName],
     all_of_them: list[TableName],
     catalogue: Catalogue,
@@ -125,9 +125,9 @@ def _wrong(
         if not select_tables(
             present, [pattern], exclude=exclude, default_schema=catalogue.default_schema
         ):
-            left = f" but {', '.join(exclude)}" if exclude else ""
+            exception = f" but {', '.join(exclude)}" if exclude else ""
             yield (
-                f'The pattern {pattern}{left} matches none of the {len(present)} tables in the database "{catalogue.database}" that '
+                f'The pattern {pattern}{exception} matches none of the {len(present)} tables in the database "{catalogue.database}" that '
                 "this login may see."
             )
     for name in wanted.names:
@@ -135,7 +135,7 @@ def _wrong(
             yield str(table_not_found(name, all_of_them, catalogue.database))
 
 
-class _Kept:
+class _LastAnswer:
     """The last answer of a source, in a file of this machine."""
 
     def __init__(self, environment: Mapping[str, str], key: str) -> None:

@@ -1,23 +1,19 @@
 """What a table's settings come to: one immutable plan, checked for contradictions before anything runs."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tranship.errors import ConfigurationError, TranshipError
+from tranship.errors import ConfigurationError
 from tranship.names import NameStyle, styled
-from tranship.patterns import has_wildcards, select_tables
 from tranship.reads import MAX_PARTS, OnNul, OnSurrogate
 from tranship.replication.config import (
     ColumnSettings,
     PartitionSettings,
     TableSettings,
     Tuning,
-    merged,
+    parse_share,
 )
-from tranship.replication.durations import parse_share
 from tranship.source import SourceRequest
 from tranship.tables import TableName
 from tranship.visibility import OnMasked
@@ -28,8 +24,6 @@ DEFAULT_SCHEMA = "dbo"
 CHUNK_ROWS = 5_000_000
 DELETE_GUARD = "20%"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
-Refuse = Callable[[TableName, TranshipError], None]
-"""Takes a table that cannot be moved, and why."""
 
 
 class Mode(StrEnum):
@@ -303,122 +297,3 @@ def target_name(settings: Tuning, source: TableName, default_schema: str = DEFAU
 def default_target(source: TableName, default_schema: str = DEFAULT_SCHEMA) -> str:
     """What a table is called in the target: its own name, with its schema unless that is the source's default one."""
     return source.name if source.schema == default_schema else f"{source.schema}_{source.name}"
-
-
-def is_pattern(text: str) -> bool:
-    """Whether a table's name is a pattern, for which the source must be asked.
-
-    Example:
-        >>> is_pattern("dbo.Dim*"), is_pattern("dbo.[Order*]")
-        (True, False)
-    """
-    return has_wildcards(text)
-
-
-def expand(
-    tables: Sequence[TableSettings],
-    defaults: Tuning,
-    present: Sequence[TableName],
-    refuse: Refuse | None = None,
-    default_schema: str = DEFAULT_SCHEMA,
-) -> dict[TableName, TableSettings]:
-    """Every table that is wanted, with its settings and the defaults in one.
-
-    Args:
-        tables: The entries of the configuration.
-        defaults: What holds where an entry says nothing.
-        present: The source's tables, for the patterns; may be empty where there is no pattern.
-        refuse: Takes a table whose entries contradict each other, which is then left out; by default the error
-            is raised.
-        default_schema: The schema of a table that is named without one.
-
-    Raises:
-        ConfigurationError: Two entries are about the same table.
-    """
-    refuse = refuse or _raised
-    found: dict[TableName, TableSettings] = {}
-    refused: set[TableName] = set()
-    for entry in tables:
-        if is_pattern(entry.table):
-            continue
-        try:
-            name = TableName.parse(entry.table, default_schema=default_schema)
-        except ConfigurationError as error:
-            refuse(TableName(default_schema, entry.table), error)
-            continue
-        if name in found and name not in refused:
-            refused.add(name)
-            refuse(
-                name,
-                ConfigurationError(
-                    f"{name} stands twice in the configuration.", "Remove one of the two entries."
-                ),
-            )
-        found[name] = merged(defaults, entry)
-    named = frozenset(found)
-    by_pattern: dict[TableName, str] = {}
-    for entry in tables:
-        if not is_pattern(entry.table):
-            continue
-        for name in select_tables(
-            present, [entry.table], exclude=entry.exclude, default_schema=default_schema
-        ):
-            if name in named:
-                continue
-            if name in by_pattern and name not in refused:
-                refused.add(name)
-                refuse(
-                    name,
-                    ConfigurationError(
-                        f"{name} matches both {by_pattern[name]} and {entry.table}.",
-                        "Exclude it from one of the two, or give it an entry of its own.",
-                    ),
-                )
-            by_pattern[name] = entry.table
-            found[name] = merged(defaults, entry)
-    return {name: settings for name, settings in found.items() if name not in refused}
-
-
-def _raised(_: TableName, error: TranshipError) -> None:
-    raise error
-
-
-def check_targets(plans: Sequence[TablePlan]) -> None:
-    """Refuse two tables that would be copied to one.
-
-    Raises:
-        ConfigurationError: The message names both.
-    """
-    for error in same_targets(plans).values():
-        raise error
-
-
-def same_targets(plans: Sequence[TablePlan]) -> dict[TableName, ConfigurationError]:
-    """Why the tables cannot be copied that would be copied to one: by its name."""
-    sharing: defaultdict[TableName, list[TablePlan]] = defaultdict(list)
-    for plan in plans:
-        sharing[plan.target].append(plan)
-    return {
-        target: ConfigurationError(
-            f"{' and '.join(str(plan.source) for plan in together)} would both be copied to {target}.",
-            'Give one of them another name with target, or all of them with target: "{schema}_{table}".',
-        )
-        for target, together in sharing.items()
-        if len(together) > 1
-    }
-
-
-def like_named(plans: Sequence[TablePlan]) -> dict[TableName, frozenset[TableName]]:
-    """The other targets whose names differ from a target's by case alone, by its name.
-
-    Postgres keeps them apart; Redshift, which folds names, does not.
-    """
-    sharing: defaultdict[tuple[str, str], set[TableName]] = defaultdict(set)
-    for plan in plans:
-        sharing[plan.target.schema.lower(), plan.target.name.lower()].add(plan.target)
-    return {
-        target: frozenset(together - {target})
-        for together in sharing.values()
-        if len(together) > 1
-        for target in together
-    }

@@ -1,4 +1,4 @@
-"""When tables are loaded: one job and one schedule for all that share a cron expression and partitions, and the sensor."""
+"""When tables are loaded: one job and one schedule for all that share a cron expression and partitions."""
 
 import re
 from collections import defaultdict
@@ -13,10 +13,7 @@ from tranship.dagster_private.tags import (
 )
 from tranship.errors import ConfigurationError
 from tranship.names import identifier
-from tranship.replication.changes import changes_sensor
 from tranship.replication.config import TableSettings
-
-__all__ = ["changes_sensor", "schedules"]
 
 _NAMES = re.compile(r"\W+")
 

@@ -14,11 +14,16 @@ from tranship.cursors import Cursor
 from tranship.equality import Rules
 from tranship.errors import DuplicateRowsError, SchemaDriftError, TranshipError
 from tranship.frames import Batches
-from tranship.replication import key_rules
+from tranship.replication.bookmark_facts import (
+    PendingBackfill,
+    backfill_after_write,
+    declared_key,
+    written_facts,
+)
+from tranship.replication.column_statistics import MeasuredBatches
 from tranship.replication.columns import ColumnChanges
-from tranship.replication.facts import Tap
 from tranship.replication.guard import SourceGuard
-from tranship.replication.new_columns import Unfilled, noted, written_facts
+from tranship.replication.keys import comparable, names_of_rules
 from tranship.replication.plan import OnDelete, TablePlan
 from tranship.slices import Slice, WholeTable
 from tranship.source import Source
@@ -93,7 +98,7 @@ class BookmarkedWrites:
         up_to: str | None = None,
         loading: dict[str, Any] | None = None,
         leaves_out: Sequence[str] = (),
-        filled: tuple[Unfilled | None] | None = None,
+        filled: tuple[PendingBackfill | None] | None = None,
     ) -> Bookmark:
         """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out.
 
@@ -119,12 +124,12 @@ class BookmarkedWrites:
             run_id=self.run_id,
             identity=self.guard.identity,
         )
-        key = request.key or TableSchema.from_arrow(read.tap.source.schema).primary_key
+        key = request.key or TableSchema.from_arrow(read.stream.source.schema).primary_key
         may_be_double = (
             bool(key) and not self.target.capabilities.enforces_keys and not read.is_of_one_moment
         )
         request = replace(request, declared=Declared(declared_key(bookmark), may_be_double))
-        names = read.tap.source.schema.names
+        names = read.stream.source.schema.names
         unfilled = filled[0] if filled else self._unfilled(bookmark, part, names)
         lasting = {
             **self.lasting,
@@ -137,14 +142,14 @@ class BookmarkedWrites:
         def move(transaction: Transaction) -> None:
             self.target.drop_columns(transaction, request.table, leaves_out)
             facts: dict[str, Any] = {
-                "rows": read.tap.rows,
+                "rows": read.stream.rows,
                 "slice": str(request.slice),
-                "columns": read.tap.columns_facts(),
+                "columns": read.stream.statistics(),
                 "key": key,
                 **lasting,
             }
             if self.rules:
-                facts["key_rules"] = key_rules.names_of(self.rules)
+                facts["key_rules"] = names_of_rules(self.rules)
             places.move(transaction, replace(new, facts=facts), expected_write_id=expected)
 
         try:
@@ -164,13 +169,13 @@ class BookmarkedWrites:
                 int(committed.facts["rows"]),
                 0,
                 0.0,
-                TableSchema.from_arrow(read.tap.source.schema),
+                TableSchema.from_arrow(read.stream.source.schema),
                 {"commit": "confirmed by the bookmark"},
             )
         self.done.append(result)
         return new
 
-    def note(self, bookmark: Bookmark, unfilled: Unfilled) -> None:
+    def note(self, bookmark: Bookmark, unfilled: PendingBackfill) -> None:
         """Let the bookmark say what old rows lack, without writing a row."""
         table = self.plan.target
         noted = replace(
@@ -185,11 +190,11 @@ class BookmarkedWrites:
 
     def _unfilled(
         self, bookmark: Bookmark | None, part: Slice, names: Sequence[str]
-    ) -> Unfilled | None:
+    ) -> PendingBackfill | None:
         """What old rows lack once these columns are written; nothing where all rows are read."""
         if isinstance(part, WholeTable) or not (self.plan.cursor or self.plan.partitions):
             return None
-        unfilled = noted(bookmark, names, self._names_in_table)
+        unfilled = backfill_after_write(bookmark, names, self._names_in_table)
         if unfilled is None or self.plan.partitions is None:
             return unfilled
         self.log.warning(
@@ -209,18 +214,16 @@ class BookmarkedWrites:
     def _committed(self, write_id: str) -> Bookmark | None:
         """The bookmark of a write, if it was committed."""
         try:
-            there = self.target.bookmark(self.plan.target)
+            bookmark = self.target.bookmark(self.plan.target)
         except TranshipError as error:
             self.log.warning("Whether the write was committed cannot be asked: %s", error)
             return None
-        return there if there is not None and there.write_id == write_id else None
+        return bookmark if bookmark is not None and bookmark.write_id == write_id else None
 
     def rows(self, part: Slice, *, in_order: bool = False) -> Batches:
         """The source's rows as the target gets them."""
         rows = self.source.read(self.changes.read, part, log=self.log, in_order=in_order)
-        return self.guard.confirmed(
-            self.changes.applied(key_rules.comparable(rows, self.rules, self.plan))
-        )
+        return self.guard.confirmed(self.changes.applied(comparable(rows, self.rules, self.plan)))
 
 
 @dataclass(slots=True)
@@ -229,11 +232,11 @@ class _Reads:
 
     writes: BookmarkedWrites
     part: Slice
-    tap: Tap = field(init=False)
+    stream: MeasuredBatches = field(init=False)
     _one_moment: bool | None = None
 
     def __post_init__(self) -> None:
-        self.tap = Tap(self.writes.rows(self.part), self.writes.measured)
+        self.stream = MeasuredBatches(self.writes.rows(self.part), self.writes.measured)
 
     @property
     def is_of_one_moment(self) -> bool:
@@ -249,7 +252,7 @@ class _Reads:
             DuplicateRowsError: Rows have the same key, also when they are read in order.
         """
         try:
-            return write(self.tap.batches())
+            return write(self.stream.batches())
         except DuplicateRowsError as error:
             if self.is_of_one_moment:
                 raise
@@ -259,9 +262,11 @@ class _Reads:
                 error.what,
                 self.writes.plan.source,
             )
-        self.tap = Tap(self.writes.rows(self.part, in_order=True), self.writes.measured)
+        self.stream = MeasuredBatches(
+            self.writes.rows(self.part, in_order=True), self.writes.measured
+        )
         try:
-            return write(self.tap.batches())
+            return write(self.stream.batches())
         except DuplicateRowsError as error:
             raise DuplicateRowsError(
                 f"{error.what} It was read twice, the second time in the order of the key.",
@@ -269,12 +274,6 @@ class _Reads:
                 "parallel to 1: alter database current set allow_snapshot_isolation on",
                 details=error.details,
             ) from None
-
-
-def declared_key(bookmark: Bookmark | None) -> tuple[str, ...] | None:
-    """The key that the source had at the last load; `None` where nobody wrote it down."""
-    key = bookmark.facts.get("key") if bookmark is not None else None
-    return None if key is None else tuple(key)
 
 
 def signature_of(
@@ -311,9 +310,9 @@ def signature_of(
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def measured_columns(asked: bool | tuple[str, ...], changes: ColumnChanges) -> tuple[str, ...]:
+def measured_columns(wanted: bool | tuple[str, ...], changes: ColumnChanges) -> tuple[str, ...]:
     """The columns to measure, as the target calls them; masked ones are not comparable."""
-    names = changes.read if asked is True else (asked or ())
+    names = changes.read if wanted is True else (wanted or ())
     return tuple(
         name
         for column in names

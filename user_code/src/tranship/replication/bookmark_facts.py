@@ -1,4 +1,4 @@
-"""Which columns the rows that were loaded before still lack, as a bookmark's facts keep it."""
+"""What a bookmark keeps beside its value: the key of the rows, the columns that old rows lack, and how long a cursor has stood still."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -6,17 +6,28 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from tranship.bookmarks import Bookmark
+from tranship.cursors import Cursor, Kind
+from tranship.source import HighWaterMark
 
-_WRITTEN, _UNFILLED = "written", "unfilled"
+_WRITTEN, _PENDING = "written", "unfilled"
 _MOST_CHARACTERS = 20_000
 """Of column names in a bookmark; a table with longer ones is asked for its columns instead."""
 _PATIENCE = 4
 """A column without any value is looked at again when a quarter of the time has passed that it was empty before."""
+_STALLED = "standing_still"
+SEVERAL_LOADS = 3
+"""From how many on a cursor that does not move is told of."""
+
+
+def declared_key(bookmark: Bookmark | None) -> tuple[str, ...] | None:
+    """The key that the source had at the last load; `None` where nobody wrote it down."""
+    key = bookmark.facts.get("key") if bookmark is not None else None
+    return None if key is None else tuple(key)
 
 
 @dataclass(frozen=True, slots=True)
-class Unfilled:
-    """Columns that old rows lack.
+class PendingBackfill:
+    """Columns whose values old rows lack, until a backfill brings them.
 
     Args:
         columns: Their names in the target's data.
@@ -35,7 +46,7 @@ class Unfilled:
     @classmethod
     def of(cls, bookmark: Bookmark | None) -> Self | None:
         """What a bookmark says; `None` where no row lacks anything."""
-        kept = bookmark.facts.get(_UNFILLED) if bookmark is not None else None
+        kept = bookmark.facts.get(_PENDING) if bookmark is not None else None
         if kept is None:
             return None
         return cls(
@@ -49,7 +60,7 @@ class Unfilled:
     def as_facts(self) -> dict[str, Any]:
         """The same for a bookmark's facts."""
         return {
-            _UNFILLED: {
+            _PENDING: {
                 "columns": list(self.columns),
                 "since": self.since.isoformat(),
                 "by": self.by,
@@ -63,25 +74,25 @@ class Unfilled:
 
         Example:
             >>> monday, tuesday = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)
-            >>> Unfilled(("Region",), since=monday, looked=tuesday).is_due(datetime(2024, 1, 2, 3, tzinfo=UTC))
+            >>> PendingBackfill(("Region",), since=monday, looked=tuesday).is_due(datetime(2024, 1, 2, 3, tzinfo=UTC))
             False
         """
         return self.looked is None or now - self.looked >= (self.looked - self.since) / _PATIENCE
 
-    def looked_at(self, now: datetime) -> "Unfilled":
+    def looked_at(self, now: datetime) -> "PendingBackfill":
         """The same after a look that found nothing."""
         return replace(self, looked=now)
 
-    def done_up_to(self, by: str, after: str | None) -> "Unfilled":
+    def done_up_to(self, by: str, after: str | None) -> "PendingBackfill":
         """The same after one more range."""
         return replace(self, by=by, after=after)
 
 
-def noted(
+def backfill_after_write(
     bookmark: Bookmark | None,
     names: Sequence[str],
     in_table: Callable[[], Collection[str]],
-) -> Unfilled | None:
+) -> PendingBackfill | None:
     """What old rows lack once rows of these columns are written into a part of the table.
 
     Args:
@@ -91,16 +102,44 @@ def noted(
     """
     if bookmark is None:
         return None
-    before = bookmark.facts.get(_WRITTEN)
-    known = set(in_table() if before is None else before)
-    known_already = Unfilled.of(bookmark)
+    written = bookmark.facts.get(_WRITTEN)
+    known = set(in_table() if written is None else written)
+    pending = PendingBackfill.of(bookmark)
     new = [name for name in names if name not in known]
     if not new:
-        return known_already
-    lacking = [*(known_already.columns if known_already else ()), *new]
-    return Unfilled(tuple(dict.fromkeys(lacking)), since=datetime.now(UTC))
+        return pending
+    lacking = [*(pending.columns if pending else ()), *new]
+    return PendingBackfill(tuple(dict.fromkeys(lacking)), since=datetime.now(UTC))
 
 
 def written_facts(names: Sequence[str]) -> dict[str, Any]:
     """The columns of a write, for a bookmark's facts; nothing where they would not fit there."""
     return {} if sum(map(len, names)) > _MOST_CHARACTERS else {_WRITTEN: list(names)}
+
+
+def stall_facts(
+    cursor: Cursor, reached: HighWaterMark, bookmark: Bookmark | None
+) -> dict[str, Any]:
+    """What a bookmark keeps of how long a rowversion has stood still; nothing where every row may be loaded.
+
+    A transaction that never ends keeps it where it is. So may a readable secondary, while rows with higher values arrive
+    (https://learn.microsoft.com/sql/t-sql/functions/min-active-rowversion-transact-sql). Loads are then green and bring nothing.
+    """
+    if cursor.kind is not Kind.ROWVERSION or reached.furthest is None or reached.counter is None:
+        return {}
+    at, highest = cursor.text(reached.counter), cursor.text(reached.furthest)
+    before = bookmark.facts.get(_STALLED) if bookmark is not None else None
+    loads = before["loads"] + 1 if before is not None and before["at"] == at else 1
+    return {_STALLED: {"at": at, "highest": highest, "loads": loads}}
+
+
+def stall_warning(bookmark: Bookmark) -> str | None:
+    """What to tell where it has stood still for several loads."""
+    kept = bookmark.facts.get(_STALLED)
+    if kept is None or kept["loads"] < SEVERAL_LOADS:
+        return None
+    return (
+        f"for {kept['loads']} loads the source has let rows be loaded up to {kept['at']} only, and it has values up to "
+        f"{kept['highest']}: rows beyond are not loaded. A transaction has been open since, or this is a readable secondary, "
+        "where min_active_rowversion() may stand still: end the transaction, or read from the primary."
+    )

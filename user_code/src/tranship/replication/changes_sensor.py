@@ -1,27 +1,147 @@
-"""The sensor that loads the tables whose source has changed, and no others.
+"""The sensor that loads the tables whose source has changed, and no others; and what it keeps of each table between two looks.
 
-It looks what became of the loads it asked for before it asks for more: `tranship.replication.marks` has the rules.
+It looks what became of the loads it asked for before it asks for more. A table's mark moves when a load that was asked for has
+succeeded, never before, and is compared for being another one, not a later one: a table that changes and changes back is
+loaded after each change.
 """
 
+import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import dagster as dg
 
 from tranship.dagster_private.tags import AUTO_RETRY_RUN_ID_TAG, WILL_RETRY_TAG
 from tranship.failures import as_failures
-from tranship.replication.assets import ReplicatedTable
-from tranship.replication.marks import Outcome, Watched, as_cursor, from_cursor
+from tranship.replication.replicated_tables import ReplicatedTable
 from tranship.systems import SourceSystem, system_of_resource
 from tranship.tables import TableName
 
+LONGEST_PAUSE_SECONDS = 3600.0
+LAUNCH_SECONDS = 600.0
+"""How long the run of a load that was asked for may take to appear, before it is asked for again."""
+_VERSION = 2
+"""Of the cursor's form. The first one moved a mark when a run was asked for, so what it says was not always loaded."""
 ASKED_TAG = "tranship/asked"
 """On a run and on every retry of it: what the sensor knows it by."""
 RETRY_SECONDS = 600.0
 """How long a retry that Dagster has announced is waited for."""
 _EVENTS_AT_ONCE = 1000
+
+
+class Outcome(StrEnum):
+    """What became of a load that was asked for."""
+
+    UNDER_WAY = "under way"
+    LOADED = "loaded"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """There is no run of it: it is not launched yet, was never launched, or was deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestedLoad:
+    """A load that was asked for.
+
+    Args:
+        token: What its run is known by.
+        mark: What was seen of the table when it was asked for, before any row was read.
+        at: When it was asked for, in seconds.
+        is_launched: Whether its run was seen.
+    """
+
+    token: str
+    mark: str
+    at: float
+    is_launched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedTable:
+    """One table.
+
+    Args:
+        seen: What was seen of it before its last successful load; `None` before the first.
+        asked: The load that was asked for and whose outcome is not known yet.
+        failures: Loads that failed in a row.
+        not_before: The moment, in seconds, before which it is not asked for again.
+    """
+
+    seen: str | None = None
+    asked: RequestedLoad | None = None
+    failures: int = 0
+    not_before: float = 0.0
+
+    def settled(self, outcome: Outcome, now: float, pause_seconds: float) -> "WatchedTable":
+        """The same once something is known of the load that was asked for.
+
+        Args:
+            outcome: What became of it.
+            now: The time, in seconds.
+            pause_seconds: The pause after one failure; it doubles with each, up to an hour.
+
+        Example:
+            >>> asked = WatchedTable(asked=RequestedLoad("run", "mark", at=90))
+            >>> asked.settled(Outcome.LOADED, 0, 60)
+            WatchedTable(seen='mark', asked=None, failures=0, not_before=0.0)
+            >>> asked.settled(Outcome.FAILED, 100, 60).not_before
+            160
+        """
+        if self.asked is None:
+            return self
+        if outcome is Outcome.UNDER_WAY:
+            return replace(self, asked=replace(self.asked, is_launched=True))
+        if outcome is Outcome.LOADED:
+            return WatchedTable(seen=self.asked.mark)
+        if outcome is Outcome.UNKNOWN:
+            waits = not self.asked.is_launched and 0 <= now - self.asked.at < LAUNCH_SECONDS
+            return self if waits else replace(self, asked=None)
+        failures = self.failures + 1
+        pause = min(pause_seconds * 2 ** min(failures - 1, 30), LONGEST_PAUSE_SECONDS)
+        return replace(self, asked=None, failures=failures, not_before=now + pause)
+
+    def is_free(self, now: float) -> bool:
+        """Whether it may be asked for now: nothing is under way, and no failure is too fresh."""
+        # A clock that was set back must not make a pause of an hour one of a year.
+        waits = now < self.not_before <= now + LONGEST_PAUSE_SECONDS
+        is_loading = self.asked is not None and self.asked.is_launched
+        return not is_loading and not waits
+
+    def needs(self, mark: str) -> bool:
+        """Whether a load has to be asked for, by what is seen of the table now."""
+        return mark not in {self.seen, self.asked.mark if self.asked else self.seen}
+
+    def asks(self, token: str, mark: str, now: float) -> "WatchedTable":
+        """The same with a load that is asked for now."""
+        return replace(self, asked=RequestedLoad(token, mark, now))
+
+
+def from_cursor(cursor: str | None) -> dict[str, WatchedTable]:
+    """What a sensor's cursor says of each table; nothing where it was kept by rules of old.
+
+    Example:
+        >>> from_cursor(as_cursor({"a": WatchedTable(seen="1")}))["a"].seen, from_cursor('{"a": "7:12"}')
+        ('1', {})
+    """
+    kept: Any = json.loads(cursor or "{}")
+    if kept.get("version") != _VERSION:
+        return {}
+    return {name: _watched(fields) for name, fields in kept["tables"].items()}
+
+
+def as_cursor(tables: Mapping[str, WatchedTable]) -> str:
+    """The same as a text that a sensor keeps."""
+    kept = {name: asdict(watched) for name, watched in tables.items()}
+    return json.dumps({"version": _VERSION, "tables": kept}, sort_keys=True)
+
+
+def _watched(fields: dict[str, Any]) -> WatchedTable:
+    asked = fields.pop("asked")
+    return WatchedTable(asked=None if asked is None else RequestedLoad(**asked), **fields)
 
 
 def changes_sensor(
@@ -113,13 +233,13 @@ def _now() -> float:
 def _settled(
     context: dg.SensorEvaluationContext,
     watched: Mapping[str, ReplicatedTable],
-    kept: Mapping[str, Watched],
+    kept: Mapping[str, WatchedTable],
     now: float,
     pause_seconds: float,
-) -> dict[str, Watched]:
+) -> dict[str, WatchedTable]:
     """What is known of each table, once it was looked up what became of what was asked for."""
     runs = _Runs(context.instance, now)
-    states = {shown: kept.get(shown, Watched()) for shown in watched}
+    states = {shown: kept.get(shown, WatchedTable()) for shown in watched}
     return {
         shown: state
         if state.asked is None
@@ -182,7 +302,7 @@ def _say_what_cannot_be_seen(
     context.log.error(f"{len(refused)} tables of the source cannot be looked at: {listed}")
 
 
-def _why_nothing(known: Mapping[str, Watched], now: float) -> str:
+def _why_nothing(known: Mapping[str, WatchedTable], now: float) -> str:
     loading = sum(state.asked is not None and state.asked.is_launched for state in known.values())
     free = sum(state.is_free(now) for state in known.values())
     waiting = len(known) - loading - free

@@ -1,12 +1,17 @@
-"""What a column's name says: when a row was changed or made, or something about a person.
+"""What a table's size and its columns' names suggest: small or large, when a row was changed or made, something about a person.
 
-Only names are looked at, never rows. A proposal that follows from a name is for a person to confirm.
+Only names and counts are looked at, never rows. A proposal that follows from a name is for a person to confirm.
 """
 
 import re
 
+SMALL_ROWS = 10_000
+"""Tables of so many rows or fewer are copied whole, unless the user says otherwise."""
+LARGE_ROWS = 1_000_000
+"""From here on a full copy is expensive enough to propose a load of new rows alone."""
+VERY_LARGE_ROWS = 20_000_000
+"""From here on a table is worth partitioning."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
-
 _CHANGED = frozenset(
     {
         *("modified", "modify", "modification", "mod", "moddate", "updated", "update", "upd"),
@@ -25,7 +30,6 @@ _NEUTRAL = frozenset(
         *("ts", "row", "record", "rec", "sys", "system", "when", "etl", "dw", "dwh", "d"),
     }
 )
-
 # With no \b at the end: names in one case run their words together (emailaddress, phonenumber).
 _PERSONAL = re.compile(
     r"""\b(?:
