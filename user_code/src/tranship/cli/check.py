@@ -1,7 +1,7 @@
 """`tranship check`: looks at every component file of a folder, and says what is wrong in which line."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def check(folders: tuple[Path, ...]) -> None:
 
 
 @contextmanager
-def _silent(name: str) -> Iterator[None]:
+def _silent(name: str) -> Generator[None]:
     """Keep a logger quiet for a while."""
     logger = logging.getLogger(name)
     level = logger.level

@@ -41,7 +41,7 @@ class CommandGroup(click.Group):
             raise Refusal(error) from None
 
 
-class SystemKind(click.ParamType):
+class SystemKind(click.ParamType):  # pyright: ignore[reportMissingTypeArgument] - has them in new versions only
     """The kind of a system that tables are copied from, or to.
 
     Args:

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import dagster as dg
 import yaml
@@ -88,14 +88,16 @@ class _Document:
 
     @property
     def attributes(self) -> Mapping[str, Any]:
-        attributes = self.value.get(_ATTRIBUTES) if isinstance(self.value, dict) else None
-        return attributes or {}
+        return self._at_top(_ATTRIBUTES) or {}
+
+    def _at_top(self, key: str) -> Any:
+        return self.value.get(key) if _is_mapping(self.value) else None
 
     def faults(self) -> Iterator[Fault]:
         if self.unreadable is not None:
             yield self.unreadable
             return
-        name = self.value.get("type") if isinstance(self.value, dict) else None
+        name = self._at_top("type")
         if not isinstance(name, str):
             yield self.fault(
                 "It names no component: write type: tranship.replication.ReplicationComponent."
@@ -128,8 +130,8 @@ class _Document:
         """Whether a part of an error's location is one of the file, not the name of a choice of types."""
         at: Any = self.attributes
         for step in location:
-            present = (isinstance(at, Mapping) and step in at) or (
-                isinstance(at, list) and isinstance(step, int) and step < len(at)
+            present = (_is_mapping(at) and step in at) or (
+                _is_list(at) and isinstance(step, int) and step < len(at)
             )
             if step is part:
                 return present or step is location[-1]
@@ -173,6 +175,14 @@ class _Document:
             for position, entry in enumerate(self.attributes["tables"])
             if _full_name(entry["table"], default_schema) in wanted
         ][-1:]
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def _full_name(text: str, default_schema: str) -> str:

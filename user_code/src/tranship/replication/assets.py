@@ -5,6 +5,7 @@ A table that cannot be moved has an asset in its place which fails with the reas
 lost, and on its schedule, so that no run that leaves it out ends well; the alert sensors tell of it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,30 @@ def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
         ConfigurationError: Its settings are not what Dagster takes.
     """
     settings, plan = table.settings, table.plan
+
+    @dg.multi_asset(
+        name=table.op_name,
+        specs=[_spec(table)],
+        check_specs=table.check_specs(),
+        can_subset=True,
+        required_resource_keys={table.source_key, table.target_key},
+        pool=settings.pool or table.source_key,
+        backfill_policy=None if table.partitions is None else dg.BackfillPolicy.single_run(),
+        retry_policy=retry_policy(settings, plan.source),
+    )
+    def replicate(context: dg.AssetExecutionContext, config: LoadConfig) -> Iterator[Any]:
+        # Imported here: every run makes all assets, and few of them load or check.
+        from tranship.replication.step import Step
+
+        with retry_budget(budget_of_step(context, settings, plan.source)), as_failures():
+            yield from Step.of(table, context).results(config)
+
+    return replicate
+
+
+def _spec(table: ReplicatedTable) -> dg.AssetSpec:
+    """The asset as the UI shows it."""
+    settings, plan = table.settings, table.plan
     freshness = (
         dg.FreshnessPolicy.time_window(
             fail_window=parse_duration(settings.freshness, f"The freshness of {plan.source}")
@@ -111,27 +136,7 @@ def replicated_asset(table: ReplicatedTable) -> dg.AssetsDefinition:
         metadata=_definition_metadata(table),
         skippable=True,
     )
-    if table.io_manager_key:
-        spec = spec.with_io_manager_key(table.io_manager_key)
-
-    @dg.multi_asset(
-        name=table.op_name,
-        specs=[spec],
-        check_specs=table.check_specs(),
-        can_subset=True,
-        required_resource_keys={table.source_key, table.target_key},
-        pool=settings.pool or table.source_key,
-        backfill_policy=None if table.partitions is None else dg.BackfillPolicy.single_run(),
-        retry_policy=retry_policy(settings, plan.source),
-    )
-    def replicate(context: dg.AssetExecutionContext, config: LoadConfig):
-        # Imported here: every run makes all assets, and few of them load or check.
-        from tranship.replication.step import Step
-
-        with retry_budget(budget_of_step(context, settings, plan.source)), as_failures():
-            yield from Step.of(table, context).results(config)
-
-    return replicate
+    return spec.with_io_manager_key(table.io_manager_key) if table.io_manager_key else spec
 
 
 def _definition_metadata(table: ReplicatedTable) -> dict[str, Any]:

@@ -5,6 +5,9 @@ succeeded, never before, and is compared for being another one, not a later one:
 loaded after each change.
 """
 
+# Dagster's own signatures leave type arguments out.
+# pyright: reportUnknownMemberType=false
+
 import json
 import time
 import uuid
@@ -164,44 +167,77 @@ def changes_sensor(
     watched = {
         table.asset_key.to_user_string(): table for table in tables if table.partitions is None
     }
-    source_key = tables[0].source_key
     groups = sorted({table.settings.group or table.group for table in tables})
-
-    def with_dependents(chosen: Iterable[ReplicatedTable]) -> dg.AssetSelection:
-        own = dg.AssetSelection.assets(*(table.asset_key for table in chosen))
-        return own | (own.downstream() & dg.AssetSelection.groups(*groups))
-
+    sensor = _Sensor(watched, tables[0].source_key, groups, every_seconds)
     job = dg.define_asset_job(
-        f"{name}_changes_job", selection=with_dependents(watched.values()), executor_def=executor
+        f"{name}_changes_job",
+        selection=sensor.with_dependents(watched.values()),
+        executor_def=executor,
     )
 
-    def evaluate(context: dg.SensorEvaluationContext) -> Any:
-        resource = getattr(context.resources, source_key)
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return sensor.evaluate(context)
+
+    return dg.SensorDefinition(
+        name=f"{name}_changes_sensor",
+        evaluation_fn=evaluate,
+        job=job,
+        minimum_interval_seconds=every_seconds,
+        required_resource_keys={sensor.source_key},
+        description="Loads the tables whose source has changed. Off until it is switched on: it reads each "
+        "table without a rowversion in the source to fingerprint it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sensor:
+    """The tables that are looked at, by their asset keys as texts, and how."""
+
+    watched: Mapping[str, ReplicatedTable]
+    source_key: str
+    groups: Sequence[str]
+    every_seconds: int
+
+    def with_dependents(self, tables: Iterable[ReplicatedTable]) -> dg.AssetSelection:
+        own = dg.AssetSelection.assets(*(table.asset_key for table in tables))
+        return own | (own.downstream() & dg.AssetSelection.groups(*self.groups))
+
+    def evaluate(self, context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        resource = getattr(context.resources, self.source_key)
         now = _now()
-        known = _settled(context, watched, from_cursor(context.cursor), now, every_seconds)
-        free = {shown: watched[shown] for shown, state in known.items() if state.is_free(now)}
+        kept = from_cursor(context.cursor)
+        known = _settled(context, self.watched, kept, now, self.every_seconds)
+        free = {name: self.watched[name] for name, state in known.items() if state.is_free(now)}
         with as_failures():
-            source = system_of_resource(source_key, resource, SourceSystem)
+            source = system_of_resource(self.source_key, resource, SourceSystem)
             marks, refused = source.fingerprints(
-                resource.settings(), [one.plan.source for one in free.values()]
+                resource.settings(), [table.plan.source for table in free.values()]
             )
         token = uuid.uuid4().hex
         changed = [
-            shown
-            for shown, table in free.items()
-            if (mark := marks.get(table.plan.source)) is not None and known[shown].needs(mark)
+            name
+            for name, table in free.items()
+            if (mark := marks.get(table.plan.source)) is not None and known[name].needs(mark)
         ]
-        for shown in changed:
-            known[shown] = known[shown].asks(token, marks[watched[shown].plan.source], now)
+        for name in changed:
+            known[name] = known[name].asks(token, marks[self.watched[name].plan.source], now)
         context.update_cursor(as_cursor(known))
         _say_what_cannot_be_seen(context, refused, fails=not changed)
         if not changed:
             return dg.SkipReason(_why_nothing(known, now))
+        return self._request(context, token, [self.watched[name] for name in changed])
+
+    def _request(
+        self,
+        context: dg.SensorEvaluationContext,
+        token: str,
+        changed: Sequence[ReplicatedTable],
+    ) -> dg.RunRequest:
         repository = context.repository_def
         if repository is None:
             raise dg.Failure("The sensor was evaluated outside of a code location.")
         graph = repository.asset_graph
-        selected = with_dependents(watched[shown] for shown in changed).resolve(graph)
+        selected = self.with_dependents(changed).resolve(graph)
         return dg.RunRequest(
             # Of this request alone: it launches no second run when a tick is resumed, and never stands for a state of
             # the tables, which may come back.
@@ -211,19 +247,9 @@ def changes_sensor(
             ),
             tags={
                 ASKED_TAG: token,
-                "tranship/changed": ", ".join(watched[shown].plan.source.name for shown in changed),
+                "tranship/changed": ", ".join(table.plan.source.name for table in changed),
             },
         )
-
-    return dg.SensorDefinition(
-        name=f"{name}_changes_sensor",
-        evaluation_fn=evaluate,
-        job=job,
-        minimum_interval_seconds=every_seconds,
-        required_resource_keys={source_key},
-        description="Loads the tables whose source has changed. Off until it is switched on: it reads each "
-        "table without a rowversion in the source to fingerprint it.",
-    )
 
 
 def _now() -> float:

@@ -5,6 +5,9 @@ SQL over the target. Rows that were lost, doubled or altered on the way give oth
 bookmark are summed up alone: what came late or was changed there shows in no count.
 """
 
+# pyarrow-stubs leave out the types of what an array of any type holds.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -121,7 +124,7 @@ class MeasuredBatches:
         }
 
 
-def _add(measured: dict[str, Any], array: pa.Array) -> None:
+def _add(measured: dict[str, Any], array: "pa.Array[Any]") -> None:
     names = measures_of(array.type)
     measured["count"] = measured.get("count", 0) + len(array) - array.null_count
     if "min" in names:
@@ -137,7 +140,7 @@ def _add(measured: dict[str, Any], array: pa.Array) -> None:
             measured["sum"] = measured.get("sum", 0) + total
 
 
-def _wide(array: pa.Array) -> pa.Array:
+def _wide(array: "pa.Array[Any]") -> "pa.Array[Any]":
     """The same numbers in a type that their sum fits in; Arrow's sums of bigint wrap around."""
     if pa.types.is_decimal(array.type):
         return array.cast(pa.decimal128(38, array.type.scale))

@@ -5,11 +5,15 @@ telephone numbers are found by trying them all, so the digest is an HMAC under a
 deployment knows (https://csrc.nist.gov/pubs/fips/198-1/final).
 """
 
+# pyarrow-stubs leave out the types of what an array of any type holds.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import hashlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
@@ -28,7 +32,9 @@ DELETED_AT = Column("_deleted_at", DELETED_AT_TYPE)
 """When a row was found to be gone from the source; null as long as it is there."""
 
 
-def hashed(array: pa.Array, key: bytes, equality: TextEquality | None = None) -> pa.Array:
+def hashed(
+    array: "pa.Array[Any]", key: bytes, equality: TextEquality | None = None
+) -> "pa.Array[Any]":
     """HMAC-SHA-256 of each value as hexadecimal text; null stays null.
 
     Texts are hashed as UTF-8, bytes as they are, other values as Arrow writes them. Texts that the source takes
@@ -64,7 +70,7 @@ def _digest(value: str | bytes, key: bytes) -> str:
     return hmac.new(key, message, hashlib.sha256).hexdigest()
 
 
-def redacted(array: pa.Array) -> pa.Array:
+def redacted(array: "pa.Array[Any]") -> "pa.Array[Any]":
     """Texts as `***` where there was one; nothing at all of other values.
 
     Example:
@@ -192,7 +198,7 @@ class ColumnChanges:
         self, batches: Batches, read: TableSchema, schema: pa.Schema
     ) -> Iterator[pa.RecordBatch]:
         for batch in batches.open():
-            arrays = [
+            arrays: list[pa.Array[Any]] = [
                 self._masked(column, array)
                 for column, array in zip(read.columns, batch.columns, strict=True)
             ]
@@ -206,7 +212,7 @@ class ColumnChanges:
                 schema=schema,
             )
 
-    def _masked(self, column: Column, array: pa.Array) -> pa.Array:
+    def _masked(self, column: Column, array: "pa.Array[Any]") -> "pa.Array[Any]":
         match self.settings.mask.get(column.name):
             case "hash":
                 equality = None if self.compares_bytes else column.equality

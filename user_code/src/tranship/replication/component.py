@@ -108,7 +108,12 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
         description='For patterns: the source\'s address, such as "{{ env.SQLSERVER_URL }}"; by default '
         "the TRANSHIP_SQLSERVER_ variables.",
     )
-    _hide = field_validator("source_url")(lambda url: None if url is None else Secret(url))
+
+    @field_validator("source_url")
+    @classmethod
+    def _hide(cls, url: str | None) -> Secret | None:
+        return None if url is None else Secret(url)
+
     # The code server asks when it is loaded, and hands what it found to every run.
     defs_state: ResolvedDefsStateConfig = DefsStateConfigArgs.legacy_code_server_snapshots()
 

@@ -202,10 +202,10 @@ def _slice_of_keys(key: Sequence[str], rows: list[tuple[Any, ...]]) -> Slice:
     )
 
 
-def _plain(value: Any, type_: pa.DataType) -> Any:
+def _plain(value: object, type_: pa.DataType) -> Any:
     if is_binary(type_) and isinstance(value, str):  # Redshift's driver knows no bytes
         return bytes.fromhex(value.removeprefix("\\x"))
-    return bytes(value) if isinstance(value, memoryview) else value
+    return value.tobytes() if isinstance(value, memoryview) else value
 
 
 def _is_exact(type_: pa.DataType) -> bool:

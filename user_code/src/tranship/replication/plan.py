@@ -150,38 +150,43 @@ class TablePlan:
             f"Give 1 to {MAX_PARTS}: each is a connection.",
         )
         refuse.unless(self.chunk_rows >= 1, f"chunk_rows is {self.chunk_rows}", "Give 1 or more.")
-        if self.mode is Mode.APPEND:
-            refuse.unless(self.cursor, "mode append needs a cursor", "Name the column that grows.")
-        if (self.mode is Mode.PARTITION) != (self.partitions is not None):
-            refuse.unless(
-                None,
-                "mode partition and partitions go together, and only one of them is set",
-                "Set both, or neither.",
-            )
-        if self.cursor and self.mode in {Mode.REPLACE, Mode.PARTITION}:
-            refuse.unless(
-                None,
-                f"mode {self.mode} has no use for the cursor {self.cursor}",
-                "Set mode to merge or append, or leave the cursor out.",
-            )
-        if self.delete is not OnDelete.IGNORE and self.mode in {Mode.REPLACE, Mode.PARTITION}:
-            refuse.unless(
-                None,
-                f"mode {self.mode} keeps no rows that are gone from the source, so delete does nothing",
-                "Leave delete out.",
-            )
-        if self.on_schema_change is OnSchemaChange.REBUILD and self.mode is Mode.PARTITION:
-            refuse.unless(
-                None,
-                "on_schema_change rebuild makes the whole table anew, and mode partition replaces parts of it",
-                "Set on_schema_change to evolve.",
-            )
+        self._check_mode(refuse)
         parse_share(self.delete_guard, f"delete_guard of {self.source}")
-        if self.lookback is not None and not self.cursor:
-            refuse.unless(
-                None, "lookback needs a cursor", "Name the cursor, or leave lookback out."
-            )
+        self._check_cursor(refuse)
+
+    def _check_mode(self, refuse: "_Refusals") -> None:
+        """What goes with the mode, and what does not."""
+        replaces = self.mode in {Mode.REPLACE, Mode.PARTITION}
+        refuse.unless(
+            self.cursor or self.mode is not Mode.APPEND,
+            "mode append needs a cursor",
+            "Name the column that grows.",
+        )
+        refuse.unless(
+            (self.mode is Mode.PARTITION) == (self.partitions is not None),
+            "mode partition and partitions go together, and only one of them is set",
+            "Set both, or neither.",
+        )
+        refuse.unless(
+            not (self.cursor and replaces),
+            f"mode {self.mode} has no use for the cursor {self.cursor}",
+            "Set mode to merge or append, or leave the cursor out.",
+        )
+        refuse.unless(
+            self.delete is OnDelete.IGNORE or not replaces,
+            f"mode {self.mode} keeps no rows that are gone from the source, so delete does nothing",
+            "Leave delete out.",
+        )
+        refuse.unless(
+            self.on_schema_change is not OnSchemaChange.REBUILD or self.mode is not Mode.PARTITION,
+            "on_schema_change rebuild makes the whole table anew, and mode partition replaces parts of it",
+            "Set on_schema_change to evolve.",
+        )
+
+    def _check_cursor(self, refuse: "_Refusals") -> None:
+        """What is about the cursor needs one."""
         for name, given in (
+            ("lookback", self.lookback is not None),
             ("late_rows", self.late_rows is not LateRows.READ),
             ("on_cursor_back", self.on_cursor_back is not None),
         ):

@@ -1,8 +1,11 @@
 """When tables are loaded: one job and one schedule for all that share a cron expression and partitions."""
 
+# Dagster's own signatures leave type arguments out.
+# pyright: reportUnknownMemberType=false
+
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import dagster as dg
@@ -96,7 +99,29 @@ def _schedule(
         executor_def=executor,
     )
 
-    def requests(context: dg.ScheduleEvaluationContext) -> Any:
+    try:
+        return dg.ScheduleDefinition(
+            name=f"{name}_schedule",
+            job=job,
+            cron_schedule=cron,
+            execution_timezone=zone,
+            execution_fn=_requests(partitions),
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=f"Loads {listed}.",
+        )
+    except dg.DagsterInvalidDefinitionError as error:
+        raise ConfigurationError(
+            f"The schedule {cron!r} in {zone!r}, of {listed}, cannot be used: {str(error).rstrip('.')}.",
+            'Write a cron expression such as "0 6 * * *" or @daily, and a zone such as Europe/Berlin.',
+        ) from error
+
+
+def _requests(
+    partitions: dg.PartitionsDefinition[Any] | None,
+) -> Callable[[dg.ScheduleEvaluationContext], dg.RunRequest | dg.SkipReason]:
+    """What a schedule asks for at its time: the last partition that has ended, or all where they are not of time."""
+
+    def requests(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         if partitions is None:
             return dg.RunRequest()
         if isinstance(partitions, dg.TimeWindowPartitionsDefinition):
@@ -111,18 +136,4 @@ def _schedule(
             tags={ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
         )
 
-    try:
-        return dg.ScheduleDefinition(
-            name=f"{name}_schedule",
-            job=job,
-            cron_schedule=cron,
-            execution_timezone=zone,
-            execution_fn=requests,
-            default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"Loads {listed}.",
-        )
-    except dg.DagsterInvalidDefinitionError as error:
-        raise ConfigurationError(
-            f"The schedule {cron!r} in {zone!r}, of {listed}, cannot be used: {str(error).rstrip('.')}.",
-            'Write a cron expression such as "0 6 * * *" or @daily, and a zone such as Europe/Berlin.',
-        ) from error
+    return requests

@@ -1,7 +1,7 @@
 """One execution of a table's step: loads what was selected, checks what was selected, and says what the UI shows of both."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,7 +69,9 @@ class Step:
         opened = source.open_source(origin.settings(), plan.source_request)
         return cls(table, plan, context, opened, target)
 
-    def results(self, config: LoadConfig) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    def results(
+        self, config: LoadConfig
+    ) -> Generator["dg.MaterializeResult[Any] | dg.AssetCheckResult"]:
         """Load what was selected, then check what was selected.
 
         Args:

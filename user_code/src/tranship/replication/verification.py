@@ -49,7 +49,7 @@ class Finding:
 
     passed: bool
     description: str
-    facts: Mapping[str, str | int] = field(default_factory=dict)
+    facts: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
     is_warning: bool = False
 
 
@@ -349,10 +349,10 @@ def _of_window(part: Part, expected: Sums) -> dict[str, str | int]:
     return {"window": str(part.in_source), "rows_in_window": expected["rows"]}
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     """A cursor's value in one spelling on both sides."""
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"0x{bytes(value).hex()}"
+        return f"0x{value.hex()}"
     if isinstance(value, str):  # bytes, which Redshift's driver gives as the text that it got
         return "0x" + value.removeprefix("\\x")
     if isinstance(value, datetime):

@@ -112,44 +112,15 @@ class BookmarkedWrites:
             filled: What old rows lack after this write of a back-fill; by itself, each write finds out.
         """
         read = _Reads(self, part)
-        new = Bookmark(
-            table=self.target.table_name(self.plan.target),
-            source=str(self.plan.source),
-            mode=str(self.plan.mode),
-            signature=self.signature,
-            write_id=uuid.uuid4().hex,
-            cursor_column=self.plan.cursor,
-            cursor_value=up_to,
-            loading=loading,
-            run_id=self.run_id,
-            identity=self.guard.identity,
-        )
-        key = request.key or TableSchema.from_arrow(read.stream.source.schema).primary_key
-        may_be_double = (
-            bool(key) and not self.target.capabilities.enforces_keys and not read.is_of_one_moment
-        )
-        request = replace(request, declared=Declared(declared_key(bookmark), may_be_double))
-        names = read.stream.source.schema.names
-        unfilled = filled[0] if filled else self._unfilled(bookmark, part, names)
-        lasting = {
-            **self.lasting,
-            **written_facts(names),
-            **(unfilled.as_facts() if unfilled else {}),
-        }
+        new = self._bookmark(up_to, loading)
+        request = replace(request, declared=self._declared(bookmark, request, read))
+        lasting = {**self.lasting, **self._columns_facts(bookmark, part, read, filled)}
         places = self.target.bookmarks(self.plan.target)
         expected = bookmark.write_id if bookmark else None
 
         def move(transaction: Transaction) -> None:
             self.target.drop_columns(transaction, request.table, leaves_out)
-            facts: dict[str, Any] = {
-                "rows": read.stream.rows,
-                "slice": str(request.slice),
-                "columns": read.stream.statistics(),
-                "key": key,
-                **lasting,
-            }
-            if self.rules:
-                facts["key_rules"] = names_of_rules(self.rules)
+            facts = {**self._facts_of(request, read), **lasting}
             places.move(transaction, replace(new, facts=facts), expected_write_id=expected)
 
         try:
@@ -161,45 +132,99 @@ class BookmarkedWrites:
             committed = self._committed(new.write_id)
             if committed is None:
                 raise
-            self.log.warning("The %s was committed, although its answer was lost.", request)
-            result = WriteResult(
-                request.table,
-                request.mode,
-                request.slice,
-                int(committed.facts["rows"]),
-                0,
-                0.0,
-                TableSchema.from_arrow(read.stream.source.schema),
-                {"commit": "confirmed by the bookmark"},
-            )
+            result = self._result_of(committed, request, read)
         self.done.append(result)
         return new
 
-    def note(self, bookmark: Bookmark, unfilled: PendingBackfill) -> None:
+    def _bookmark(self, up_to: str | None, loading: dict[str, Any] | None) -> Bookmark:
+        """What a write leaves, before it is known what it wrote."""
+        return Bookmark(
+            table=self.target.table_name(self.plan.target),
+            source=str(self.plan.source),
+            mode=str(self.plan.mode),
+            signature=self.signature,
+            write_id=uuid.uuid4().hex,
+            cursor_column=self.plan.cursor,
+            cursor_value=up_to,
+            loading=loading,
+            run_id=self.run_id,
+            identity=self.guard.identity,
+        )
+
+    def _declared(
+        self, bookmark: Bookmark | None, request: WriteRequest, read: "_Reads"
+    ) -> Declared:
+        """What the source's key was at the last load, and whether rows of this one may come twice."""
+        may_be_double = (
+            bool(_written_key(request, read))
+            and not self.target.capabilities.enforces_keys
+            and not read.is_of_one_moment
+        )
+        return Declared(declared_key(bookmark), may_be_double)
+
+    def _columns_facts(
+        self,
+        bookmark: Bookmark | None,
+        part: Slice,
+        read: "_Reads",
+        filled: tuple[PendingBackfill | None] | None,
+    ) -> dict[str, Any]:
+        """Which columns are written, and which old rows lack."""
+        names = read.stream.source.schema.names
+        pending = filled[0] if filled else self._pending(bookmark, part, names)
+        return {**written_facts(names), **(pending.as_facts() if pending else {})}
+
+    def _facts_of(self, request: WriteRequest, read: "_Reads") -> dict[str, Any]:
+        """What a bookmark says of the write that left it."""
+        facts: dict[str, Any] = {
+            "rows": read.stream.rows,
+            "slice": str(request.slice),
+            "columns": read.stream.statistics(),
+            "key": _written_key(request, read),
+        }
+        if self.rules:
+            facts["key_rules"] = names_of_rules(self.rules)
+        return facts
+
+    def _result_of(self, committed: Bookmark, request: WriteRequest, read: "_Reads") -> WriteResult:
+        """The result of a write whose answer was lost, of what its bookmark says."""
+        self.log.warning("The %s was committed, although its answer was lost.", request)
+        return WriteResult(
+            request.table,
+            request.mode,
+            request.slice,
+            int(committed.facts["rows"]),
+            0,
+            0.0,
+            TableSchema.from_arrow(read.stream.source.schema),
+            {"commit": "confirmed by the bookmark"},
+        )
+
+    def note(self, bookmark: Bookmark, pending: PendingBackfill) -> None:
         """Let the bookmark say what old rows lack, without writing a row."""
         table = self.plan.target
         noted = replace(
             bookmark,
             write_id=uuid.uuid4().hex,
             run_id=self.run_id,
-            facts={**bookmark.facts, **unfilled.as_facts()},
+            facts={**bookmark.facts, **pending.as_facts()},
         )
         with self.target.transaction(f"noting the new columns of {table}") as cursor:
             self.target.lock(cursor, table)
             self.target.bookmarks(table).move(cursor, noted, expected_write_id=bookmark.write_id)
 
-    def _unfilled(
+    def _pending(
         self, bookmark: Bookmark | None, part: Slice, names: Sequence[str]
     ) -> PendingBackfill | None:
         """What old rows lack once these columns are written; nothing where all rows are read."""
         if isinstance(part, WholeTable) or not (self.plan.cursor or self.plan.partitions):
             return None
-        unfilled = backfill_after_write(bookmark, names, self._names_in_table)
-        if unfilled is None or self.plan.partitions is None:
-            return unfilled
+        pending = backfill_after_write(bookmark, names, self._names_in_table)
+        if pending is None or self.plan.partitions is None:
+            return pending
         self.log.warning(
             "%s is new in %s: other partitions keep null in it until they are loaded again.",
-            ", ".join(unfilled.columns),
+            ", ".join(pending.columns),
             self.plan.target,
         )
         return None
@@ -207,7 +232,7 @@ class BookmarkedWrites:
     def _names_in_table(self) -> set[str]:
         """The data's names of the columns that the table has."""
         schema = self.target.schema_of(self.plan.target)
-        present = set(schema.names) if schema is not None else set()
+        present = set(schema.names) if schema is not None else set[str]()
         written = self.changes.written(self.source.schema.select(self.changes.read))
         return {name for name in written.names if self.target.name(name) in present}
 
@@ -274,6 +299,10 @@ class _Reads:
                 "parallel to 1: alter database current set allow_snapshot_isolation on",
                 details=error.details,
             ) from None
+
+
+def _written_key(request: WriteRequest, read: _Reads) -> tuple[str, ...]:
+    return request.key or TableSchema.from_arrow(read.stream.source.schema).primary_key
 
 
 def signature_of(
