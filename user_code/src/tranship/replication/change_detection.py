@@ -16,14 +16,13 @@ from tranship.bookmarks import Bookmark
 from tranship.cursors import Cursor, Value
 from tranship.errors import TranshipError
 from tranship.replication.bookmark_facts import stall_facts
+from tranship.replication.cursors import KEYLESS_CURSOR
 from tranship.replication.plan import OnCursorBack
 from tranship.replication.writing import BookmarkedWrites
 from tranship.slices import Interval, Slice, WholeTable
 from tranship.source import HighWaterMark
 from tranship.tables import TableSchema
 from tranship.writes import WriteMode
-
-KEYLESS_CURSOR = "the cursor of a table without key"
 
 
 class CursorWentBackError(TranshipError):

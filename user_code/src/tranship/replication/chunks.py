@@ -20,6 +20,7 @@ from tranship.cursors import Cursor, Kind, kind_of
 from tranship.errors import ConfigurationError, TranshipError
 from tranship.replication.bookmark_facts import PendingBackfill
 from tranship.replication.columns import ColumnChanges
+from tranship.replication.cursors import KEYLESS_CURSOR
 from tranship.replication.plan import TablePlan
 from tranship.replication.writing import BookmarkedWrites
 from tranship.slices import Interval, Slice, WholeTable
@@ -312,7 +313,7 @@ class Backfill:
     def _replaced(self, bookmark: Bookmark, shown: str) -> str:
         """Without a key, rows are replaced together: only where the source still has all that were loaded."""
         writes = self.writes
-        name = writes.changes.own_name(self.cursor.column, "the cursor of a table without key")
+        name = writes.changes.own_name(self.cursor.column, KEYLESS_CURSOR)
         value = self.cursor.value(bookmark.cursor_value)
         in_source = writes.source.count(self.cursor.from_bookmark(None, up_to=value))
         schema = writes.target.schema_of(writes.plan.target) or TableSchema(())

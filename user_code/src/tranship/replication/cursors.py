@@ -11,6 +11,8 @@ from tranship.replication.plan import LateRows, Mode, TablePlan
 from tranship.source import Source
 from tranship.tables import TableSchema
 
+KEYLESS_CURSOR = "the cursor of a table without key"
+"""What it is that must arrive as it is, for messages."""
 DEFAULT_LOOKBACK_TIME = timedelta(minutes=10)
 REPEATED_HOUR = timedelta(hours=1)
 """How far a clock without an offset goes back in autumn."""

@@ -25,7 +25,7 @@ from tranship.replication.config import parse_share
 from tranship.replication.keys import (
     MOST_KEYS_LOOKED_UP,
     can_be_looked_up,
-    comparable,
+    comparable_keys,
     slices_of_keys,
 )
 from tranship.replication.plan import OnDelete
@@ -353,7 +353,9 @@ class _Deletes:
         writes = self.writes
         keys = replace(writes.changes, read=writes.source.key, marks_deleted=False)
         read = writes.source.read(writes.source.key, part, log=writes.log)
-        return writes.guard.confirmed(keys.applied(comparable(read, writes.rules, writes.plan)))
+        return writes.guard.confirmed(
+            keys.applied(comparable_keys(read, writes.rules, writes.plan))
+        )
 
     def _lookups(self, rows: Sequence[tuple[Any, ...]]) -> list[Slice]:
         return slices_of_keys(self.writes.source.schema, self.writes.source.key, rows)

@@ -66,7 +66,7 @@ def _is_text(type_: pa.DataType | None) -> bool:
     return type_ is not None and is_text(type_)
 
 
-def comparable(batches: Batches, rules: Rules, plan: TablePlan) -> Batches:
+def comparable_keys(batches: Batches, rules: Rules, plan: TablePlan) -> Batches:
     """The source's rows, refused where a key has a character of which it is not known what it equals.
 
     Raises:

@@ -19,13 +19,12 @@ from tranship.errors import (
 )
 from tranship.replication.bookmark_facts import stall_warning
 from tranship.replication.change_detection import (
-    KEYLESS_CURSOR,
     ChangeDetection,
     change_detection_of,
 )
 from tranship.replication.chunks import Backfill, FirstLoad
 from tranship.replication.columns import ColumnChanges, column_changes
-from tranship.replication.cursors import check_lookback, cursor_of
+from tranship.replication.cursors import KEYLESS_CURSOR, check_lookback, cursor_of
 from tranship.replication.deletions import DetectedDeletes, detect_deletes
 from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.keys import change_of_rules, digest_rules, refuse_collisions, rules_of

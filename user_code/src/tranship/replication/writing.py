@@ -23,7 +23,7 @@ from tranship.replication.bookmark_facts import (
 from tranship.replication.column_statistics import MeasuredBatches
 from tranship.replication.columns import ColumnChanges
 from tranship.replication.guard import SourceGuard
-from tranship.replication.keys import comparable, names_of_rules
+from tranship.replication.keys import comparable_keys, names_of_rules
 from tranship.replication.plan import OnDelete, TablePlan
 from tranship.slices import Slice, WholeTable
 from tranship.source import Source
@@ -248,7 +248,9 @@ class BookmarkedWrites:
     def rows(self, part: Slice, *, in_order: bool = False) -> Batches:
         """The source's rows as the target gets them."""
         rows = self.source.read(self.changes.read, part, log=self.log, in_order=in_order)
-        return self.guard.confirmed(self.changes.applied(comparable(rows, self.rules, self.plan)))
+        return self.guard.confirmed(
+            self.changes.applied(comparable_keys(rows, self.rules, self.plan))
+        )
 
 
 @dataclass(slots=True)
