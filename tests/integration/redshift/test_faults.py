@@ -15,7 +15,7 @@ from tests.integration.redshift.s3_proxy import Refusals, s3_proxy
 
 from tranship.errors import TranshipError, TransientError, WriteFailedError
 from tranship.frames import Batches
-from tranship.redshift.multipart import CHUNK_BYTES
+from tranship.redshift.uploads import CHUNK_BYTES
 from tranship.redshift.writer import write
 from tranship.writes import WriteMode, WriteRequest
 

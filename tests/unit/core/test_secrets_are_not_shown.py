@@ -37,7 +37,7 @@ NO_SECRET = {
     # Addresses without anything that lets one in.
     "ui_url", "token_url", "s3_endpoint_url", "aws_endpoint_url", "prefix_url",
     # A page of the UI, and a file in the bucket that only its credentials open.
-    "tranship.alerts.incidents.Link.url", "tranship.redshift.staging.StagedFile.url",
+    "tranship.alerts.incidents.Link.url", "tranship.redshift.uploads.StagedFile.url",
     # Whether a setting is one.
     "tranship.settings.Setting.secret",
     # What a request for loads is known by.

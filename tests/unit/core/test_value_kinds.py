@@ -11,8 +11,8 @@ from tranship.frames import Batches
 from tranship.postgres.casting import fit_batch
 from tranship.postgres.ddl import new_columns
 from tranship.postgres.types import column_type
-from tranship.redshift.plan import plan_load
-from tranship.redshift.shape import Shaper
+from tranship.redshift.casting import BatchCaster
+from tranship.redshift.reconcile import reconcile
 from tranship.redshift.types import type_for
 from tranship.slices import WholeTable
 from tranship.tables import TableName, TableSchema
@@ -57,10 +57,10 @@ def sent_to_postgres(batches: Batches) -> None:
 
 def sent_to_redshift(batches: Batches) -> None:
     request = WriteRequest(TABLE)
-    plan = plan_load(request, TableSchema.from_arrow(batches.schema), None, TABLE, {})
-    shaper = Shaper(plan, WholeTable())
+    plan = reconcile(request, TableSchema.from_arrow(batches.schema), None, TABLE, {})
+    caster = BatchCaster(plan, WholeTable())
     for batch in batches:
-        shaper.shape(batch)
+        caster.cast(batch)
 
 
 @pytest.mark.filterwarnings("ignore:Series.values returning")  # pyarrow's own call

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from psycopg2 import sql
 
 from tranship.errors import ConfigurationError
-from tranship.redshift.catalogue import ExistingColumn, ExistingTable
+from tranship.pgsql.catalogue import ExistingTable
+from tranship.redshift.catalogue import RedshiftColumn
 from tranship.redshift.ddl import TableLayout, alterations, create_table
 from tranship.redshift.identifiers import derived_name, fold, fold_columns, fold_slice
-from tranship.redshift.plan import plan_load
+from tranship.redshift.reconcile import reconcile
 from tranship.redshift.types import RedshiftType
 from tranship.slices import AllOf, KeyRange, Values
 from tranship.tables import Column, TableName, TableSchema
@@ -38,7 +39,7 @@ def text(statement):
 
 
 def planned(existing=None, **request):
-    return plan_load(WriteRequest(TABLE, **request), SCHEMA, existing, TABLE, {})
+    return reconcile(WriteRequest(TABLE, **request), SCHEMA, existing, TABLE, {})
 
 
 def test_only_ascii_letters_fold():
@@ -120,7 +121,7 @@ def test_a_layout_that_redshift_does_not_have_is_refused(metadata):
 
 
 def test_a_table_is_altered_one_column_at_a_time():
-    existing = ExistingTable(TABLE, (ExistingColumn("note", RedshiftType("varchar", length=16)),))
+    existing = ExistingTable(TABLE, (RedshiftColumn("note", RedshiftType("varchar", length=16)),))
     plan = planned(existing, on_schema_change=OnSchemaChange.EVOLVE).measured({"note": 20})
     assert [text(statement) for statement in alterations(plan, existing)] == [
         'alter table "mart"."sales" add column "id" integer',

@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tranship.read_ahead import on_cancel
-from tranship.redshift.multipart import CHUNK_BYTES, CHUNKS_IN_FLIGHT, Uploads
+from tranship.redshift.casting import first_failing
 from tranship.redshift.settings import RedshiftSettings
-from tranship.redshift.shape import first_failing
-from tranship.redshift.staging import (
+from tranship.redshift.staging import StagingArea
+from tranship.redshift.uploads import (
+    CHUNK_BYTES,
+    CHUNKS_IN_FLIGHT,
     ROW_GROUP_BYTES,
     ROW_GROUP_ROWS,
-    StagingArea,
+    Uploads,
     row_groups,
 )
 from tranship.tables import TableName

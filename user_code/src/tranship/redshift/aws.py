@@ -106,7 +106,7 @@ def aws_errors(settings: RedshiftSettings, doing: str) -> Iterator[None]:
 
 def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> TranshipError:
     reply = error.response.get("Error", {})
-    code, said = str(reply.get("Code", "")), str(reply.get("Message", "") or error)
+    code, message = str(reply.get("Code", "")), str(reply.get("Message", "") or error)
     operation = error.operation_name
     details: dict[str, object] = {"aws_error": code, "aws_operation": operation}
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -137,13 +137,13 @@ def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> Transhi
         )
     if code in DENIED or code.startswith("KMS."):
         return ConnectionFailedError(
-            f"{what}: AWS denies {operation} to these credentials: {said}",
-            _missing_right(settings, operation, f"{code} {said}"),
+            f"{what}: AWS denies {operation} to these credentials: {message}",
+            _missing_right(settings, operation, f"{code} {message}"),
             details=details,
         )
     if code in THROTTLED or status >= 500:
         return TransientError(
-            f"{what}: AWS answered {code or status} to {operation} {REQUEST_ATTEMPTS} times: {said}",
+            f"{what}: AWS answered {code or status} to {operation} {REQUEST_ATTEMPTS} times: {message}",
             "Run it again in a few minutes.",
             details=details,
         )
@@ -155,11 +155,11 @@ def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> Transhi
             f"Check {'cluster_identifier' if kind == 'cluster' else 'workgroup'} and region_name.",
             details=details,
         )
-    return WriteFailedError(f"{what}: {code}: {said}", details=details)
+    return WriteFailedError(f"{what}: {code}: {message}", details=details)
 
 
-def _missing_right(settings: RedshiftSettings, operation: str, said: str) -> str:
-    if "kms" in said.lower():
+def _missing_right(settings: RedshiftSettings, operation: str, message: str) -> str:
+    if "kms" in message.lower():
         return (
             "Allow kms:GenerateDataKey and kms:Decrypt on the bucket's key to them, in their IAM policy and in the "
             "key's, and see that the key is enabled; s3_encryption and kms_key_id choose another one."

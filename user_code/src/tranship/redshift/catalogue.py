@@ -6,68 +6,40 @@ Source: https://docs.aws.amazon.com/redshift/latest/dg/r_SVV_COLUMNS.html
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
+
+from typing_extensions import override
 
 from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.grants import quoted
+from tranship.pgsql.catalogue import ExistingColumn, ExistingTable
+from tranship.pgsql.driver import SqlConnection, SqlCursor, one_row
 from tranship.redshift.identifiers import fold
 from tranship.redshift.types import RedshiftType
-from tranship.tables import Column, SourceType, TableName, TableSchema
+from tranship.tables import Column, SourceType, TableName
 
 _LETTERS = f"'{string.ascii_uppercase}', '{string.ascii_lowercase}'"
 
 
 @dataclass(frozen=True, slots=True)
-class ExistingColumn:
-    """One column of a table that is there.
+class RedshiftColumn(ExistingColumn[RedshiftType]):
+    """One column of a table that is there; an identity counts as a default."""
 
-    Args:
-        name: Its name.
-        type: Its type.
-        nullable: Whether it takes nulls.
-        filled_by_table: Whether it has a default or is an identity, so that a load may leave it out.
-        comment: What the catalogue says about it.
-    """
-
-    name: str
-    type: RedshiftType
-    nullable: bool = True
-    filled_by_table: bool = False
-    comment: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExistingTable:
-    """A table that is there, with its columns in order."""
-
-    name: TableName
-    columns: tuple[ExistingColumn, ...]
-
-    def column(self, name: str) -> ExistingColumn | None:
-        """The column of that folded name, if there is one."""
-        return next((column for column in self.columns if column.name == name), None)
-
-    def schema(self) -> TableSchema:
-        """The columns as they are read.
+    @override
+    def read(self) -> Column:
+        """The column as it is read.
 
         Raises:
-            UnsupportedTypeError: One of them has a type that this library does not read.
+            UnsupportedTypeError: It has a type that this library does not read.
         """
-        return TableSchema(
-            tuple(
-                Column(
-                    column.name,
-                    column.type.arrow(),
-                    column.nullable,
-                    SourceType.parse(str(column.type)),
-                    column.comment,
-                )
-                for column in self.columns
-            )
-        )
+        source = SourceType.parse(str(self.type))
+        return Column(self.name, self.type.arrow(), self.nullable, source, self.comment)
 
 
-def describe_table(cursor: Any, table: TableName) -> ExistingTable | None:
+RedshiftTable: TypeAlias = ExistingTable[RedshiftColumn]
+
+
+def find_table(cursor: SqlCursor, table: TableName) -> RedshiftTable | None:
     """The table of that folded name; `None` where there is none, or none to be seen by this user.
 
     Args:
@@ -85,10 +57,10 @@ def describe_table(cursor: Any, table: TableName) -> ExistingTable | None:
         (table.schema, table.name),
     )
     rows = cursor.fetchall()
-    return ExistingTable(table, tuple(_column(row) for row in rows)) if rows else None
+    return ExistingTable(table, tuple(map(_column, rows))) if rows else None
 
 
-def present_tables(cursor: Any) -> dict[TableName, bool]:
+def present_tables(cursor: SqlCursor) -> dict[TableName, bool]:
     """Every table and view of the cluster but its own, and whether it is a view; external tables are not among them."""
     cursor.execute(
         """
@@ -100,13 +72,7 @@ def present_tables(cursor: Any) -> dict[TableName, bool]:
     return {TableName(schema, name): kind == "v" for schema, name, kind in cursor.fetchall()}
 
 
-def has_schema(cursor: Any, schema: str) -> bool:
-    """Whether a schema is there, to be used or not."""
-    cursor.execute("select 1 from pg_namespace where nspname = %s", (schema,))
-    return cursor.fetchone() is not None
-
-
-def column_names(cursor: Any, table: TableName) -> tuple[str, ...]:
+def column_names(cursor: SqlCursor, table: TableName) -> tuple[str, ...]:
     """The columns of the table of that folded name, whoever may read it; none where it is not there."""
     cursor.execute(
         """
@@ -122,24 +88,26 @@ def column_names(cursor: Any, table: TableName) -> tuple[str, ...]:
     return tuple(name for (name,) in cursor.fetchall())
 
 
-def visible_table(cursor: Any, table: TableName, *, reading: bool) -> ExistingTable | None:
+def visible_table(cursor: SqlCursor, table: TableName, *, reading: bool) -> RedshiftTable | None:
     """The table of that folded name; `None` where there is none.
 
     Raises:
         TableNotFoundError: It is there, but the session's user may not see it; the grant is in the message.
         ConfigurationError: A table of that name in another case is there: none is made beside it.
     """
-    existing = describe_table(cursor, table)
+    existing = find_table(cursor, table)
     if existing is None and column_names(cursor, table):
         # Another session may have made it between the two looks.
-        existing = describe_table(cursor, table)
+        existing = find_table(cursor, table)
         if existing is None:
             raise unseen_table(cursor.connection, table, reading=reading)
     _refuse_another_case(cursor, table, existing)
     return existing
 
 
-def _refuse_another_case(cursor: Any, table: TableName, existing: ExistingTable | None) -> None:
+def _refuse_another_case(
+    cursor: SqlCursor, table: TableName, existing: RedshiftTable | None
+) -> None:
     """A session that keeps case may have made "FactSales", which "factsales" is not, and not be ours to write.
 
     https://docs.aws.amazon.com/redshift/latest/dg/r_enable_case_sensitive_identifier.html
@@ -189,7 +157,7 @@ def _refuse_another_case(cursor: Any, table: TableName, existing: ExistingTable 
         )
 
 
-def refuse_any_case(cursor: Any, table: TableName, key: Sequence[str]) -> None:
+def refuse_any_case(cursor: SqlCursor, table: TableName, key: Sequence[str]) -> None:
     """Refuse to tell rows apart by texts in a database that takes texts for one whatever the case of their letters.
 
     Args:
@@ -209,19 +177,21 @@ def refuse_any_case(cursor: Any, table: TableName, key: Sequence[str]) -> None:
     )
 
 
-def database_collation(cursor: Any) -> str:
+def database_collation(cursor: SqlCursor) -> str:
     """`case_sensitive` or `case_insensitive` (https://docs.aws.amazon.com/redshift/latest/dg/r_DB_COLLATION.html)."""
     cursor.execute("select db_collation()")
-    return str(cursor.fetchone()[0])
+    return str(one_row(cursor)[0])
 
 
-def keeps_case(cursor: Any) -> bool:
+def keeps_case(cursor: SqlCursor) -> bool:
     """Whether the session keeps the case of quoted names: of the cluster, the user, or set for itself."""
     cursor.execute("show enable_case_sensitive_identifier")
-    return str(cursor.fetchone()[0]).lower() in {"on", "true", "1"}
+    return str(one_row(cursor)[0]).lower() in {"on", "true", "1"}
 
 
-def unseen_table(connection: Any, table: TableName, *, reading: bool) -> TableNotFoundError:
+def unseen_table(
+    connection: SqlConnection, table: TableName, *, reading: bool
+) -> TableNotFoundError:
     """The error for a table that is there, but not to be seen by the session's user.
 
     Args:
@@ -240,7 +210,7 @@ def unseen_table(connection: Any, table: TableName, *, reading: bool) -> TableNo
     )
 
 
-def row_estimate(cursor: Any, statement: str, parameters: dict[str, Any]) -> int | None:
+def row_estimate(cursor: SqlCursor, statement: str, parameters: dict[str, Any]) -> int | None:
     """How many rows the planner expects of a query; `None` where it does not say.
 
     Args:
@@ -257,13 +227,13 @@ def row_estimate(cursor: Any, statement: str, parameters: dict[str, Any]) -> int
     return int(digits) if digits.isdigit() else None
 
 
-def _column(row: tuple[Any, ...]) -> ExistingColumn:
+def _column(row: tuple[Any, ...]) -> RedshiftColumn:
     name, data_type, length, precision, scale, nullable, default, remarks = row
-    return ExistingColumn(
+    return RedshiftColumn(
         name=name,
         type=_type(data_type, length, precision, scale),
         nullable=str(nullable).upper() in {"YES", "TRUE"},
-        filled_by_table=default is not None and str(default).strip() != "",
+        has_default=default is not None and str(default).strip() != "",
         comment=remarks or None,
     )
 

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
-import psycopg2.extensions
 
 from tranship.bounded_connections import KEEPALIVES, BoundedConnection
 from tranship.errors import ConnectionFailedError, TranshipError, UnreachableError, redact
+from tranship.pgsql.driver import SqlConnection
 from tranship.redshift.credentials import (
     CredentialsSource,
     DatabaseCredentials,
@@ -24,9 +24,7 @@ _LOGGER = logging.getLogger(__name__)
 APPLICATION_NAME = "tranship"
 
 
-def open_connection(
-    settings: RedshiftSettings, source: CredentialsSource
-) -> psycopg2.extensions.connection:
+def open_connection(settings: RedshiftSettings, source: CredentialsSource) -> SqlConnection:
     """A new connection in autocommit mode; the caller closes it.
 
     Temporary credentials that the database does not take are fetched anew, once.
@@ -54,9 +52,7 @@ def open_connection(
 
 
 @contextmanager
-def connected(
-    settings: RedshiftSettings, source: CredentialsSource
-) -> Generator[psycopg2.extensions.connection]:
+def connected(settings: RedshiftSettings, source: CredentialsSource) -> Generator[SqlConnection]:
     """A connection in autocommit mode for a block; an open transaction is rolled back at its end."""
     opened = open_connection(settings, source)
     try:
@@ -121,24 +117,24 @@ def _refused(
     credentials: DatabaseCredentials,
     source: CredentialsSource,
 ) -> TranshipError:
-    said = " ".join(redact(str(error), [credentials.password, settings.password]).split())
+    message = " ".join(redact(str(error), [credentials.password, settings.password]).split())
     where = f"{endpoint.host}:{endpoint.port}"
-    if "authentication failed" in said or "no password supplied" in said:
+    if "authentication failed" in message or "no password supplied" in message:
         hint = (
             "The temporary credentials were refused twice: check that the user exists in the database."
             if source.temporary
             else "Check user and password."
         )
         return ConnectionFailedError(
-            f"Redshift at {where} refused user {credentials.user!r}: {said}", hint
+            f"Redshift at {where} refused user {credentials.user!r}: {message}", hint
         )
-    if "database" in said and "does not exist" in said:
+    if "database" in message and "does not exist" in message:
         return ConnectionFailedError(
             f"Redshift at {where} has no database {settings.database!r}.", "Correct the database."
         )
-    if "certificate" in said or "SSL" in said:
+    if "certificate" in message or "SSL" in message:
         return ConnectionFailedError(
-            f"No trusted connection to Redshift at {where} (sslmode is {tls_mode(settings, endpoint.host)}): {said}",
+            f"No trusted connection to Redshift at {where} (sslmode is {tls_mode(settings, endpoint.host)}): {message}",
             "Set ssl_root_cert to the file of the authority that signed its certificate (Amazon's bundle is certifi's, "
             "the default), and host to the name in it. For a server without TLS on a trusted network set sslmode to "
             "disable: the rows and the password then travel in clear.",
@@ -146,6 +142,6 @@ def _refused(
     if source.status() == "paused":
         return paused(settings)
     return UnreachableError(
-        f"Redshift did not answer at {where}: {said}",
+        f"Redshift did not answer at {where}: {message}",
         "Check host and port, the security group, and that this machine can reach the cluster's network.",
     )

@@ -7,9 +7,10 @@ from typing import Any, Self
 from psycopg2 import sql
 
 from tranship.errors import ConfigurationError
-from tranship.redshift.catalogue import ExistingTable
-from tranship.redshift.identifiers import column_list, fold, qualified
-from tranship.redshift.plan import LoadPlan, PlannedColumn
+from tranship.pgsql.driver import column_list, qualified
+from tranship.redshift.catalogue import RedshiftTable
+from tranship.redshift.identifiers import fold
+from tranship.redshift.plan import ColumnPlan, LoadPlan
 from tranship.tables import TableName
 
 DISTSTYLES = ("auto", "even", "key", "all")
@@ -133,21 +134,21 @@ def comments(plan: LoadPlan, comment: str | None) -> Iterator[sql.Composed]:
             )
 
 
-def alterations(plan: LoadPlan, existing: ExistingTable) -> Iterator[sql.Composed]:
+def alterations(plan: LoadPlan, existing: RedshiftTable) -> Iterator[sql.Composed]:
     """ALTER statements that bring a table to the plan: new columns, wider texts.
 
     One ADD COLUMN for each statement, and no ALTER TYPE inside a transaction block: Redshift's rules
     (https://docs.aws.amazon.com/redshift/latest/dg/r_ALTER_TABLE.html).
     """
     for column in plan.columns:
-        there = existing.column(column.name)
+        present = existing.column(column.name)
         if column.exchange is not None:
             continue  # together with the rows
-        if there is None:
+        if present is None:
             yield sql.SQL("alter table {} add column {}").format(
                 qualified(plan.table), _column(column, None)
             )
-        elif there.type.name == column.type.name == "varchar" and (there.type.length or 0) < (
+        elif present.type.name == column.type.name == "varchar" and (present.type.length or 0) < (
             column.type.length or 0
         ):
             yield sql.SQL("alter table {} alter column {} type {}").format(
@@ -178,7 +179,7 @@ def is_journal(columns: Iterable[str]) -> bool:
     return set(columns) == set(JOURNAL_COLUMNS)
 
 
-def _column(column: PlannedColumn, encoding: str | None) -> sql.Composed:
+def _column(column: ColumnPlan, encoding: str | None) -> sql.Composed:
     return sql.SQL("{} {}{}{}").format(
         sql.Identifier(column.name),
         # A type is built from this library's own names and numbers, or read back from the parser.

@@ -16,8 +16,7 @@ from tranship.errors import (
 )
 from tranship.grants import missing_grant
 from tranship.known_faults import known_fault
-from tranship.redshift import s3_refusals
-from tranship.redshift.known_faults import PASSING
+from tranship.redshift.known_faults import PASSING, refused_by_s3
 from tranship.redshift.settings import RedshiftSettings
 
 _BLOCK = re.compile(
@@ -46,39 +45,39 @@ def translate(
         schema: Where the tables are that are touched, for the grant that may be missing.
         reading: Whether rows are only read.
     """
-    said = words(error, settings)
+    message = message_of(error, settings)
     what = f"The {doing} failed"
     details: dict[str, object] = {"sqlstate": error.pgcode or "none"}
     if (lost or error.pgcode is None) and isinstance(
         error, psycopg2.OperationalError | psycopg2.InterfaceError
     ):
         return TransientError(
-            f"{what}: the connection to {settings.address} was lost: {said}", details=details
+            f"{what}: the connection to {settings.address} was lost: {message}", details=details
         )
-    passing = known_fault(PASSING, said, error.pgcode)
+    passing = known_fault(PASSING, message, error.pgcode)
     if passing is not None:
-        return passing[0].error({}, said, before=f"{what}. ", details=details)
-    refused = s3_refusals.explain(what, said, settings)
+        return passing[0].error({}, message, before=f"{what}. ", details=details)
+    refused = refused_by_s3(what, message, settings)
     if refused is not None:
         refused.details |= details
         return refused
-    if error.pgcode == "42501" or re.search(r"permission denied|must be owner", said):
-        return _denied(error, settings, what, said, details, schema=schema, reading=reading)
-    return _lasting(error, said, what, details)
+    if error.pgcode == "42501" or re.search(r"permission denied|must be owner", message):
+        return _denied(error, settings, what, message, details, schema=schema, reading=reading)
+    return _lasting(error, message, what, details)
 
 
 def _lasting(
-    error: psycopg2.Error, said: str, what: str, details: dict[str, object]
+    error: psycopg2.Error, message: str, what: str, details: dict[str, object]
 ) -> TranshipError:
     if error.pgcode in {"42P01", "3F000"}:
-        return TableNotFoundError(f"{what}: {said}", "Check schema and name.", details=details)
+        return TableNotFoundError(f"{what}: {message}", "Check schema and name.", details=details)
     if error.pgcode == "57014":
         return WriteFailedError(
-            f"{what}: it was cancelled: {said}",
+            f"{what}: it was cancelled: {message}",
             "A person, statement_timeout or a query monitoring rule ended it.",
             details=details,
         )
-    return WriteFailedError(f"{what}: {said}", details=details)
+    return WriteFailedError(f"{what}: {message}", details=details)
 
 
 @contextmanager
@@ -93,7 +92,7 @@ def translated(
         raise translate(error, settings, doing, schema=schema, reading=reading) from None
 
 
-def words(error: psycopg2.Error, settings: RedshiftSettings) -> str:
+def message_of(error: psycopg2.Error, settings: RedshiftSettings) -> str:
     """The server's own words with their detail, on one line, without secrets."""
     primary = error.diag.message_primary or str(error)
     detail = error.diag.message_detail or ""
@@ -106,10 +105,13 @@ def words(error: psycopg2.Error, settings: RedshiftSettings) -> str:
 
 def is_already_there(error: psycopg2.Error) -> bool:
     """Whether a CREATE lost a race against another that created the same thing."""
-    said = str(error)
+    message = str(error)
     return error.pgcode in ALREADY_THERE or (
-        "already exists" in said
-        or ("duplicate key" in said and re.search(r"pg_(class|namespace|type)", said) is not None)
+        "already exists" in message
+        or (
+            "duplicate key" in message
+            and re.search(r"pg_(class|namespace|type)", message) is not None
+        )
     )
 
 
@@ -117,7 +119,7 @@ def _denied(
     error: psycopg2.Error,
     settings: RedshiftSettings,
     what: str,
-    said: str,
+    message: str,
     details: dict[str, object],
     *,
     schema: str | None,
@@ -125,7 +127,7 @@ def _denied(
 ) -> TranshipError:
     user = _session_user(error) or settings.user or "the database user"
     statement = missing_grant(
-        error.diag.message_primary or said,
+        error.diag.message_primary or message,
         user=user,
         schema=schema,
         reading=reading,
@@ -136,7 +138,7 @@ def _denied(
         if statement is not None
         else f"Only the owner may do this: connect as the owner, or make {user} the owner."
     )
-    return WriteFailedError(f"{what}: {said}", remedy, details=details)
+    return WriteFailedError(f"{what}: {message}", remedy, details=details)
 
 
 def _session_user(error: psycopg2.Error) -> str | None:

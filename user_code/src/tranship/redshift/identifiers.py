@@ -8,8 +8,6 @@ import string
 from collections.abc import Iterable
 from dataclasses import replace
 
-from psycopg2 import sql
-
 from tranship.errors import ConfigurationError
 from tranship.slices import AllOf, AnyOf, Interval, KeyRange, Slice, TimeWindow, Values
 from tranship.tables import TableName
@@ -105,13 +103,3 @@ def derived_name(name: str, suffix: str) -> str:
     digest = hashlib.sha256(name.encode()).hexdigest()[:12]
     room = MAX_BYTES - len(suffix) - len(digest) - 1
     return f"{name.encode()[:room].decode(errors='ignore')}_{digest}{suffix}"
-
-
-def qualified(table: TableName) -> sql.Identifier:
-    """A table's name, quoted."""
-    return sql.Identifier(table.schema, table.name)
-
-
-def column_list(names: Iterable[str]) -> sql.Composed:
-    """Column names, quoted, with commas between."""
-    return sql.SQL(", ").join([sql.Identifier(name) for name in names])

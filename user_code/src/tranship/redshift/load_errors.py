@@ -13,6 +13,7 @@ from typing import Any
 import psycopg2
 
 from tranship.errors import ValueDoesNotFitError, WriteFailedError
+from tranship.pgsql.driver import SqlCursor
 
 _FROM_SYS = """
     select file_name, line_number, column_name, null, error_message, error_code
@@ -56,7 +57,7 @@ class LoadError:
         return {name: value for name, value in known.items() if value is not None}
 
 
-def from_views(cursor: Any, prefix_url: str, log: logging.Logger) -> LoadError | None:
+def from_views(cursor: SqlCursor, prefix_url: str, log: logging.Logger) -> LoadError | None:
     """The reason as Redshift's views have it; `None` where they have none.
 
     Args:
@@ -105,30 +106,30 @@ def from_text(error: psycopg2.Error) -> LoadError | None:
 
 
 def as_error(
-    found: LoadError, doing: str, sources: dict[str, str]
+    load_error: LoadError, doing: str, sources: dict[str, str]
 ) -> WriteFailedError | ValueDoesNotFitError:
     """The error a user meets.
 
     Args:
-        found: The reason.
+        load_error: The reason.
         doing: What was under way, such as "replace of public.fact_sales".
         sources: Names of the columns in the data, by their names in Redshift.
     """
     parts: list[str] = []
-    if found.column:
-        parts.append(f'column "{sources.get(found.column, found.column)}"')
-    if found.row:
-        parts.append(f"row {found.row}")
-    if found.file:
-        parts.append(f"file {found.file}")
-    if found.value:
-        parts.append(f"value {found.value!r}")
+    if load_error.column:
+        parts.append(f'column "{sources.get(load_error.column, load_error.column)}"')
+    if load_error.row:
+        parts.append(f"row {load_error.row}")
+    if load_error.file:
+        parts.append(f"file {load_error.file}")
+    if load_error.value:
+        parts.append(f"value {load_error.value!r}")
     where = f" ({', '.join(parts)})" if parts else ""
-    kind = ValueDoesNotFitError if _NO_FIT.search(found.reason) else WriteFailedError
+    kind = ValueDoesNotFitError if _NO_FIT.search(load_error.reason) else WriteFailedError
     return kind(
-        f"The {doing} failed: Redshift could not load the staged rows{where}: {found.reason}.",
+        f"The {doing} failed: Redshift could not load the staged rows{where}: {load_error.reason}.",
         "The old rows are untouched. Set keep_files to look at the staged files.",
-        details=found.details(),
+        details=load_error.details(),
     )
 
 

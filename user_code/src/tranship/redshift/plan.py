@@ -1,40 +1,100 @@
-"""How each incoming column reaches its column in the table: checked against what is there, before any row moves."""
+"""What one write does to one table: how each incoming column reaches its column, and which columns make way."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import psycopg2
 import pyarrow as pa
+from psycopg2 import sql
 
-from tranship.arrow_types import in_microseconds, is_uuid, plain_type
 from tranship.equality import TextEquality
 from tranship.errors import (
-    ColumnDrift,
-    ConfigurationError,
-    SchemaDriftError,
-    UnsupportedTypeError,
+    WriteFailedError,
 )
-from tranship.redshift.catalogue import ExistingColumn, ExistingTable
-from tranship.redshift.exchange import Exchange
-from tranship.redshift.identifiers import fold, fold_columns
-from tranship.redshift.nested import check_inner_types
+from tranship.pgsql.driver import qualified
+from tranship.redshift.catalogue import RedshiftColumn
 from tranship.redshift.types import (
     MAX_VARCHAR_BYTES,
     RedshiftType,
-    is_nested,
-    type_for,
     varchar_width,
 )
-from tranship.slices import WholeTable
-from tranship.tables import Column, TableName, TableSchema, is_text
-from tranship.writes import OnSchemaChange, WriteMode, WriteRequest
+from tranship.tables import Column, TableName, TableSchema
 
 TIME_TEXT = RedshiftType("varchar", length=16)
 JSON_TEXT = RedshiftType("varchar", length=MAX_VARCHAR_BYTES)
+_KEY_COLUMN = re.compile(r'cannot drop (sort|dist)key column "(.*)"')
+_DEPENDENTS = re.compile(r"other objects depend on it|depends on")
+_WITHOUT = {"sort": "alter sortkey none", "dist": "alter diststyle even"}
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedColumn:
+class ColumnExchange:
+    """A column takes the place of another one of the same name: what Redshift has instead of altering it.
+
+    Redshift drops no NOT NULL and changes no type but to a longer VARCHAR (https://docs.aws.amazon.com/redshift/latest/dg/r_ALTER_TABLE.html).
+    So a new column is filled, the old one dropped, and the new one renamed, all in the transaction of the write: the
+    table stays the same one, with its grants, keys and late-binding views. The column is the last one afterwards.
+
+    Args:
+        name: Its name.
+        type: The type that it has then.
+        keeps_values: Whether its values go over to the new column.
+        comment: Its comment, which goes over as well.
+    """
+
+    name: str
+    type: RedshiftType
+    keeps_values: bool
+    comment: str | None = None
+
+    def statements(self, table: TableName, passing: str) -> Iterator[sql.Composed]:
+        """The statements, in order; for one transaction.
+
+        Args:
+            table: The table, folded.
+            passing: What the new column is called meanwhile.
+        """
+        of = {
+            "table": qualified(table),
+            "new": sql.Identifier(passing),
+            "old": sql.Identifier(self.name),
+            "type": sql.SQL(str(self.type)),
+        }
+        yield sql.SQL("alter table {table} add column {new} {type}").format(**of)
+        if self.keeps_values:
+            yield sql.SQL("update {table} set {new} = {old}").format(**of)
+        yield sql.SQL("alter table {table} drop column {old}").format(**of)
+        yield sql.SQL("alter table {table} rename column {new} to {old}").format(**of)
+        if self.comment:
+            yield sql.SQL("comment on column {} is {}").format(
+                sql.Identifier(table.schema, table.name, self.name), sql.Literal(self.comment)
+            )
+
+
+def exchange_refused(error: psycopg2.Error, table: TableName) -> WriteFailedError | None:
+    """Why a column cannot be dropped, with the statements that make it possible; `None` for other errors."""
+    message = " ".join(str(error).split())
+    shown = f'"{table.schema}"."{table.name}"'
+    if (match := _KEY_COLUMN.search(message)) is not None:
+        kind, column = match[1], match[2]
+        return WriteFailedError(
+            f'"{column}" of {table} must be exchanged for a column that takes what the source has now, but it is the '
+            f"table's {kind}key: {message}",
+            f"Run: alter table {shown} {_WITHOUT[kind]}; then load again, and give the table its {kind}key back.",
+            details={"column": column},
+        )
+    if _DEPENDENTS.search(message):
+        return WriteFailedError(
+            f"A column of {table} must be exchanged for one that takes what the source has now, but: {message}",
+            "Drop the view, load again, and create it anew; a view with no schema binding does not stand in the way.",
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnPlan:
     """One column on its way.
 
     Args:
@@ -93,9 +153,9 @@ class LoadPlan:
     """
 
     table: TableName
-    columns: tuple[PlannedColumn, ...]
+    columns: tuple[ColumnPlan, ...]
     exists: bool
-    loosened: tuple[ExistingColumn, ...] = ()
+    loosened: tuple[RedshiftColumn, ...] = ()
     dropped: tuple[str, ...] = ()
 
     @property
@@ -114,15 +174,17 @@ class LoadPlan:
         return any(column.copied.name == "super" for column in self.columns)
 
     @property
-    def exchanges(self) -> tuple[Exchange, ...]:
+    def exchanges(self) -> tuple[ColumnExchange, ...]:
         """The columns of the table that make way for others."""
         incoming = [
-            Exchange(column.name, column.type, column.exchange == "with values", column.comment)
+            ColumnExchange(
+                column.name, column.type, column.exchange == "with values", column.comment
+            )
             for column in self.columns
             if column.exchange is not None
         ]
         missing = [
-            Exchange(column.name, column.type, keeps_values=True, comment=column.comment)
+            ColumnExchange(column.name, column.type, keeps_values=True, comment=column.comment)
             for column in self.loosened
         ]
         return (*incoming, *missing)
@@ -156,264 +218,17 @@ class LoadPlan:
         return replace(self, columns=tuple(_with_width(column, longest) for column in self.columns))
 
 
-def plan_load(
-    request: WriteRequest,
-    schema: TableSchema,
-    existing: ExistingTable | None,
-    table: TableName,
-    varchar_lengths: Mapping[str, int],
-) -> LoadPlan:
-    """Match incoming columns to the table's.
-
-    Args:
-        request: What is written; its policy decides about differences.
-        schema: The incoming columns.
-        existing: The table, where there is one.
-        table: Its name, folded.
-        varchar_lengths: Widths that a person set, by column.
-
-    Raises:
-        SchemaDriftError: The columns differ and the policy does not allow it.
-        UnsupportedTypeError: A column has no type in Redshift.
-        ConfigurationError: Names collide when folded, or a setting names no column.
-    """
-    return _Meeting(request, existing, table, varchar_lengths).plan(schema)
-
-
-@dataclass(frozen=True, slots=True)
-class _Meeting:
-    """One comparison of incoming columns with those of a table."""
-
-    request: WriteRequest
-    existing: ExistingTable | None
-    table: TableName
-    varchar_lengths: Mapping[str, int]
-
-    def plan(self, schema: TableSchema) -> LoadPlan:
-        folded = fold_columns(schema.names, self.table)
-        declared = _declared(self.request, self.varchar_lengths, folded, self.table)
-        columns: list[PlannedColumn] = []
-        drifts: list[ColumnDrift] = []
-        for column in schema.columns:
-            planned = self._incoming(column, folded[column.name], declared, drifts)
-            columns += [planned] if planned is not None else []
-        missing = [
-            present
-            for present in (self.existing.columns if self.existing is not None else ())
-            if present.name not in folded.values() and not present.filled_by_table
-        ]
-        if not self._follows and not self._rebuilds:
-            drifts.extend(ColumnDrift(present.name, None, str(present.type)) for present in missing)
-        if drifts:
-            remedy = _drift_remedy(drifts, evolve=self._evolves, is_whole=self._is_whole)
-            raise SchemaDriftError(self.table, drifts, remedy)
-        return LoadPlan(
-            self.table,
-            tuple(columns),
-            self.existing is not None,
-            loosened=()
-            if self._rebuilds
-            else tuple(present for present in missing if not present.nullable),
-            dropped=tuple(present.name for present in missing) if self._rebuilds else (),
-        )
-
-    @property
-    def _evolves(self) -> bool:
-        return self.request.on_schema_change is not OnSchemaChange.ERROR
-
-    @property
-    def _follows(self) -> bool:
-        """Whether the table follows the constraints of its source, which has declared them."""
-        return self._evolves and self.request.declared is not None
-
-    @property
-    def _is_whole(self) -> bool:
-        return self.request.mode is WriteMode.REPLACE and isinstance(self.request.slice, WholeTable)
-
-    @property
-    def _rebuilds(self) -> bool:
-        return self._is_whole and self.request.on_schema_change is OnSchemaChange.REBUILD
-
-    def _incoming(
-        self, column: Column, name: str, declared: Mapping[str, str], drifts: list[ColumnDrift]
-    ) -> PlannedColumn | None:
-        there = self.existing.column(name) if self.existing is not None else None
-        incoming = _incoming_type(column, declared.get(name), there)
-        if there is None:
-            if self.existing is not None and not self._evolves:
-                drifts.append(ColumnDrift(column.name, str(incoming), None))
-            return _new_column(column, name, incoming, added=self.existing is not None)
-        if not _accepts(there, incoming, column):
-            if self._rebuilds:
-                anew = _new_column(column, name, incoming, added=True)
-                return replace(anew, exists=True, exchange="without values")
-            drifts.append(ColumnDrift(column.name, str(incoming), str(there.type)))
-            return None
-        present = _present_column(column, there, incoming, evolve=self._evolves)
-        if self._follows and column.nullable and not there.nullable:
-            values = "without values" if self._is_whole else "with values"
-            return replace(present, nullable=True, comment=there.comment, exchange=values)
-        return present
-
-
-def constraint_drifts(schema: TableSchema, existing: ExistingTable) -> list[ColumnDrift]:
-    """Where a table is stricter than its source: rows may come that it does not take."""
-    return [
-        ColumnDrift(
-            column.name,
-            "null",
-            "not null",
-            f'"{column.name}" may be null in the source, and is not null in the table',
-        )
-        for column in schema.columns
-        if column.nullable
-        and (present := existing.column(fold(column.name))) is not None
-        and not present.nullable
-    ]
-
-
-def _declared(
-    request: WriteRequest,
-    varchar_lengths: Mapping[str, int],
-    folded: Mapping[str, str],
-    table: TableName,
-) -> dict[str, str]:
-    lengths = {name: f"varchar({length})" for name, length in varchar_lengths.items()}
-    known = set(folded.values())
-    declared = {fold(name): text for name, text in lengths.items() if fold(name) in known}
-    for name, text in request.column_types.items():
-        if fold(name) not in known:
-            listed = ", ".join(f'"{column}"' for column in folded)
-            raise ConfigurationError(
-                f'column_types names "{name}", which is not a column of {table}.',
-                f"The columns are {listed}.",
-            )
-        declared[fold(name)] = text
-    return declared
-
-
-def _incoming_type(
-    column: Column, declared: str | None, there: ExistingColumn | None
-) -> RedshiftType:
-    if declared is None and there is not None and pa.types.is_null(plain_type(column.type)):
-        return there.type
-    return type_for(column, declared)
-
-
-def _accepts(there: ExistingColumn, incoming: RedshiftType, column: Column) -> bool:
-    if there.type.name == "super" and is_nested(plain_type(column.type)):
-        return True
-    if there.type.name == "varbyte" and is_uuid(column.type):
-        return True  # what such columns were made as before UUIDs were texts
-    return there.type.holds(incoming)
-
-
-def _new_column(column: Column, name: str, type_: RedshiftType, *, added: bool) -> PlannedColumn:
-    limited = type_.holds_text or type_.name == "varbyte"
-    parses_json = _parses_json(column, type_, type_)
-    return PlannedColumn(
-        source=column.name,
-        name=name,
-        type=type_,
-        staged=_staged_type(column, type_),
-        # A column added to rows that are there has to be null in them.
-        nullable=column.nullable or added,
-        comment=column.comment,
-        limit_bytes=MAX_VARCHAR_BYTES
-        if parses_json
-        else (type_.length or type_.limit_bytes)
-        if limited
-        else None,
-        parses_json=parses_json,
-    )
-
-
-def _present_column(
-    column: Column, there: ExistingColumn, incoming: RedshiftType, *, evolve: bool
-) -> PlannedColumn:
-    limited = there.type.holds_text or there.type.name == "varbyte"
-    may_widen = evolve and there.type.name == "varchar"
-    parses_json = _parses_json(column, there.type, incoming)
-    if parses_json:
-        incoming = there.type
-    return PlannedColumn(
-        source=column.name,
-        name=there.name,
-        type=there.type,
-        staged=_staged_type(column, there.type if limited else _staged_as(there.type, incoming)),
-        nullable=there.nullable,
-        exists=True,
-        limit_bytes=MAX_VARCHAR_BYTES
-        if parses_json
-        else (there.type.limit_bytes if may_widen else there.type.length)
-        if limited
-        else None,
-        may_widen=may_widen,
-        parses_json=parses_json,
-    )
-
-
-def _parses_json(column: Column, type_: RedshiftType, incoming: RedshiftType) -> bool:
-    """Whether texts are documents of a SUPER, not strings in it."""
-    return type_.name == "super" and is_text(plain_type(column.type)) and not incoming.as_text
-
-
-def _staged_as(there: RedshiftType, incoming: RedshiftType) -> RedshiftType:
-    """SUPER takes the values as they come; every other column takes its own type, cast beforehand."""
-    return incoming if there.name == "super" else there
-
-
-def _staged_type(column: Column, type_: RedshiftType) -> pa.DataType:
-    incoming = plain_type(column.type)
-    if type_.name == "time":
-        return pa.string()
-    if type_.name == "super":
-        if is_nested(incoming):
-            check_inner_types(column.name, incoming)
-            return in_microseconds(incoming)
-        return incoming if pa.types.is_large_string(incoming) else pa.string()
-    if type_.holds_text:
-        return (
-            incoming if is_text(incoming) and not pa.types.is_string_view(incoming) else pa.string()
-        )
-    if type_.name == "varbyte":
-        return pa.large_binary() if pa.types.is_large_binary(incoming) else pa.binary()
-    if type_.name == "timetz":
-        raise UnsupportedTypeError(
-            f'"{column.name}" is timetz in Redshift, which COPY cannot load.', "Use time or text."
-        )
-    return type_.arrow()
-
-
-def _with_width(column: PlannedColumn, longest: Mapping[str, int]) -> PlannedColumn:
-    found = longest.get(column.name, 0)
+def _with_width(column: ColumnPlan, longest: Mapping[str, int]) -> ColumnPlan:
+    most_bytes = longest.get(column.name, 0)
     type_ = column.type
     if type_.measured:
-        return replace(column, type=replace(type_, length=varchar_width(found, type_.limit_bytes)))
-    if column.may_widen and type_.length is not None and found > type_.length:
-        return replace(column, type=replace(type_, length=varchar_width(found)))
+        return replace(
+            column, type=replace(type_, length=varchar_width(most_bytes, type_.limit_bytes))
+        )
+    if column.may_widen and type_.length is not None and most_bytes > type_.length:
+        return replace(column, type=replace(type_, length=varchar_width(most_bytes)))
     return column
 
 
-def _comparable(column: PlannedColumn) -> pa.DataType:
+def _comparable(column: ColumnPlan) -> pa.DataType:
     return pa.string() if column.type.name == "super" else column.type.arrow()
-
-
-def _drift_remedy(drifts: list[ColumnDrift], *, evolve: bool, is_whole: bool) -> str:
-    rebuild = (
-        "on_schema_change: rebuild exchanges the columns of a table that is replaced as a whole"
-        if is_whole
-        else ""
-    )
-    if evolve:
-        return (
-            "on_schema_change: evolve adds columns and widens texts; Redshift can change nothing else in "
-            f"place. Cast the data, or rebuild the table{f': {rebuild}' if rebuild else ''}."
-        )
-    if all(drift.existing is None for drift in drifts):
-        return "Set on_schema_change to evolve to add the columns."
-    return (
-        "Bring the data back to the table's columns, or alter the table; "
-        "on_schema_change: evolve adds new columns and widens texts"
-        f"{f', and {rebuild}' if rebuild else ''}."
-    )

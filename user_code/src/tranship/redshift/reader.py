@@ -20,10 +20,11 @@ from sqlalchemy.sql.elements import quoted_name
 
 from tranship.errors import TableNotFoundError, WriteFailedError
 from tranship.frames import ROWS_PER_BATCH, Batches
+from tranship.pgsql.driver import SqlConnection, SqlCursor, Statement, one_row
 from tranship.reads import ReadRequest
 from tranship.redshift.aws import aws_errors, s3_client
 from tranship.redshift.catalogue import (
-    ExistingTable,
+    RedshiftTable,
     row_estimate,
     visible_table,
 )
@@ -33,7 +34,7 @@ from tranship.redshift.faults import translate, translated
 from tranship.redshift.identifiers import fold, fold_table
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.staging import StagingArea
-from tranship.redshift.statements import Statement, select_slice
+from tranship.redshift.statements import select_slice
 from tranship.retry import retry_transient
 from tranship.tables import Column, TableName, TableSchema, column_not_found
 
@@ -173,7 +174,7 @@ class _Reading:
     def _translated(self, doing: str) -> AbstractContextManager[None]:
         return translated(self.settings, doing, schema=self.table.schema, reading=True)
 
-    def _way(self, cursor: Any) -> ReadVia:
+    def _way(self, cursor: SqlCursor) -> ReadVia:
         wanted = ReadVia(self.settings.read_via)
         if wanted is not ReadVia.AUTO:
             return wanted
@@ -182,7 +183,7 @@ class _Reading:
         many = estimate is None or estimate > self.settings.unload_row_threshold
         return ReadVia.UNLOAD if many else ReadVia.CURSOR
 
-    def _by_cursor(self, connection: Any, doing: str) -> Iterator[pa.RecordBatch]:
+    def _by_cursor(self, connection: SqlConnection, doing: str) -> Iterator[pa.RecordBatch]:
         connection.autocommit = False  # a named cursor lives in a transaction
         with self._translated(doing), connection.cursor(CURSOR_NAME) as cursor:
             cursor.execute(*self.statement)
@@ -194,7 +195,7 @@ class _Reading:
                 yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         connection.rollback()
 
-    def _unload(self, connection: Any, area: StagingArea, doing: str) -> int:
+    def _unload(self, connection: SqlConnection, area: StagingArea, doing: str) -> int:
         role = self.settings.s3_iam_role
         with self._translated(doing), connection.cursor() as cursor:
             query = cursor.mogrify(*self.unloaded).decode()
@@ -210,7 +211,7 @@ class _Reading:
                 )
             )
             cursor.execute("select pg_last_unload_count()")
-            return int(cursor.fetchone()[0])
+            return int(one_row(cursor)[0])
 
     def _from_files(self, area: StagingArea, expected: int) -> Iterator[pa.RecordBatch]:
         if expected == 0:
@@ -273,19 +274,19 @@ def _encryption(settings: RedshiftSettings) -> sql.Composable:
 
 def _describe(
     settings: RedshiftSettings, source: CredentialsSource, table: TableName
-) -> ExistingTable:
+) -> RedshiftTable:
     with connected(settings, source) as connection, connection.cursor() as cursor:
         try:
-            found = visible_table(cursor, table, reading=True)
+            existing = visible_table(cursor, table, reading=True)
         except psycopg2.Error as error:
             doing = f"look at {table}"
             raise translate(error, settings, doing, schema=table.schema, reading=True) from None
-    if found is None:
+    if existing is None:
         raise TableNotFoundError(
             f"There is no table {table} in {settings.database}, or these credentials may not see it.",
             "Check schema and name, or write the table first.",
         )
-    return found
+    return existing
 
 
 def _chosen(request: ReadRequest, whole: TableSchema) -> tuple[Column, ...]:
@@ -319,7 +320,7 @@ def _expression(column: Column, *, for_unload: bool) -> sa.ColumnElement[Any]:
     return plain
 
 
-def _gathered(cursor: Any) -> Iterator[list[tuple[Any, ...]]]:
+def _gathered(cursor: SqlCursor) -> Iterator[list[tuple[Any, ...]]]:
     """A cursor's rows, a batch at a time."""
     waiting: list[tuple[Any, ...]] = []
     while rows := cursor.fetchmany(ROWS_PER_FETCH):

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
-import psycopg2.extensions
 
 from tranship.frames import Batches
 from tranship.patterns import select_tables
+from tranship.pgsql.driver import SqlConnection, SqlCursor
 from tranship.reads import ReadRequest
 from tranship.redshift.config import RedshiftConfig
 from tranship.redshift.connection import connected
@@ -41,7 +41,7 @@ class RedshiftResource(RedshiftConfig, dg.ConfigurableResource[Any]):
     """What `tranship.systems` calls it."""
 
     @contextmanager
-    def connect(self) -> Generator[psycopg2.extensions.connection]:
+    def connect(self) -> Generator[SqlConnection]:
         """A psycopg2 connection for statements of your own; a transaction is rolled back unless it was committed.
 
         Raises:
@@ -54,7 +54,7 @@ class RedshiftResource(RedshiftConfig, dg.ConfigurableResource[Any]):
                 yield connection
 
     @contextmanager
-    def transaction(self) -> Generator[psycopg2.extensions.cursor]:
+    def transaction(self) -> Generator[SqlCursor]:
         """A psycopg2 cursor in a transaction: committed at the end of the block, rolled back on an error.
 
         Raises:

@@ -1,11 +1,8 @@
-"""Record batches as Parquet files in S3 with a manifest, and their removal.
-
-One rolling Parquet writer, straight into multipart uploads: memory is bounded by a row group and the chunks
-in flight, however many rows there are.
-"""
+"""A place in the bucket for one write's files: staged with a manifest, said to be in use, and removed."""
 
 import json
 import logging
+import threading
 import time
 import uuid
 from collections import defaultdict
@@ -17,21 +14,14 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tranship.errors import TranshipError
 from tranship.read_ahead import InThisThread, read_ahead
 from tranship.redshift.aws import aws_errors
-from tranship.redshift.lease import LONGEST_SILENCE_SECONDS, Lease
-from tranship.redshift.multipart import Uploads
 from tranship.redshift.settings import RedshiftSettings
+from tranship.redshift.uploads import ParquetUpload, StagedFile, Uploads, row_groups
 from tranship.tables import TableName
 
-ROW_GROUP_BYTES = 32 * 1024 * 1024
-ROW_GROUP_ROWS = 131_072
-DICTIONARY_BYTES = 128 * 1024
-"""Size at which a column's dictionary is given up. Arrow's 1 MiB has columns of distinct values build one for
-nothing: twice the encoding time and 15% more bytes on the benchmark's 26 columns."""
 BYTES_AHEAD = 8 * 1024 * 1024
 """Rows that wait to be encoded."""
 KEYS_PER_DELETE = 1000
@@ -39,15 +29,46 @@ KEPT = "kept-"
 """Begins the prefix of files that are left for the user."""
 IN_USE = "in-use"
 """An object without content, whose age says when a write was last known to go on."""
+LONGEST_SILENCE_SECONDS = 3600.0
+LONGEST_RENEWAL_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class StagedFile:
-    """One Parquet file in the bucket."""
+class Lease:
+    """Renews a mark now and then, in a thread of its own, for as long as a block lasts.
 
-    url: str
-    bytes: int
-    rows: int
+    A COPY or a source may take longer than files of a write that died are left, and neither gives this process a chance
+    to say so in between.
+
+    Args:
+        renew: Renews the mark.
+        every_seconds: How often.
+        log: Where a renewal that fails is told; the next one may succeed.
+    """
+
+    def __init__(
+        self, renew: Callable[[], None], every_seconds: float, log: logging.Logger
+    ) -> None:
+        self._renew = renew
+        self._every_seconds = every_seconds
+        self._log = log
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="tranship-lease", daemon=True)
+
+    def __enter__(self) -> "Lease":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        # A renewal that is under way must not come after the files were removed.
+        self._thread.join(LONGEST_RENEWAL_SECONDS)
+
+    def _work(self) -> None:
+        while not self._over.wait(self._every_seconds):
+            try:
+                self._renew()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next one may succeed
+                self._log.warning("The staged files could not be marked as in use: %s", error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +115,8 @@ class StagingArea:
 
     def __post_init__(self) -> None:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        kept = KEPT if self.settings.keep_files else ""
-        self.prefix = f"{self.table_prefix}{kept}{now}-{uuid.uuid4().hex[:12]}/"
+        kept_mark = KEPT if self.settings.keep_files else ""
+        self.prefix = f"{self.table_prefix}{kept_mark}{now}-{uuid.uuid4().hex[:12]}/"
 
     @property
     def table_prefix(self) -> str:
@@ -143,11 +164,11 @@ class StagingArea:
             TranshipError: S3 refuses, or the batches cannot be read.
         """
         started = time.perf_counter()
-        counted = _Counted()
+        counted = _Counter()
         try:
             with aws_errors(self.settings, f"staging into {self.url()}"):
-                taken = _read_ahead if any_thread else _read_here
-                files = self._write_files(partial(taken, batches), counted, schema, progress)
+                read = _read_ahead if any_thread else _read_here
+                files = self._write_files(partial(read, batches), counted, schema, progress)
                 manifest = self._write_manifest(files) if files else None
         except BaseException:
             self.remove()
@@ -185,8 +206,8 @@ class StagingArea:
 
     def _write_files(
         self,
-        taken: "Callable[[Uploads], Generator[pa.RecordBatch, None, None]]",
-        counted: "_Counted",
+        read: "Callable[[Uploads], Generator[pa.RecordBatch, None, None]]",
+        counted: "_Counter",
         schema: pa.Schema,
         progress: Callable[[int, int], None] | None,
     ) -> tuple[StagedFile, ...]:
@@ -194,12 +215,12 @@ class StagingArea:
         headers = self.settings.upload_headers
         with (
             Uploads(self.client, self.settings.bucket_name, headers) as uploads,
-            closing(taken(uploads)) as ahead,
+            closing(read(uploads)) as ahead,
         ):
             groups = counted.passing(row_groups(ahead))
             group = next(groups, None)
             while group is not None:
-                part = _Part(self, self._key(f"part-{len(files):05d}.parquet"), schema, uploads)
+                part = self._part(f"part-{len(files):05d}.parquet", schema, uploads)
                 with part:
                     while group is not None and part.has_room:
                         part.write(group)
@@ -208,6 +229,10 @@ class StagingArea:
                         group = next(groups, None)
                 files.append(part.file())
         return tuple(files)
+
+    def _part(self, name: str, schema: pa.Schema, uploads: Uploads) -> ParquetUpload:
+        key = self._key(name)
+        return ParquetUpload(uploads.open(key), self.url(key), schema, self.settings, self.log)
 
     def _write_manifest(self, files: Iterable[StagedFile]) -> str:
         # Without content_length a COPY of Parquet refuses the manifest: error 15003,
@@ -263,61 +288,6 @@ class StagingArea:
                 )
 
 
-class _Part:
-    """One Parquet file while it is being written; leaving its block on an error aborts it."""
-
-    def __init__(self, area: StagingArea, key: str, schema: pa.Schema, uploads: Uploads):
-        settings = area.settings
-        self._area = area
-        self._limit = settings.max_part_bytes
-        self._url = area.url(key)
-        self._upload = uploads.open(key)
-        sink: Any = self._upload
-        compression: Any = settings.compression
-        self._writer = pq.ParquetWriter(
-            sink,
-            schema,
-            compression=compression,
-            dictionary_pagesize_limit=DICTIONARY_BYTES,
-            # The Arrow schema in the footer is for Arrow readers; Redshift reads Parquet's own.
-            store_schema=False,
-        )
-        self._rows = 0
-        self._groups = 0
-
-    def __enter__(self) -> "_Part":
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if error is None:
-            self._writer.close()
-            self._upload.close()
-            return
-        # Closing the writer emits a footer, which must not reach S3.
-        self._upload.discard()
-        self._writer.close()
-        try:
-            with aws_errors(self._area.settings, f"aborting the upload of {self._url}"):
-                self._upload.abort()
-        except TranshipError as left:
-            # What went wrong before is what counts; the bucket's lifecycle rule ends the upload.
-            self._area.log.warning("An upload was left unfinished: %s", left)
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another row group of the usual size stays within the file's limit."""
-        usual = self._upload.size / self._groups if self._groups else 0
-        return self._groups == 0 or self._upload.size + usual <= self._limit
-
-    def write(self, group: pa.Table) -> None:
-        self._writer.write_table(group, row_group_size=group.num_rows)
-        self._rows += group.num_rows
-        self._groups += 1
-
-    def file(self) -> StagedFile:
-        return StagedFile(self._url, self._upload.size, self._rows)
-
-
 def _read_ahead(
     batches: Iterable[pa.RecordBatch], uploads: Uploads
 ) -> Generator[pa.RecordBatch, None, None]:
@@ -335,13 +305,13 @@ def _read_here(
     batches: Iterable[pa.RecordBatch], uploads: Uploads
 ) -> Generator[pa.RecordBatch, None, None]:
     """The batches, read in this thread: what a user's generator uses may live in no other."""
-    with InThisThread(lambda: iter(batches)) as here:
-        while (batch := here.get(lambda _: uploads.raise_failures())) is not None:
+    with InThisThread(lambda: iter(batches)) as reading:
+        while (batch := reading.get(lambda _: uploads.raise_failures())) is not None:
             yield batch
 
 
 @dataclass(slots=True)
-class _Counted:
+class _Counter:
     """Rows and bytes, counted as row groups pass."""
 
     rows: int = 0
@@ -352,37 +322,3 @@ class _Counted:
             self.rows += group.num_rows
             self.bytes += group.nbytes
             yield group
-
-
-def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches of any size, gathered or cut into tables of one Parquet row group each.
-
-    Example:
-        >>> batch = pa.record_batch({"id": [1, 2, 3]})
-        >>> [group.num_rows for group in row_groups([batch] * 10)]
-        [30]
-    """
-    waiting: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        for piece in pieces(batch):
-            if waiting and (
-                rows + piece.num_rows > ROW_GROUP_ROWS or size + piece.nbytes > ROW_GROUP_BYTES
-            ):
-                yield pa.Table.from_batches(waiting)
-                waiting, rows, size = [], 0, 0
-            waiting.append(piece)
-            rows += piece.num_rows
-            size += piece.nbytes
-    if waiting:
-        yield pa.Table.from_batches(waiting)
-
-
-def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """A batch in slices of at most one row group; slices share its memory."""
-    count = batch.num_rows
-    if count == 0:
-        return
-    step = max(1, min(ROW_GROUP_ROWS, count * ROW_GROUP_BYTES // max(batch.nbytes, 1)))
-    for start in range(0, count, step):
-        yield batch.slice(start, step)

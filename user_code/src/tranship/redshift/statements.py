@@ -8,12 +8,10 @@ from sqlalchemy.sql import operators, visitors
 
 from tranship.arrow_types import plain_type
 from tranship.comparisons import sql_table
-from tranship.pgsql.driver import compiled
+from tranship.pgsql.driver import Statement, compiled
 from tranship.redshift.identifiers import fold_slice
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema, is_binary, is_text
-
-Statement = tuple[str, dict[str, Any]]
 
 _BEHIND = "\x01"
 _COMPARISONS = {

@@ -15,17 +15,19 @@ from typing_extensions import override
 from tranship.errors import SchemaDriftError
 from tranship.frames import Batches
 from tranship.pgsql.bookmarks import BookmarkTable
+from tranship.pgsql.catalogue import has_schema
+from tranship.pgsql.driver import SqlCursor, qualified
 from tranship.pgsql.target import BOOKMARK_SIGNS, PgsqlTarget, check_bookmarks
-from tranship.redshift.catalogue import column_names, describe_table, has_schema
+from tranship.redshift.catalogue import column_names, find_table
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_schema
 from tranship.redshift.faults import translated
 from tranship.redshift.identifiers import MAX_BYTES, derived_name, fold, fold_slice, fold_table
-from tranship.redshift.plan import constraint_drifts, plan_load
+from tranship.redshift.merge import LOWER
+from tranship.redshift.reconcile import constraint_drifts, reconcile
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.statements import exact_predicate
-from tranship.redshift.transaction import LOWER
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
@@ -87,7 +89,7 @@ class RedshiftTarget(PgsqlTarget):
 
     @contextmanager
     @override
-    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[Any]:
+    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[SqlCursor]:
         schema = fold_table(table).schema if table is not None else None
         with connected(self.settings, self._source) as connection:
             connection.autocommit = False
@@ -103,7 +105,7 @@ class RedshiftTarget(PgsqlTarget):
         return BookmarkTable(TableName(name.schema, derived_name(name.name, BOOKMARK_SUFFIX)))
 
     @override
-    def bookmark_tables(self, transaction: Any) -> list[TableName]:
+    def bookmark_tables(self, transaction: SqlCursor) -> list[TableName]:
         transaction.execute(_BOOKMARK_TABLES, (BOOKMARK_SUFFIX,))
         return [TableName(schema, name) for schema, name in transaction.fetchall()]
 
@@ -131,17 +133,15 @@ class RedshiftTarget(PgsqlTarget):
     @override
     def schema_of(self, table: TableName) -> TableSchema | None:
         with self.transaction(f"looking at {table}", table) as cursor:
-            found = describe_table(cursor, fold_table(table))
-            return None if found is None else found.schema()
+            existing = find_table(cursor, fold_table(table))
+            return None if existing is None else existing.schema()
 
     @override
-    def lock(self, transaction: Any, table: TableName) -> None:
+    def lock(self, transaction: SqlCursor, table: TableName) -> None:
         name = fold_table(table)
         journal = TableName(name.schema, derived_name(name.name, JOURNAL_SUFFIX))
         queue = journal if self.settings.write_lock == "journal" else name
-        transaction.execute(
-            sql.SQL("lock table {}").format(sql.Identifier(queue.schema, queue.name))
-        )
+        transaction.execute(sql.SQL("lock table {}").format(qualified(queue)))
 
     @override
     def name(self, column: str) -> str:
@@ -169,11 +169,11 @@ class RedshiftTarget(PgsqlTarget):
     def drift(self, table: TableName, incoming: TableSchema, declared: Declared) -> list[str]:
         folded = fold_table(table)
         with self.transaction(f"looking at {table}", table) as cursor:
-            existing = describe_table(cursor, folded)
+            existing = find_table(cursor, folded)
         drifts = [] if existing is None else constraint_drifts(incoming, existing)
         request = WriteRequest(table, declared=declared)
         try:
-            plan_load(request, incoming, existing, folded, self.settings.varchar_lengths)
+            reconcile(request, incoming, existing, folded, self.settings.varchar_lengths)
         except SchemaDriftError as error:
             drifts = [*error.drifts, *drifts]
         return [str(drift) for drift in drifts]

@@ -7,29 +7,28 @@ before it committed. So two writers of one partition never mix their rows, under
 1023 is rare, and readers never wait. The journal's row is also how the outcome is known when the answer to a
 COMMIT is lost: it is there exactly if the transaction was committed, and the lock is free only once that
 transaction is over.
+
+A connection that breaks in the middle of the transaction leaves a session that Redshift may keep, with its
+locks, until it notices: hours later, where a NAT gateway dropped it silently. The next attempt ends that session first.
+https://docs.aws.amazon.com/redshift/latest/dg/PG_TERMINATE_BACKEND.html
 """
 
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from string import ascii_lowercase, ascii_uppercase
-from typing import Any
 
 import psycopg2
 from psycopg2 import sql
 
-from tranship.equality import Rules
-from tranship.errors import DuplicateRowsError, TranshipError, WriteFailedError
-from tranship.pgsql import keys
+from tranship.errors import TranshipError, WriteFailedError
+from tranship.pgsql.driver import SqlConnection, SqlCursor, column_list, one_row, qualified
 from tranship.redshift import load_errors
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_temporary
-from tranship.redshift.exchange import in_the_way
-from tranship.redshift.faults import translate, words
-from tranship.redshift.identifiers import column_list, fold, qualified
-from tranship.redshift.plan import LoadPlan
-from tranship.redshift.sessions import Session, current_session, end_session
+from tranship.redshift.faults import message_of, translate
+from tranship.redshift.merge import check_declared_key, merge_staged, staged_values
+from tranship.redshift.plan import LoadPlan, exchange_refused
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.staging import Staged
 from tranship.retry import retry_transient
@@ -39,8 +38,14 @@ from tranship.writes import Extra, WriteMode, WriteRequest
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
-# Redshift's lower() knows letters that the rule of a key may tell apart.
-LOWER = f"translate({{}}, '{ascii_uppercase}', '{ascii_lowercase}')"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session of Redshift: its process, and when it started, as process numbers come again."""
+
+    process: int
+    started: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class Transaction:
             self._commit(connection)
         return Committed(self._attempts, query_id)
 
-    def _was_committed(self, cursor: Any) -> bool:
+    def _was_committed(self, cursor: SqlCursor) -> bool:
         """Take the lock; then look whether an earlier attempt was committed after all."""
         queue = self.journal or self.plan.table
         self.log.debug("Waiting for other writers of %s.", self.plan.table)
@@ -140,14 +145,14 @@ class Transaction:
                 qualified(self.journal), sql.Literal(self.write_id)
             )
         )
-        return cursor.fetchone()[0] > 0
+        return one_row(cursor)[0] > 0
 
-    def _write(self, cursor: Any) -> int | None:
+    def _write(self, cursor: SqlCursor) -> int | None:
         alters = bool(self.plan.exchanges or self.plan.dropped)
         # A column is exchanged right before the rows go in: its lock, unlike that of a COPY, keeps readers out.
-        looks = self.request.declared is not None and self.request.declared.may_be_double
+        checks_key = self.request.declared is not None and self.request.declared.may_be_double
         merges = self.request.mode is WriteMode.MERGE
-        through_temporary = self.plan.converts or alters or looks or merges
+        through_temporary = self.plan.converts or alters or checks_key or merges
         query_id = None
         if through_temporary and self.staged.manifest:
             temporary = sql.Identifier(f"tranship_{self.write_id}")
@@ -155,10 +160,10 @@ class Transaction:
             query_id = self._copy(cursor, temporary)
             if self.request.mode is WriteMode.MERGE:
                 self._alter(cursor)
-                self._merge(cursor, temporary)
+                merge_staged(cursor, self.request, self.plan, self.schema, temporary)
             else:
-                if looks:
-                    self._check_declared_key(cursor, temporary)
+                if checks_key:
+                    check_declared_key(cursor, self.request, self.plan, self.schema, temporary)
                 self._delete(cursor)
                 self._alter(cursor)
                 self._insert(cursor, temporary)
@@ -172,7 +177,7 @@ class Transaction:
         self._record(cursor)
         return query_id
 
-    def _alter(self, cursor: Any) -> None:
+    def _alter(self, cursor: SqlCursor) -> None:
         """Exchange and drop columns, so that the table takes the rows."""
         statements = [
             statement
@@ -191,11 +196,11 @@ class Transaction:
             for statement in statements:
                 cursor.execute(statement)
         except psycopg2.Error as error:
-            if (obstacle := in_the_way(error, self.plan.table)) is not None:
-                raise obstacle from None
+            if (refused := exchange_refused(error, self.plan.table)) is not None:
+                raise refused from None
             raise
 
-    def _delete(self, cursor: Any) -> None:
+    def _delete(self, cursor: SqlCursor) -> None:
         if self.request.mode is WriteMode.REPLACE:
             if isinstance(self.request.slice, WholeTable):
                 cursor.execute(sql.SQL("delete from {}").format(qualified(self.plan.table)))
@@ -206,7 +211,7 @@ class Transaction:
             target = self.plan.target_schema(self.schema)
             cursor.execute(*delete_slice(self.plan.table, self.request.slice, target))
 
-    def _copy(self, cursor: Any, into: sql.Composable) -> int:
+    def _copy(self, cursor: SqlCursor, into: sql.Composable) -> int:
         role = self.settings.s3_iam_role
         self._copying = True
         cursor.execute(
@@ -220,7 +225,7 @@ class Transaction:
         )
         self._copying = False
         cursor.execute("select pg_last_copy_count(), pg_last_copy_id()")
-        loaded, query_id = cursor.fetchone()
+        loaded, query_id = one_row(cursor)
         if loaded != self.staged.rows:
             raise WriteFailedError(
                 f"The {self.request} was rolled back: {self.staged.rows:,} rows were staged, and COPY "
@@ -230,125 +235,17 @@ class Transaction:
             )
         return query_id
 
-    def _insert(self, cursor: Any, temporary: sql.Composable) -> None:
+    def _insert(self, cursor: SqlCursor, temporary: sql.Composable) -> None:
         cursor.execute(
             sql.SQL("insert into {} ({}) select {} from {}").format(
                 qualified(self.plan.table),
                 column_list(self.plan.names),
-                sql.SQL(", ").join(self._values(None)),
+                sql.SQL(", ").join(staged_values(self.plan)),
                 temporary,
             )
         )
 
-    def _merge(self, cursor: Any, temporary: sql.Identifier) -> None:
-        key = [fold(name) for name in self.request.key]
-        rules = self.plan.equalities(self.schema.equalities(self.request.key))
-        self._check_unique(cursor, temporary, key, rules)
-        target = sql.Identifier(self.plan.table.name)
-        values = self._values(temporary)
-        arriving = dict(zip(self.plan.names, values, strict=True))
-        equal = {
-            name: sql.SQL("{}.{} = {}").format(target, sql.Identifier(name), arriving[name])
-            for name in key
-        }
-        if rules:
-            # A key that came in another spelling makes way: its columns are no part of what MERGE updates.
-            texts = [name for name in key if name in rules]
-            same = [keys.same_key(target, temporary, texts, rules, LOWER)]
-            same += [equal[name] for name in key if name not in rules]
-            cursor.execute(
-                sql.SQL("delete from {} using {} where {} and ({})").format(
-                    qualified(self.plan.table),
-                    temporary,
-                    sql.SQL(" and ").join(same),
-                    keys.other_spelling(target, temporary, key, rules),
-                )
-            )
-        matches = list(equal.values())
-        # Trailing blanks mean nothing to Redshift's "="; to a source that compares bytes they do.
-        matches += [
-            sql.SQL("octet_length({0}.{2}) = octet_length({1}.{2})").format(
-                target, temporary, sql.Identifier(name)
-            )
-            for name in self._by_bytes(key, rules)
-        ]
-        # All columns where all are key: MERGE wants something to set.
-        changed = [name for name in self.plan.names if name not in key] or key
-        assignments = [
-            sql.SQL("{} = {}").format(sql.Identifier(name), value)
-            for name, value in zip(self.plan.names, values, strict=True)
-            if name in changed
-        ]
-        cursor.execute(
-            sql.SQL(
-                """
-                merge into {} using {} on {}
-                when matched then update set {}
-                when not matched then insert ({}) values ({})
-                """
-            ).format(
-                qualified(self.plan.table),
-                temporary,
-                sql.SQL(" and ").join(matches),
-                sql.SQL(", ").join(assignments),
-                column_list(self.plan.names),
-                sql.SQL(", ").join(values),
-            )
-        )
-
-    def _check_declared_key(self, cursor: Any, temporary: sql.Identifier) -> None:
-        """Refuse rows that a read has shown twice: Redshift enforces no key."""
-        key = self.request.key or self.schema.primary_key
-        if key and set(key) <= set(self.schema.names):
-            rules = self.plan.equalities(self.schema.equalities(key))
-            self._check_unique(cursor, temporary, [fold(name) for name in key], rules)
-
-    def _check_unique(
-        self, cursor: Any, temporary: sql.Identifier, key: list[str], rules: Rules
-    ) -> None:
-        columns = {name: sql.Identifier(name) for name in key}
-        shown_columns = [
-            sql.SQL("min({})").format(column) if name in rules else column
-            for name, column in columns.items()
-        ]
-        groups = [keys.fold(column, rules.get(name), LOWER) for name, column in columns.items()]
-        groups += [
-            sql.SQL("octet_length({})").format(columns[name]) for name in self._by_bytes(key, rules)
-        ]
-        cursor.execute(
-            sql.SQL("select {}, count(*) from {} group by {} having count(*) > 1 limit 1").format(
-                sql.SQL(", ").join(shown_columns), temporary, sql.SQL(", ").join(groups)
-            )
-        )
-        found = cursor.fetchone()
-        if found is not None:
-            shown = ", ".join(f"{name} {value!r}" for name, value in zip(key, found, strict=False))
-            raise DuplicateRowsError(
-                f"The {self.request} failed: {found[-1]} of its rows have the key {shown}.",
-                "Keep one row for each key, or name more key columns.",
-                details={"key": shown},
-            )
-
-    def _by_bytes(self, key: list[str], rules: Rules) -> list[str]:
-        """The key columns of texts that are one only where their bytes are."""
-        varying = {column.name for column in self.plan.columns if column.type.name == "varchar"}
-        return [name for name in key if name in varying and name not in rules]
-
-    def _values(self, temporary: sql.Composable | None) -> list[sql.Composable]:
-        """What each column is filled with: the copied value, or a cast of it."""
-        values: list[sql.Composable] = []
-        for column in self.plan.columns:
-            value: sql.Composable = sql.Identifier(column.name)
-            if temporary is not None:
-                value = sql.SQL("{}.{}").format(temporary, value)
-            if column.parses_json:
-                value = sql.SQL("json_parse({})").format(value)
-            elif column.is_converted:
-                value = sql.SQL("cast({} as {})").format(value, sql.SQL(str(column.type)))
-            values.append(value)
-        return values
-
-    def _record(self, cursor: Any) -> None:
+    def _record(self, cursor: SqlCursor) -> None:
         if self.journal is None:
             return
         values = (
@@ -364,7 +261,7 @@ class Transaction:
             ).format(qualified(self.journal), sql.SQL(", ").join(map(sql.Literal, values)))
         )
 
-    def _commit(self, connection: Any) -> None:
+    def _commit(self, connection: SqlConnection) -> None:
         try:
             connection.commit()
         except psycopg2.Error as error:
@@ -382,7 +279,7 @@ class Transaction:
                 "write_lock: journal the outcome is checked.",
             ) from None
 
-    def _explained(self, error: psycopg2.Error, connection: Any) -> TranshipError:
+    def _explained(self, error: psycopg2.Error, connection: SqlConnection) -> TranshipError:
         doing = str(self.request)
         explained = translate(
             error,
@@ -403,6 +300,43 @@ class Transaction:
             reason = load_errors.from_text(error)
         if reason is None:
             return explained
-        self.log.debug("Redshift said: %s", words(error, self.settings))
+        self.log.debug("Redshift said: %s", message_of(error, self.settings))
         sources = {column.name: column.source for column in self.plan.columns}
         return load_errors.as_error(reason, doing, sources)
+
+
+def current_session(cursor: SqlCursor, log: logging.Logger) -> Session | None:
+    """The session of a connection in autocommit mode; `None` where Redshift does not show it."""
+    cursor.execute("select pg_backend_pid()")
+    (process,) = one_row(cursor)
+    started = _started(cursor, process, log)
+    return Session(process, started) if started is not None else None
+
+
+def end_session(cursor: SqlCursor, session: Session, log: logging.Logger) -> bool:
+    """End a session if it is still there.
+
+    Args:
+        cursor: A cursor of another connection of the same user, in autocommit mode.
+        session: The session.
+        log: Where this is told.
+
+    Returns:
+        Whether it was still there.
+    """
+    if _started(cursor, session.process, log) != session.started:
+        return False
+    log.info("Ending session %d, whose connection was lost.", session.process)
+    cursor.execute("select pg_terminate_backend(%s)", (session.process,))
+    return True
+
+
+def _started(cursor: SqlCursor, process: int, log: logging.Logger) -> datetime | None:
+    try:
+        cursor.execute("select starttime from stv_sessions where process = %s", (process,))
+        row = cursor.fetchone()
+    except psycopg2.ProgrammingError as error:
+        # Not on every kind of Redshift, and not to every user.
+        log.debug("stv_sessions cannot be read: %s", str(error).strip())
+        return None
+    return row[0] if row is not None else None

@@ -142,13 +142,13 @@ class RedshiftType:
         """
         if self.name == "decimal":
             return pa.decimal128(self.precision or 18, self.scale or 0)
-        found = _PLAIN_ARROW.get(self.name)
-        if found is None:
+        arrow = _PLAIN_ARROW.get(self.name)
+        if arrow is None:
             raise UnsupportedTypeError(
                 f"Redshift's {self.name} is not supported.",
                 "Select other columns, or cast it in a view.",
             )
-        return found
+        return arrow
 
     def holds(self, incoming: "RedshiftType") -> bool:
         """Whether every value of another type is a value of this one, its width in bytes apart."""

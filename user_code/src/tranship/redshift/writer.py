@@ -9,17 +9,20 @@ from typing import Any
 
 import psycopg2
 import pyarrow as pa
+from psycopg2 import sql
 
 from tranship.arrow_types import check_carried
 from tranship.errors import TransientError, ValueDoesNotFitError
 from tranship.frames import Batches
 from tranship.keys import comparable
 from tranship.own_tables import name_is_taken, own_table
+from tranship.pgsql.catalogue import has_schema
+from tranship.pgsql.driver import SqlConnection
 from tranship.redshift.aws import s3_client
+from tranship.redshift.casting import BatchCaster
 from tranship.redshift.catalogue import (
-    ExistingTable,
+    RedshiftTable,
     column_names,
-    has_schema,
     refuse_any_case,
     unseen_table,
     visible_table,
@@ -37,11 +40,12 @@ from tranship.redshift.ddl import (
 )
 from tranship.redshift.faults import is_already_there, translate, translated
 from tranship.redshift.identifiers import derived_name, fold, fold_table
-from tranship.redshift.plan import LoadPlan, plan_load
+from tranship.redshift.plan import LoadPlan
+from tranship.redshift.reconcile import reconcile
 from tranship.redshift.settings import RedshiftSettings
-from tranship.redshift.shape import Shaper
-from tranship.redshift.staging import Staged, StagingArea, pieces
+from tranship.redshift.staging import Staged, StagingArea
 from tranship.redshift.transaction import Committed, Transaction
+from tranship.redshift.uploads import pieces
 from tranship.retry import retry_transient
 from tranship.tables import TableName, TableSchema, column_not_found, is_text
 from tranship.tls import what_is_off
@@ -132,11 +136,11 @@ class _Write:
         self._check_names(plan)
         area = StagingArea(s3_client(self.settings), self.settings, self.table, self.log)
         area.sweep()
-        shaper = self._shaper(plan)
+        caster = self._caster(plan)
         try:
             with area.in_use():
                 staged = area.stage(
-                    _shaped(batches, shaper),
+                    _cast(batches, caster),
                     plan.staged_schema,
                     self.progress,
                     any_thread=batches.any_thread,
@@ -148,7 +152,7 @@ class _Write:
                     staged.bytes / 1e6,
                     staged.seconds,
                 )
-                final = self._retried(lambda: self._prepare(plan, shaper))
+                final = self._retried(lambda: self._prepare(plan, caster))
                 committed = self._transaction(final, staged, area).run()
         finally:
             if not self.settings.keep_files:
@@ -168,8 +172,8 @@ class _Write:
         with connected(self.settings, self.source) as connection:
             return self._plan_against(self._describe(connection))
 
-    def _plan_against(self, existing: ExistingTable | None) -> LoadPlan:
-        return plan_load(
+    def _plan_against(self, existing: RedshiftTable | None) -> LoadPlan:
+        return reconcile(
             self.request, self.schema, existing, self.table, self.settings.varchar_lengths
         )
 
@@ -179,8 +183,8 @@ class _Write:
             if missing:
                 raise column_not_found(missing, self.schema.names)
 
-    def _shaper(self, plan: LoadPlan) -> Shaper:
-        return Shaper(
+    def _caster(self, plan: LoadPlan) -> BatchCaster:
+        return BatchCaster(
             plan,
             self.request.slice,
             tuple(fold(name) for name in self.request.key),
@@ -188,16 +192,16 @@ class _Write:
             rounding=self.request.round,
         )
 
-    def _describe(self, connection: Any) -> ExistingTable | None:
+    def _describe(self, connection: SqlConnection) -> RedshiftTable | None:
         with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
             existing = visible_table(cursor, self.table, reading=False)
         if existing is not None and is_journal(column.name for column in existing.columns):
             raise own_table(self.table, "the journal of another table's writes")
         return existing
 
-    def _prepare(self, plan: LoadPlan, shaper: Shaper) -> LoadPlan:
+    def _prepare(self, plan: LoadPlan, caster: BatchCaster) -> LoadPlan:
         """Bring table and journal into being, or to the new columns, before the transaction begins."""
-        longest = shaper.longest_bytes()
+        longest = caster.longest_bytes()
         with connected(self.settings, self.source) as connection:
             existing = self._describe(connection)
             if existing is None:
@@ -207,7 +211,7 @@ class _Write:
             if existing is None:
                 raise unseen_table(connection, self.table, reading=False)
             final = self._plan_against(existing).measured(longest)
-            self._check_unchanged(plan, final, shaper)
+            self._check_unchanged(plan, final, caster)
             for statement in alterations(final, existing):
                 self._execute(connection, statement)
             self._refuse_any_case(connection)
@@ -215,14 +219,14 @@ class _Write:
                 self._ensure_journal(connection)
         return final
 
-    def _refuse_any_case(self, connection: Any) -> None:
+    def _refuse_any_case(self, connection: SqlConnection) -> None:
         if self.request.mode is not WriteMode.MERGE:
             return
         texts = [name for name in self.request.key if is_text(self.schema.column(name).type)]
         with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
             refuse_any_case(cursor, self.table, texts)
 
-    def _ensure_journal(self, connection: Any) -> None:
+    def _ensure_journal(self, connection: SqlConnection) -> None:
         """Create the journal where it is missing: who may only change rows need not create anything."""
         with translated(self.settings, f"look at {self._journal}"), connection.cursor() as cursor:
             columns = column_names(cursor, self._journal)
@@ -233,19 +237,19 @@ class _Write:
                 self._journal, f"the journal of the writes of {self.table}", columns
             )
 
-    def _create(self, connection: Any, plan: LoadPlan) -> None:
+    def _create(self, connection: SqlConnection, plan: LoadPlan) -> None:
         layout = (
             self.request.layout if isinstance(self.request, RedshiftWriteRequest) else TableLayout()
         )
         with translated(self.settings, f"look at {self.table}"), connection.cursor() as cursor:
-            there = has_schema(cursor, self.table.schema)
-        if not there:
+            schema_exists = has_schema(cursor, self.table.schema)
+        if not schema_exists:
             self._execute(connection, create_schema(self.table.schema))
         self._execute(connection, create_table(plan, layout))
         for statement in comments(plan, self.schema.comment):
             self._execute(connection, statement)
 
-    def _check_unchanged(self, plan: LoadPlan, final: LoadPlan, shaper: Shaper) -> None:
+    def _check_unchanged(self, plan: LoadPlan, final: LoadPlan, caster: BatchCaster) -> None:
         """The files are written: another session must not have given the table other types since."""
         if final.staged_schema != plan.staged_schema:
             raise TransientError(
@@ -253,17 +257,17 @@ class _Write:
                 "Run the write again.",
             )
         for column in final.columns:
-            found = shaper.longest.get(column.name)
+            longest = caster.longest.get(column.name)
             limit = column.type.length
-            if found is not None and limit is not None and found.bytes > limit:
+            if longest is not None and limit is not None and longest.bytes > limit:
                 raise ValueDoesNotFitError(
-                    f'Row {found.row}, column "{column.source}" of {self.table}: the value has '
-                    f"{found.bytes} bytes, and the column holds {limit}.",
+                    f'Row {longest.row}, column "{column.source}" of {self.table}: the value has '
+                    f"{longest.bytes} bytes, and the column holds {limit}.",
                     "Set on_schema_change to evolve to widen the column.",
-                    details={"column": column.source, "row": found.row, "bytes": found.bytes},
+                    details={"column": column.source, "row": longest.row, "bytes": longest.bytes},
                 )
 
-    def _execute(self, connection: Any, statement: Any) -> None:
+    def _execute(self, connection: SqlConnection, statement: sql.Composable) -> None:
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
@@ -322,12 +326,12 @@ class _Write:
         )
 
 
-def _shaped(batches: Batches, shaper: Shaper) -> Iterator[pa.RecordBatch]:
+def _cast(batches: Batches, caster: BatchCaster) -> Iterator[pa.RecordBatch]:
     opened = batches.open()
     try:
         for batch in opened:
             for piece in pieces(batch):
-                yield shaper.shape(piece)
+                yield caster.cast(piece)
     finally:
         close: Any = getattr(opened, "close", None)
         if close is not None:

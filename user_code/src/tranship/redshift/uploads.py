@@ -1,20 +1,34 @@
-"""A file in S3 that is written as a stream: parts go up in the background, nothing waits on disk.
+"""Record batches as Parquet files in S3, written as streams: parts go up in the background, nothing waits on disk.
 
-Chosen over pyarrow's S3FileSystem by measurement (1,000,000 x 26 and 4,000,000 x 26 rows: 3.2 and 11.1 s
+One rolling Parquet writer, straight into multipart uploads: memory is bounded by a row group and the chunks in flight, however many rows
+there are. Chosen over pyarrow's S3FileSystem by measurement (1,000,000 x 26 and 4,000,000 x 26 rows: 3.2 and 11.1 s
 against 3.5 and 13.5 s, 48 MB of extra memory against 93 and 112), and because it can abort an upload and
 signs with boto3's credential chain.
 """
 
 import contextlib
 import io
+import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from typing_extensions import Buffer, override
 
+from tranship.errors import TranshipError
+from tranship.redshift.aws import aws_errors
+from tranship.redshift.settings import RedshiftSettings
+
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+ROW_GROUP_ROWS = 131_072
+DICTIONARY_BYTES = 128 * 1024
+"""Size at which a column's dictionary is given up. Arrow's 1 MiB has columns of distinct values build one for
+nothing: twice the encoding time and 15% more bytes on the benchmark's 26 columns."""
 CHUNK_BYTES = 8 * 1024 * 1024
 """Size of one part of an upload; S3 wants at least 5 MiB and at most 10,000 parts."""
 CHUNKS_IN_FLIGHT = 3
@@ -201,3 +215,117 @@ class S3Upload(io.RawIOBase):
             with contextlib.suppress(Exception):  # what went wrong before is what counts
                 self.abort()
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFile:
+    """One Parquet file in the bucket."""
+
+    url: str
+    bytes: int
+    rows: int
+
+
+class ParquetUpload:
+    """One Parquet file while it is being written; leaving its block on an error aborts it.
+
+    Args:
+        upload: The object that it becomes.
+        url: Its address.
+        schema: Its columns.
+        settings: Compression, and the most bytes of a file.
+        log: Where an upload that could not be aborted is told.
+    """
+
+    def __init__(
+        self,
+        upload: S3Upload,
+        url: str,
+        schema: pa.Schema,
+        settings: RedshiftSettings,
+        log: logging.Logger,
+    ) -> None:
+        self._upload = upload
+        self._url = url
+        self._settings = settings
+        self._log = log
+        sink: Any = self._upload
+        compression: Any = settings.compression
+        self._writer = pq.ParquetWriter(
+            sink,
+            schema,
+            compression=compression,
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
+            # The Arrow schema in the footer is for Arrow readers; Redshift reads Parquet's own.
+            store_schema=False,
+        )
+        self._rows = 0
+        self._groups = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            self._writer.close()
+            self._upload.close()
+            return
+        # Closing the writer emits a footer, which must not reach S3.
+        self._upload.discard()
+        self._writer.close()
+        try:
+            with aws_errors(self._settings, f"aborting the upload of {self._url}"):
+                self._upload.abort()
+        except TranshipError as unfinished:
+            # What went wrong before is what counts; the bucket's lifecycle rule ends the upload.
+            self._log.warning("An upload was left unfinished: %s", unfinished)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another row group of the usual size stays within the file's limit."""
+        usual = self._upload.size / self._groups if self._groups else 0
+        return self._groups == 0 or self._upload.size + usual <= self._settings.max_part_bytes
+
+    def write(self, group: pa.Table) -> None:
+        """Add a row group."""
+        self._writer.write_table(group, row_group_size=group.num_rows)
+        self._rows += group.num_rows
+        self._groups += 1
+
+    def file(self) -> StagedFile:
+        """The file, once its block was left."""
+        return StagedFile(self._url, self._upload.size, self._rows)
+
+
+def row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches of any size, gathered or cut into tables of one Parquet row group each.
+
+    Example:
+        >>> batch = pa.record_batch({"id": [1, 2, 3]})
+        >>> [group.num_rows for group in row_groups([batch] * 10)]
+        [30]
+    """
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        for piece in pieces(batch):
+            if waiting and (
+                rows + piece.num_rows > ROW_GROUP_ROWS or size + piece.nbytes > ROW_GROUP_BYTES
+            ):
+                yield pa.Table.from_batches(waiting)
+                waiting, rows, size = [], 0, 0
+            waiting.append(piece)
+            rows += piece.num_rows
+            size += piece.nbytes
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch in slices of at most one row group; slices share its memory."""
+    count = batch.num_rows
+    if count == 0:
+        return
+    step = max(1, min(ROW_GROUP_ROWS, count * ROW_GROUP_BYTES // max(batch.nbytes, 1)))
+    for start in range(0, count, step):
+        yield batch.slice(start, step)

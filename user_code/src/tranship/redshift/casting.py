@@ -25,7 +25,7 @@ from tranship.exactness import (
 )
 from tranship.redshift.identifiers import fold_slice
 from tranship.redshift.nested import check_inner_values
-from tranship.redshift.plan import LoadPlan, PlannedColumn
+from tranship.redshift.plan import ColumnPlan, LoadPlan
 from tranship.redshift.types import is_nested
 from tranship.slices import Slice
 from tranship.tables import is_binary, is_text
@@ -41,7 +41,7 @@ class Longest:
     row: int
 
 
-class Shaper:
+class BatchCaster:
     """Casts and checks one stream of batches, and remembers the longest texts.
 
     Args:
@@ -70,7 +70,7 @@ class Shaper:
         self.rows = 0
         self.longest: dict[str, Longest] = {}
 
-    def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+    def cast(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """One batch as it is staged.
 
         Raises:
@@ -93,7 +93,7 @@ class Shaper:
         """Bytes of the longest value, by column."""
         return {name: longest.bytes for name, longest in self.longest.items()}
 
-    def _cast(self, column: PlannedColumn, array: pa.Array) -> pa.Array:
+    def _cast(self, column: ColumnPlan, array: pa.Array) -> pa.Array:
         if is_uuid(array.type) and is_text(column.staged):
             array = uuid_texts(plain_array(array))
         array = plain_array(array)
@@ -107,7 +107,7 @@ class Shaper:
             self._check_json(column, array)
         return array
 
-    def _check_json(self, column: PlannedColumn, array: pa.Array) -> None:
+    def _check_json(self, column: ColumnPlan, array: pa.Array) -> None:
         """Redshift names neither row nor column of a text that is no JSON."""
         for index, text in enumerate(array.to_pylist()):
             if text is not None and (reason := why_not_json(text)) is not None:
@@ -119,7 +119,7 @@ class Shaper:
                     details={"column": column.source, "row": row, "value": _shown(text)},
                 )
 
-    def _converted(self, column: PlannedColumn, array: pa.Array) -> pa.Array:
+    def _converted(self, column: ColumnPlan, array: pa.Array) -> pa.Array:
         if self._truncates and pa.types.is_timestamp(array.type):
             array = pc.cast(array, pa.timestamp("us", array.type.tz), safe=False)
 
@@ -134,7 +134,7 @@ class Shaper:
             index = first_failing(array, cast)
             raise self._does_not_fit(column, array, index, str(error)) from error
 
-    def _measure(self, column: PlannedColumn, array: pa.Array) -> None:
+    def _measure(self, column: ColumnPlan, array: pa.Array) -> None:
         lengths = pc.call_function("binary_length", [array])
         longest = pc.max(lengths)
         most = longest.as_py() or 0
@@ -164,7 +164,7 @@ class Shaper:
             details={"row": row},
         )
 
-    def _null(self, column: PlannedColumn, array: pa.Array) -> ValueDoesNotFitError:
+    def _null(self, column: ColumnPlan, array: pa.Array) -> ValueDoesNotFitError:
         row = self.rows + pc.index(pc.is_null(array), pa.scalar(True)).as_py() + 1
         why = "identifies rows" if column.name in self._key else "takes no nulls"
         return ValueDoesNotFitError(
@@ -175,15 +175,19 @@ class Shaper:
 
     def _does_not_fit(
         self,
-        column: PlannedColumn,
+        column: ColumnPlan,
         array: pa.Array,
         index: int,
-        said: str,
+        reason: str,
         remedy: str | None = None,
     ) -> ValueDoesNotFitError:
         row, value = self.rows + index + 1, array[index]
-        if remedy is None and "would lose data" in said and getattr(array.type, "unit", "") == "ns":
-            said = "it has digits beyond microseconds, which Redshift cannot keep"
+        if (
+            remedy is None
+            and "would lose data" in reason
+            and getattr(array.type, "unit", "") == "ns"
+        ):
+            reason = "it has digits beyond microseconds, which Redshift cannot keep"
             remedy = "Round it to microseconds."
             if pa.types.is_timestamp(array.type):
                 remedy = (
@@ -192,13 +196,13 @@ class Shaper:
         remedy = remedy or "Correct the value, or declare a wider type in column_types."
         return ValueDoesNotFitError(
             f'Row {row}, column "{column.source}" of {self._plan.table}: {_shown(_python(value))} '
-            f"({array.type}) does not fit {column.type}: {said}.",
+            f"({array.type}) does not fit {column.type}: {reason}.",
             remedy,
             details={"column": column.source, "row": row, "value": _shown(_python(value))},
         )
 
     def _too_long(
-        self, column: PlannedColumn, size: int, row: int, value: str | bytes
+        self, column: ColumnPlan, size: int, row: int, value: str | bytes
     ) -> ValueDoesNotFitError:
         if column.parses_json:
             remedy = (
@@ -268,7 +272,7 @@ def first_failing(array: pa.Array, cast: Callable[[pa.Array], object]) -> int:
     return low
 
 
-def _to_type(array: pa.Array, column: PlannedColumn, *, rounding: bool) -> pa.Array:
+def _to_type(array: pa.Array, column: ColumnPlan, *, rounding: bool) -> pa.Array:
     """An array as its column is staged, every value as it was."""
     wanted, given = column.staged, array.type
     if pa.types.is_decimal(wanted) and (
