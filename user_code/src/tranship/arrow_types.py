@@ -4,12 +4,22 @@ Readers and frames check their columns here by name, targets take the plain valu
 refused, never stored as whatever lies under it.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from tranship.errors import UnsupportedTypeError
+
+if TYPE_CHECKING:
+    ArrowArray = pa.Array[Any]
+    ArrowField = pa.Field[Any]
+else:
+    # Of pyarrow's classes only the stubs take type arguments.
+    ArrowArray, ArrowField = pa.Array, pa.Field
 
 # https://arrow.apache.org/docs/format/CanonicalExtensions.html
 UUID, JSON, BOOL8 = "arrow.uuid", "arrow.json", "arrow.bool8"
@@ -38,7 +48,7 @@ def check_carried(schema: pa.Schema) -> None:
         _check(field, field.name)
 
 
-def _check(field: pa.Field, column: str) -> None:
+def _check(field: ArrowField, column: str) -> None:
     stored = (field.metadata or {}).get(_EXTENSION_NAME)
     name = stored.decode() if stored else None
     for type_ in _with_inner(field.type):
@@ -80,7 +90,7 @@ def _with_inner(type_: pa.DataType) -> list[pa.DataType]:
     return types
 
 
-def inner_fields(type_: Any) -> list[pa.Field]:
+def inner_fields(type_: Any) -> list[ArrowField]:
     """What a nested type holds.
 
     Example:
@@ -119,7 +129,7 @@ def plain_type(type_: pa.DataType) -> pa.DataType:
     return pa.bool_() if inner.extension_name == BOOL8 else plain_type(inner.storage_type)
 
 
-def plain_array(array: pa.Array) -> pa.Array:
+def plain_array(array: ArrowArray) -> ArrowArray:
     """The same values, of `plain_type`."""
     if isinstance(array, pa.RunEndEncodedArray):
         import pyarrow.compute as pc
@@ -151,7 +161,7 @@ def in_words(value: Any) -> str:
         return f"a value of type {value.type}"
 
 
-def uuid_texts(array: pa.Array) -> pa.Array:
+def uuid_texts(array: ArrowArray) -> ArrowArray:
     """UUIDs of 16 bytes in their canonical spelling."""
     return pa.array(
         [None if value is None else str(uuid.UUID(bytes=value)) for value in array.to_pylist()],
@@ -192,7 +202,7 @@ def _retyped(field: Any) -> Any:
     return field.with_type(in_microseconds(field.type))
 
 
-def times_in_microseconds(array: pa.Array) -> pa.Array:
+def times_in_microseconds(array: ArrowArray) -> ArrowArray:
     """Nested values with times of microseconds.
 
     Raises:

@@ -4,11 +4,16 @@ Arrow's own casts are less careful than their option `safe`: they round floats i
 floats, and cut the clock off a day.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
 import pyarrow as pa
+
+from tranship.arrow_types import ArrowArray
 
 
 class _Compute:
@@ -21,7 +26,7 @@ class _Compute:
 
 
 pc: Any = _Compute()  # nor do its stubs know more than a few of the argument types it takes
-Convert = Callable[[pa.Array], pa.Array]
+Convert = Callable[[ArrowArray], ArrowArray]
 
 MAX_DIGITS = 38
 """Digits that every target, every frame library and our readers hold; a wider number could not be read again."""
@@ -43,7 +48,7 @@ class MisfitError(Exception):
         self.remedy = remedy
 
 
-def refuse(wrong: pa.Array, why: str, remedy: str | None = None) -> None:
+def refuse(wrong: ArrowArray, why: str, remedy: str | None = None) -> None:
     """Raise for the first value that is true.
 
     Raises:
@@ -54,7 +59,7 @@ def refuse(wrong: pa.Array, why: str, remedy: str | None = None) -> None:
         raise MisfitError(where, why, remedy)
 
 
-def to_decimals(array: pa.Array, wanted: Any, *, rounding: bool = False) -> pa.Array:
+def to_decimals(array: ArrowArray, wanted: Any, *, rounding: bool = False) -> ArrowArray:
     """Floats or texts as decimals; a float counts as its shortest text, which reads back as the same float.
 
     Args:
@@ -103,7 +108,7 @@ def _finite(text: str, index: int) -> Decimal:
     return number
 
 
-def number_texts(array: pa.Array) -> pa.Array:
+def number_texts(array: ArrowArray) -> ArrowArray:
     """Floats or texts as texts of numbers without a declared scale, each of which can be read again.
 
     Raises:
@@ -120,7 +125,7 @@ def number_texts(array: pa.Array) -> pa.Array:
     return texts
 
 
-def to_floats(array: pa.Array, wanted: pa.DataType, *, rounding: bool = False) -> pa.Array:
+def to_floats(array: ArrowArray, wanted: pa.DataType, *, rounding: bool = False) -> ArrowArray:
     """Numbers or texts as floats of another width.
 
     A decimal or text is held exactly where the float's shortest text is the same number.
@@ -137,18 +142,18 @@ def to_floats(array: pa.Array, wanted: pa.DataType, *, rounding: bool = False) -
         >>> to_floats(pa.array([0.5]), pa.float32()).to_pylist()
         [0.5]
     """
-    given = array.type
-    if pa.types.is_float16(given):
-        array, given = array.cast(pa.float32()), pa.float32()
-    if given == wanted or pa.types.is_null(given):
+    source = array.type
+    if pa.types.is_float16(source):
+        array, source = array.cast(pa.float32()), pa.float32()
+    if source == wanted or pa.types.is_null(source):
         return array.cast(wanted)
-    if pa.types.is_integer(given):
+    if pa.types.is_integer(source):
         return array.cast(wanted, safe=not rounding)
-    if pa.types.is_floating(given):
+    if pa.types.is_floating(source):
         floats = array.cast(wanted, safe=False)
         _refuse_new_infinities(array, floats)
-        if not rounding and given.bit_width > wanted.bit_width:
-            same = pc.or_(pc.equal(floats.cast(given), array), pc.is_nan(array))
+        if not rounding and source.bit_width > wanted.bit_width:
+            same = pc.or_(pc.equal(floats.cast(source), array), pc.is_nan(array))
             refuse(pc.invert(same), _FINER, _ALLOW_ROUNDING)
         return floats
     # By way of texts: Arrow's own cast of decimals gives a neighbour of the nearest float.
@@ -166,12 +171,12 @@ def to_floats(array: pa.Array, wanted: pa.DataType, *, rounding: bool = False) -
     return floats
 
 
-def _refuse_new_infinities(before: pa.Array, after: pa.Array) -> None:
+def _refuse_new_infinities(before: ArrowArray, after: ArrowArray) -> None:
     lost = pc.and_(pc.is_inf(after), pc.invert(pc.is_inf(before)))
     refuse(lost, f"it is too large for {after.type}")
 
 
-def to_dates(array: pa.Array) -> pa.Array:
+def to_dates(array: ArrowArray) -> ArrowArray:
     """Days, or moments that are midnight, as dates of the years 1 to 9999.
 
     Raises:
@@ -184,7 +189,7 @@ def to_dates(array: pa.Array) -> pa.Array:
     return days
 
 
-def check_years(array: pa.Array) -> None:
+def check_years(array: ArrowArray) -> None:
     """Refuse dates and moments that no reader could give back as one.
 
     Args:
@@ -205,7 +210,7 @@ def check_years(array: pa.Array) -> None:
         refuse(outside, "its year is not between 1 and 9999, so it could not be read again")
 
 
-def check_clock(array: pa.Array) -> None:
+def check_clock(array: ArrowArray) -> None:
     """Refuse times of day that no clock shows.
 
     Args:

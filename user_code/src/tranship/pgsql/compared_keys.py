@@ -120,6 +120,22 @@ class ComparedKeys(StagedKeys):
         )
         if not one_row(transaction)[0]:
             return
+        self._delete_double_spellings(transaction, source, respelled)
+        spelling = sql.SQL(", ").join(
+            sql.SQL("{0} = k.{0}").format(self._identifier(name))
+            for name in self.key
+            if name in self.rules
+        )
+        transaction.execute(
+            sql.SQL("update {} set {} from {} where {}").format(
+                self._quoted, spelling, source, respelled
+            )
+        )
+
+    def _delete_double_spellings(
+        self, transaction: SqlCursor, source: sql.Composable, respelled: sql.Composable
+    ) -> None:
+        """Delete rows in another spelling whose key is there in the source's own too."""
         # A copy that compared bytes once may have both spellings; the source's own is the one that is kept up to date.
         # The pairs are found first ("offset 0" keeps them together), as no statistics tell how few they are: joined
         # in one, they were looked for anew for each key of the source.
@@ -129,7 +145,9 @@ class ComparedKeys(StagedKeys):
                 "with pair as (select {} from {}, {} where {} offset 0) "
                 "delete from {} using pair where {} and exists (select 1 from {} as own where {})"
             ).format(
-                sql.SQL(", ").join([*self._as(self._quoted, "old"), *self._as(k, "new")]),
+                sql.SQL(", ").join(
+                    [*self._as(self._quoted, "old"), *self._as(sql.Identifier("k"), "new")]
+                ),
                 self._quoted,
                 source,
                 respelled,
@@ -137,16 +155,6 @@ class ComparedKeys(StagedKeys):
                 self._is(self._quoted, pair, "old"),
                 self._quoted,
                 self._is(ours, pair, "new"),
-            )
-        )
-        spelling = sql.SQL(", ").join(
-            sql.SQL("{0} = k.{0}").format(self._identifier(name))
-            for name in self.key
-            if name in self.rules
-        )
-        transaction.execute(
-            sql.SQL("update {} set {} from {} where {}").format(
-                self._quoted, spelling, source, respelled
             )
         )
 

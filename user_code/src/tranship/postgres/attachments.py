@@ -286,18 +286,25 @@ def attachments_of(
         sequences=rows(_SEQUENCES),
         column_settings=rows(_COLUMN_SETTINGS),
     )
-    left_out = {("i", name) for name in without_indexes}
+    left_out: set[tuple[Any, ...]] = {("i", name) for name in without_indexes}
     if without_columns:
         cursor.execute(sql.SQL(_ON_COLUMNS).format(oid, oid), {"columns": list(without_columns)})
         left_out.update(cursor.fetchall())
     cursor.execute("select set_config('search_path', %s, true)", (search_path,))
+    return _without(attached, left_out, without_columns)
+
+
+def _without(
+    attached: Attachments, objects: set[tuple[Any, ...]], columns: Collection[str]
+) -> Attachments:
+    """The same without some indexes (`i`) and foreign keys (`f`), and without what is said of some columns."""
     return replace(
         attached,
-        indexes=[row for row in attached.indexes if ("i", row[0]) not in left_out],
-        foreign_keys=[row for row in attached.foreign_keys if ("f", row[0]) not in left_out],
-        grants=[row for row in attached.grants if row[0] not in without_columns],
-        sequences=[row for row in attached.sequences if row[-1] not in without_columns],
-        column_settings=[row for row in attached.column_settings if row[0] not in without_columns],
+        indexes=[row for row in attached.indexes if ("i", row[0]) not in objects],
+        foreign_keys=[row for row in attached.foreign_keys if ("f", row[0]) not in objects],
+        grants=[row for row in attached.grants if row[0] not in columns],
+        sequences=[row for row in attached.sequences if row[-1] not in columns],
+        column_settings=[row for row in attached.column_settings if row[0] not in columns],
     )
 
 

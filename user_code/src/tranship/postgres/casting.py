@@ -4,11 +4,14 @@ Every value that the column could not hold, or would change, is an error that na
 value; nothing is rounded, cut or guessed.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from tranship.arrow_types import in_words, is_uuid, plain_array, plain_type, uuid_texts
+from tranship.arrow_types import ArrowArray, in_words, is_uuid, plain_array, plain_type, uuid_texts
 from tranship.errors import TranshipError, UnsupportedTypeError, ValueDoesNotFitError
 from tranship.exactness import (
     MAX_DIGITS,
@@ -77,9 +80,9 @@ def plan_column(
         UnsupportedTypeError: They cannot: such values have no meaning in that type.
     """
     arrow = plain_type(column.type)
-    prepare = unchanged if arrow == column.type else plain_array
+    prepare: Convert = unchanged if arrow == column.type else plain_array
     if is_uuid(column.type) and type_.name in _TEXTS:
-        arrow, prepare = pa.large_string(), lambda array: uuid_texts(plain_array(array))
+        arrow, prepare = pa.large_string(), _plain_uuid_texts
     conversion = _plan(arrow, type_, column, rounding=rounding)
     if conversion is None:
         raise UnsupportedTypeError(
@@ -91,6 +94,10 @@ def plan_column(
     if prepare is unchanged:
         return ColumnPlan(column.name, type_, wire, convert, binary)
     return ColumnPlan(column.name, type_, wire, lambda array: convert(prepare(array)), binary)
+
+
+def _plain_uuid_texts(array: ArrowArray) -> ArrowArray:
+    return uuid_texts(plain_array(array))
 
 
 def fit_batch(
@@ -107,7 +114,7 @@ def fit_batch(
     Raises:
         ValueDoesNotFitError: A value is outside what its column can hold.
     """
-    arrays: list[pa.Array] = []
+    arrays: list[ArrowArray] = []
     for plan in plans:
         array = batch.column(plan.name)
         try:
@@ -120,7 +127,7 @@ def fit_batch(
 
 
 def _located(
-    error: Exception, array: pa.Array, plan: ColumnPlan, table: object, rows_before: int
+    error: Exception, array: ArrowArray, plan: ColumnPlan, table: object, rows_before: int
 ) -> TranshipError:
     index = error.index if isinstance(error, MisfitError) else _first_failing(array, plan.convert)
     try:
@@ -140,7 +147,7 @@ def _located(
     )
 
 
-def _first_failing(array: pa.Array, convert: Convert) -> int:
+def _first_failing(array: ArrowArray, convert: Convert) -> int:
     """The first index whose value fails, found by halving."""
     low, high = 0, len(array)
     while high - low > 1:

@@ -55,7 +55,8 @@ def within_reach(value: sa.ColumnElement[Any], cursor: Cursor) -> sa.ColumnEleme
     """A date or time, held to those that Python has; null where it is."""
     kind, rest = ("timestamptz", " 00:00:00+00") if cursor.has_zone else ("timestamp", "")
     kind = "date" if cursor.kind is Kind.DATE else kind
-    first, last = (sa.literal_column(f"{kind} '{end}{rest}'") for end in (_FIRST, _LAST))
+    first: sa.ColumnElement[Any] = sa.literal_column(f"{kind} '{_FIRST}{rest}'")
+    last: sa.ColumnElement[Any] = sa.literal_column(f"{kind} '{_LAST}{rest}'")
     # Of a null and a value both functions take the value.
     held = sa.func.greatest(sa.func.least(value, last), first)
     return sa.case((value.is_(None), sa.null()), else_=held)

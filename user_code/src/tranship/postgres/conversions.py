@@ -3,6 +3,9 @@
 Each function raises `MisfitError`, or pyarrow's own error, and `casting` says to whom it happened.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import json
 import re
 from datetime import date, datetime, time
@@ -14,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from tranship.arrow_types import times_in_microseconds
+from tranship.arrow_types import ArrowArray, times_in_microseconds
 from tranship.exactness import MAX_DIGITS, Convert, MisfitError, check_clock, check_years
 from tranship.postgres.text_forms import bytes_from_hex
 from tranship.postgres.types import MICROSECOND_DIGITS, PostgresType
@@ -28,7 +31,7 @@ _NUL = ("Postgres texts cannot contain U+0000", "Strip it at the source or in yo
 _ENCODING_DECLARATION = r"""^(\s*<\?xml[^>]*?)\s+encoding\s*=\s*["'][^"']*["']"""
 
 
-def unchanged(array: pa.Array) -> pa.Array:
+def unchanged(array: ArrowArray) -> ArrowArray:
     """The array as it is."""
     return array
 
@@ -36,7 +39,7 @@ def unchanged(array: pa.Array) -> pa.Array:
 def cast_to(wire: pa.DataType, *, safe: bool = True) -> Convert:
     """Arrow's own cast; a safe one refuses to lose anything."""
 
-    def convert(array: pa.Array) -> pa.Array:
+    def convert(array: ArrowArray) -> ArrowArray:
         return array if array.type == wire else array.cast(wire, safe=safe)
 
     return convert
@@ -50,7 +53,7 @@ def decimal_type(type_: PostgresType) -> pa.DataType | None:
     return pa.decimal128(min(precision, MAX_DIGITS), min(scale, MAX_DIGITS))
 
 
-def zero_or_one(array: pa.Array) -> pa.Array:
+def zero_or_one(array: ArrowArray) -> ArrowArray:
     """Integers as truth values, and only 0 and 1."""
     wrong = pc.index(pc.is_in(array, pa.array([0, 1, None], array.type)), pa.scalar(False)).as_py()
     if wrong >= 0:
@@ -58,7 +61,7 @@ def zero_or_one(array: pa.Array) -> pa.Array:
     return array.cast(pa.bool_())
 
 
-def uuid_bytes(array: pa.Array) -> pa.Array:
+def uuid_bytes(array: ArrowArray) -> ArrowArray:
     """UUIDs in any usual spelling as their 16 bytes."""
     texts = array.cast(pa.large_string())
     digits = pc.replace_substring(pc.ascii_trim(texts, characters="{}"), "-", "")
@@ -75,7 +78,7 @@ def checked_timestamp(wire: pa.DataType) -> Convert:
     """Timestamps of the years 1 to 9999, by UTC where they are instants."""
     cast = cast_to(wire)
 
-    def convert(array: pa.Array) -> pa.Array:
+    def convert(array: ArrowArray) -> ArrowArray:
         stamps = cast(array)
         check_years(stamps)
         return stamps
@@ -86,7 +89,7 @@ def checked_timestamp(wire: pa.DataType) -> Convert:
 def checked_time(convert: Convert) -> Convert:
     """Times of one day."""
 
-    def checked(array: pa.Array) -> pa.Array:
+    def checked(array: ArrowArray) -> ArrowArray:
         times = convert(array)
         check_clock(times)
         return times
@@ -100,7 +103,7 @@ def whole_ticks(convert: Convert, digits: int) -> Convert:
         return convert
     tick = 10 ** (MICROSECOND_DIGITS - digits)
 
-    def checked(array: pa.Array) -> pa.Array:
+    def checked(array: ArrowArray) -> ArrowArray:
         values = convert(array)
         present = values.cast(pa.int64()).drop_null()
         ticks = np.frombuffer(memoryview(present.buffers()[1] or b""), np.int64)
@@ -114,7 +117,7 @@ def whole_ticks(convert: Convert, digits: int) -> Convert:
     return checked
 
 
-def plain_text(array: pa.Array) -> pa.Array:
+def plain_text(array: ArrowArray) -> ArrowArray:
     """Texts without U+0000."""
     texts = cast_to(pa.large_string())(array)
     _refuse_nul(texts)
@@ -124,7 +127,7 @@ def plain_text(array: pa.Array) -> pa.Array:
 def text_up_to(limit: int | None) -> Convert:
     """Texts of at most so many characters."""
 
-    def convert(array: pa.Array) -> pa.Array:
+    def convert(array: ArrowArray) -> ArrowArray:
         texts = plain_text(array)
         offsets = texts.buffers()[1]
         if limit is not None and len(texts) and offsets is not None:
@@ -143,7 +146,7 @@ def text_up_to(limit: int | None) -> Convert:
     return convert
 
 
-def _refuse_nul(texts: pa.Array) -> None:
+def _refuse_nul(texts: ArrowArray) -> None:
     """Postgres's texts cannot hold U+0000 (https://www.postgresql.org/docs/current/datatype-character.html)."""
     _, offsets, data = texts.buffers()
     if data is None or offsets is None or not len(texts):
@@ -157,25 +160,24 @@ def _refuse_nul(texts: pa.Array) -> None:
         raise MisfitError(where, *_NUL)
 
 
-def xml_text(array: pa.Array) -> pa.Array:
+def xml_text(array: ArrowArray) -> ArrowArray:
     """Text without an encoding declaration: it is UTF-8 by now, whatever it was declared as."""
     return pc.replace_substring_regex(plain_text(array), _ENCODING_DECLARATION, r"\1")
 
 
-def json_text(array: pa.Array) -> pa.Array:
+def json_text(array: ArrowArray) -> ArrowArray:
     """Nested values as JSON; times finer than microseconds are refused, as everywhere."""
     array = times_in_microseconds(array)
     values = array.to_pylist(maps_as_pydicts="strict")
-    texts = []
+    texts: list[str | None] = []
     for index, value in enumerate(values):
         try:
-            texts.append(
-                None if value is None else json.dumps(value, default=_as_json, allow_nan=False)
-            )
+            text = None if value is None else json.dumps(value, default=_as_json, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise MisfitError(index, f"JSON cannot express it ({error})") from None
-        if value is not None and re.search(r"(?<!\\)(?:\\\\)*\\u0000", texts[-1]):
+        if text is not None and re.search(r"(?<!\\)(?:\\\\)*\\u0000", text):
             raise MisfitError(index, *_NUL)
+        texts.append(text)
     return pa.array(texts, pa.large_string())
 
 

@@ -5,6 +5,9 @@ on both. A thread reads and encodes ahead while this thread sends, with a bounde
 the original one is raised, once. A user's generator is read in this thread instead, between two sends.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import importlib.util
 import selectors
 from collections.abc import Callable, Iterator
@@ -18,6 +21,7 @@ import pyarrow.compute
 from psycopg2 import sql
 from pyarrow import csv
 
+from tranship.arrow_types import ArrowArray
 from tranship.errors import ConfigurationError, RowsOutsideSliceError, TransientError
 from tranship.frames import Batches
 from tranship.pgsql.driver import SqlConnection, SqlCursor
@@ -127,7 +131,7 @@ def _csv_chunks(plans: list[ColumnPlan], batches: Iterator[pa.RecordBatch]) -> I
         yield sink.getvalue().to_pybytes()
 
 
-def _csv_array(array: pa.Array, plan: ColumnPlan) -> pa.Array:
+def _csv_array(array: ArrowArray, plan: ColumnPlan) -> ArrowArray:
     """The array as something whose CSV form Postgres reads back as the same values."""
     wire = plan.wire
     if pa.types.is_fixed_size_binary(wire):
@@ -140,7 +144,7 @@ def _csv_array(array: pa.Array, plan: ColumnPlan) -> pa.Array:
     return array
 
 
-def _text(value: str) -> pa.Scalar:
+def _text(value: str) -> "pa.Scalar[Any]":
     return pa.scalar(value, pa.large_string())
 
 

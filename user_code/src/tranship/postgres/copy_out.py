@@ -3,6 +3,9 @@
 pyarrow parses the CSV of a block at a time, while a thread receives the next.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +14,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from pyarrow import csv
 
+from tranship.arrow_types import ArrowArray, ArrowField
 from tranship.deadlines import Deadline
 from tranship.errors import ValueDoesNotFitError
 from tranship.frames import ROWS_PER_BATCH
@@ -101,7 +105,7 @@ class CopiedRows:
             yield pa.RecordBatch.from_arrays(arrays, schema=arrow_schema)
             rows_before += batch.num_rows
 
-    def _converted(self, array: pa.Array, wanted: pa.Field, rows_before: int) -> pa.Array:
+    def _converted(self, array: ArrowArray, wanted: ArrowField, rows_before: int) -> ArrowArray:
         """What the CSV parser has no form for, from its text."""
         if pa.types.is_large_binary(wanted.type):
             return bytes_from_hex(array, digits_from=2)

@@ -1,7 +1,7 @@
 """Postgres and driver errors as this library's: what happened, to which table, and what to do."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import psycopg2
@@ -24,6 +24,8 @@ from tranship.tables import TableName
 
 DOES_NOT_FIT_CLASS = "22"
 """SQLSTATE class of data exceptions: a value the column's type refuses."""
+BROKEN_CONSTRAINT_CLASS = "23"
+"""SQLSTATE class of integrity constraint violations."""
 
 _CONTEXT = re.compile(
     r"^COPY .*, line (?P<row>\d+)(?:, column (?P<column>.+?))?(?:: .*)?$", re.MULTILINE
@@ -84,32 +86,56 @@ def translate(
                 f"{what}: the connection to {settings} was lost: {message}", details=details
             )
         return WriteFailedError(f"{what}: {message}", details=details)
-    if state == "57014":
+    if state == "42501":
+        return _denied(error, settings, what, message, details, table=table, reading=reading)
+    if state.startswith((DOES_NOT_FIT_CLASS, BROKEN_CONSTRAINT_CLASS)):
+        return _rows_refused(error, what, message, details, table)
+    return _statement_refused(error, settings, what, message, details)
+
+
+def _statement_refused(
+    error: psycopg2.Error,
+    settings: PostgresSettings,
+    what: str,
+    message: str,
+    details: dict[str, object],
+) -> TranshipError:
+    """The error for what the server could not or would not do, whatever the rows are."""
+    if error.pgcode == "57014":
         return WriteFailedError(
             f"{what}: it was cancelled: {message}",
             "If the statement timeout is too short, raise statement_timeout_seconds.",
             details=details,
         )
-    if state == "53100" or "No space left on device" in message:
+    if error.pgcode == "53100" or "No space left on device" in message:
         return WriteFailedError(
             f"{what}: the disk of Postgres at {settings.host} is full: {message}",
             "Free space there or enlarge the volume, then run again; the old rows are untouched. "
             "A full replace needs room for the old and the new table at once.",
             details=details,
         )
-    if state == "42501":
-        return _denied(error, settings, what, message, details, table=table, reading=reading)
-    if state == "42P01":
+    if error.pgcode == "42P01":
         return TableNotFoundError(f"{what}: {message}", "Check schema and name.", details=details)
-    if state == "0A000" and "XML" in message:
+    if error.pgcode == "0A000" and "XML" in message:
         return WriteFailedError(
             f"{what}: Postgres at {settings.host} was built without XML support.",
             'Load xml columns as text: column_types={"<column>": "text"}.',
             details=details,
         )
-    if state.startswith(DOES_NOT_FIT_CLASS):
+    return WriteFailedError(f"{what}: {message}", details=details)
+
+
+def _rows_refused(
+    error: psycopg2.Error,
+    what: str,
+    message: str,
+    details: dict[str, object],
+    table: TableName | None,
+) -> TranshipError:
+    """The error for rows that a type or a constraint keeps out."""
+    if (error.pgcode or "").startswith(DOES_NOT_FIT_CLASS):
         return _does_not_fit(error, what, message, details)
-    if state == "23502":
+    if error.pgcode == "23502":
         column = error.diag.column_name
         return ValueDoesNotFitError(
             f'{what}: column "{column}" is not null in the table, but a row has null there{_row(error)}.',
@@ -117,15 +143,13 @@ def translate(
             "follows its source with on_schema_change: evolve.",
             details=details | {"column": column},
         )
-    if state == "23505":
+    if error.pgcode == "23505":
         return _duplicate(error, what, message, details)
-    if state.startswith("23"):
-        return WriteFailedError(
-            f"{what}: rows break a constraint of the table: {message} {error.diag.message_detail or ''}",
-            "Mend the rows or the constraint.",
-            details=details,
-        )
-    return WriteFailedError(f"{what}: {message}", details=details)
+    return WriteFailedError(
+        f"{what}: rows break a constraint of the table: {message} {error.diag.message_detail or ''}",
+        "Mend the rows or the constraint.",
+        details=details,
+    )
 
 
 @contextmanager
@@ -135,7 +159,7 @@ def translated(
     table: TableName | None = None,
     *,
     reading: bool = False,
-) -> Iterator[None]:
+) -> Generator[None]:
     """Turn driver errors of a block into this library's: see `translate`."""
     try:
         yield

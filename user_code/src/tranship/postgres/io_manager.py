@@ -1,5 +1,8 @@
 """IO managers that keep assets and op outputs as Postgres tables."""
 
+# pandas has no stubs of its own.
+# pyright: reportMissingTypeStubs=false
+
 import logging
 from typing import Any
 

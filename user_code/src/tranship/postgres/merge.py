@@ -80,40 +80,64 @@ def merge_staged(
         cursor.execute(sql.SQL("lock table {} in share row exclusive mode").format(table))
     if rules:
         _remove_other_spellings(cursor, request, rules)
-    same_key = sql.SQL(" and ").join(
-        sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key
+    updated = _update_staged(cursor, table, key, values) if values else 0
+    conflict = _on_conflict(key, values) if unique else sql.SQL("")
+    inserted = _insert_missing(cursor, table, key, plans, conflict)
+    return updated, inserted
+
+
+def _update_staged(
+    cursor: SqlCursor, table: sql.Composable, key: Sequence[str], values: Sequence[ColumnPlan]
+) -> int:
+    cursor.execute(
+        sql.SQL("update {} as t set {} from {} as s where {} and ({})").format(
+            table,
+            _assignments(values, "s"),
+            STAGING,
+            _same_key(key),
+            _differences(values, "t", "s"),
+        )
     )
-    updated = 0
-    if values:
-        cursor.execute(
-            sql.SQL("update {} as t set {} from {} as s where {} and ({})").format(
-                table, _assignments(values, "s"), STAGING, same_key, _differences(values, "t", "s")
-            )
-        )
-        updated = cursor.rowcount
-    names = [plan.name for plan in plans]
-    conflict = sql.SQL("")
-    if unique and values:
-        conflict = sql.SQL(" on conflict ({}) do update set {}").format(
-            column_list(key), _assignments(values, "excluded")
-        )
-    elif unique:
-        conflict = sql.SQL(" on conflict ({}) do nothing").format(column_list(key))
+    return cursor.rowcount
+
+
+def _insert_missing(
+    cursor: SqlCursor,
+    table: sql.Composable,
+    key: Sequence[str],
+    plans: Sequence[ColumnPlan],
+    conflict: sql.Composable,
+) -> int:
     cursor.execute(
         sql.SQL(
             "insert into {} ({}) overriding system value select {} from {} as s "
             "where not exists (select from {} as t where {}){}"
         ).format(
             table,
-            column_list(names),
-            sql.SQL(", ").join(sql.Identifier("s", name) for name in names),
+            column_list(plan.name for plan in plans),
+            sql.SQL(", ").join(sql.Identifier("s", plan.name) for plan in plans),
             STAGING,
             table,
-            same_key,
+            _same_key(key),
             conflict,
         )
     )
-    return updated, cursor.rowcount
+    return cursor.rowcount
+
+
+def _same_key(key: Sequence[str]) -> sql.Composable:
+    return sql.SQL(" and ").join(
+        sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key
+    )
+
+
+def _on_conflict(key: Sequence[str], values: Sequence[ColumnPlan]) -> sql.Composable:
+    """What becomes of a row that somebody inserted meanwhile: it is updated too."""
+    if not values:
+        return sql.SQL(" on conflict ({}) do nothing").format(column_list(key))
+    return sql.SQL(" on conflict ({}) do update set {}").format(
+        column_list(key), _assignments(values, "excluded")
+    )
 
 
 def _remove_other_spellings(cursor: SqlCursor, request: WriteRequest, rules: Rules) -> None:
@@ -130,6 +154,11 @@ def _remove_other_spellings(cursor: SqlCursor, request: WriteRequest, rules: Rul
 
 
 def _check_keys(cursor: SqlCursor, request: WriteRequest, rules: Rules) -> None:
+    _check_nulls(cursor, request)
+    _check_unique(cursor, request, rules)
+
+
+def _check_nulls(cursor: SqlCursor, request: WriteRequest) -> None:
     named = ", ".join(f'"{name}"' for name in request.key)
     any_null = sql.SQL(" or ").join(
         sql.SQL("{} is null").format(sql.Identifier(name)) for name in request.key
@@ -143,6 +172,9 @@ def _check_keys(cursor: SqlCursor, request: WriteRequest, rules: Rules) -> None:
             "Fill the key, or choose key columns without nulls.",
             details={"rows_with_null_key": nulls},
         )
+
+
+def _check_unique(cursor: SqlCursor, request: WriteRequest, rules: Rules) -> None:
     columns = [sql.Identifier(name) for name in request.key]
     groups = [
         keys.fold(column, rules.get(name), LOWER)
@@ -201,7 +233,7 @@ def _assignments(plans: Sequence[ColumnPlan], source: str) -> sql.Composable:
 
 def _differences(plans: Sequence[ColumnPlan], left: str, right: str) -> sql.Composable:
     """Whether any value differs; types without equality, such as json, are compared as text."""
-    parts = []
+    parts: list[sql.Composable] = []
     for plan in plans:
         cast = sql.SQL("" if plan.type.name in _COMPARABLE else "::text")
         sides = (sql.Identifier(left, plan.name), cast, sql.Identifier(right, plan.name), cast)

@@ -57,7 +57,7 @@ class Selection:
     table: TableName
     schema: TableSchema
     where: str | None = None
-    casts: Mapping[str, str] = field(default_factory=dict)
+    casts: Mapping[str, str] = field(default_factory=dict[str, str])
     key: tuple[str, ...] = ()
 
     def read(self, names: Sequence[str]) -> TableSchema:

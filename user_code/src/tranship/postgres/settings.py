@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from typing_extensions import override
 
@@ -10,6 +10,9 @@ from tranship.errors import ConfigurationError
 from tranship.secret import hides_arguments, quiet
 from tranship.settings import Setting, Settings, tcp_port
 from tranship.tls import sslmode_for, sslmode_of
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 SESSION_ATTRIBUTES = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
@@ -152,39 +155,9 @@ class PostgresSettings(PostgresFields, Settings):
             >>> PostgresSettings.from_url("postgresql://etl:secret@db/warehouse").port
             5432
         """
-        import sqlalchemy as sa
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            parsed = sa.make_url(url)
-        except (ArgumentError, ValueError):
-            # The driver's message repeats the text, and with it the password.
-            raise ConfigurationError(
-                "The Postgres address is not a URL.",
-                "Write postgresql://user:password@host:5432/database.",
-            ) from None
-        if parsed.get_backend_name() not in {"postgresql", "postgres"}:
-            raise ConfigurationError(
-                f"{parsed.drivername!r} is not Postgres.",
-                "Write postgresql://user:password@host:5432/database.",
-            )
-        query = {
-            key: value if isinstance(value, str) else ",".join(value)
-            for key, value in parsed.query.items()
-        }
+        parsed = _parsed(url)
+        query = _query_of(parsed)
         names = {"connect_timeout": "connect_timeout_seconds"}
-        known = {"host", "sslmode", "sslrootcert", "application_name", "connect_timeout"}
-        known |= {"target_session_attrs"}
-        if unknown := sorted(set(query) - known):
-            raise ConfigurationError(
-                f"The Postgres address has unknown settings: {', '.join(unknown)}.",
-                f"Known are {', '.join(sorted(known))}.",
-            )
-        if not query.get("connect_timeout", "0").isdecimal():
-            raise ConfigurationError(
-                f"connect_timeout of the Postgres address is {query['connect_timeout']!r}.",
-                "Give whole seconds.",
-            )
         fields: dict[str, object] = {
             names.get(key, key): int(value) if key == "connect_timeout" else value
             for key, value in query.items()
@@ -233,3 +206,44 @@ def _with_port(part: str, usual: int) -> tuple[str, str]:
     if colon and port.isdecimal() and "/" not in part and (":" not in host or host.endswith("]")):
         return host.strip("[]"), port
     return part.strip("[]"), str(usual)
+
+
+def _parsed(url: str) -> "sa.URL":
+    import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        # The driver's message repeats the text, and with it the password.
+        raise ConfigurationError(
+            "The Postgres address is not a URL.",
+            "Write postgresql://user:password@host:5432/database.",
+        ) from None
+    if parsed.get_backend_name() not in {"postgresql", "postgres"}:
+        raise ConfigurationError(
+            f"{parsed.drivername!r} is not Postgres.",
+            "Write postgresql://user:password@host:5432/database.",
+        )
+    return parsed
+
+
+def _query_of(url: "sa.URL") -> dict[str, str]:
+    """The settings in an address, of which only those of libpq that we know are taken."""
+    query = {
+        key: value if isinstance(value, str) else ",".join(value)
+        for key, value in url.query.items()
+    }
+    known = {"host", "sslmode", "sslrootcert", "application_name", "connect_timeout"}
+    known |= {"target_session_attrs"}
+    if unknown := sorted(set(query) - known):
+        raise ConfigurationError(
+            f"The Postgres address has unknown settings: {', '.join(unknown)}.",
+            f"Known are {', '.join(sorted(known))}.",
+        )
+    if not query.get("connect_timeout", "0").isdecimal():
+        raise ConfigurationError(
+            f"connect_timeout of the Postgres address is {query['connect_timeout']!r}.",
+            "Give whole seconds.",
+        )
+    return query

@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ from tranship.postgres.settings import PostgresSettings
 
 
 @contextmanager
-def one_moment(settings: PostgresSettings, snapshot: str | None = None) -> Iterator[SqlConnection]:
+def one_moment(settings: PostgresSettings, snapshot: str | None = None) -> Generator[SqlConnection]:
     """A connection whose one transaction sees one moment and changes nothing; closed at the end.
 
     Args:
@@ -84,7 +84,7 @@ class SharedSnapshot:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def exported(self) -> Iterator[tuple[str, SqlConnection]]:
+    def exported(self) -> Generator[tuple[str, SqlConnection]]:
         """Its name, and the connection that holds it, for questions about the same moment before anybody imports it."""
         connection = self._connection = open_connection(self.settings)
         try:

@@ -1,7 +1,7 @@
 """Postgres as a source of loads."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -291,7 +291,7 @@ class PostgresSource(Source):
             return cursor.fetchall()
 
     @contextmanager
-    def _cursor(self) -> Iterator[SqlCursor]:
+    def _cursor(self) -> Generator[SqlCursor]:
         with (
             one_moment(self.settings) as connection,
             reading(self.settings, f"question about {self.table}", self.table),

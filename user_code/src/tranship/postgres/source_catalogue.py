@@ -118,7 +118,7 @@ class Relation:
     kind: str
     schema: TableSchema
     unreadable: tuple[str, ...] = ()
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict[str, str])
     identity: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
 

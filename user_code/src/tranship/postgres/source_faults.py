@@ -1,6 +1,6 @@
 """Errors of reading a source, with what can be done about them in the settings of a replication."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import psycopg2
@@ -25,7 +25,7 @@ _PASSED_OVER = "22"
 
 
 @contextmanager
-def reading(settings: PostgresSettings, doing: str, table: TableName) -> Iterator[None]:
+def reading(settings: PostgresSettings, doing: str, table: TableName) -> Generator[None]:
     """Turn driver errors of a block that reads a source into this library's.
 
     Args:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg2 import sql
 
-from tranship.comparisons import sql_table
+from tranship.comparisons import sql_column, sql_table
 from tranship.pgsql.driver import SqlCursor, compiled, qualified
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
@@ -40,10 +40,8 @@ def select_slice(
 ) -> "sa.Select[Any]":
     """The select for some columns of a slice's rows."""
     import sqlalchemy as sa
-    from sqlalchemy.sql.elements import quoted_name
 
-    chosen = [sa.column(quoted_name(name, quote=True)) for name in columns]
-    statement = sa.select(*chosen).select_from(sql_table(table))
+    statement = sa.select(*map(sql_column, columns)).select_from(sql_table(table))
     predicate = slice_.predicate(schema)
     return statement if predicate is None else statement.where(_in_byte_order(predicate))
 

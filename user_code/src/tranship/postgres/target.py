@@ -1,7 +1,7 @@
 """Postgres as a target of loads."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +67,7 @@ class PostgresTarget(PgsqlTarget):
 
     @contextmanager
     @override
-    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[SqlCursor]:
+    def transaction(self, doing: str, table: TableName | None = None) -> Generator[SqlCursor]:
         with connect(self.settings) as connection, translated(self.settings, doing, table):
             with connection.cursor() as cursor:
                 yield cursor

@@ -1,5 +1,8 @@
 """The texts that Postgres prints and reads for arrays and bytes, made into Arrow and back."""
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import re
 from typing import Any
 
@@ -7,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
+from tranship.arrow_types import ArrowArray
 
-def hex_from_bytes(array: pa.Array) -> pa.Array:
+
+def hex_from_bytes(array: ArrowArray) -> ArrowArray:
     r"""Bytes as lower-case hexadecimal text.
 
     Example:
@@ -22,7 +27,7 @@ def hex_from_bytes(array: pa.Array) -> pa.Array:
     return pa.Array.from_buffers(pa.large_string(), len(array), buffers)
 
 
-def bytes_from_hex(array: pa.Array, *, digits_from: int = 0) -> pa.Array:
+def bytes_from_hex(array: ArrowArray, *, digits_from: int = 0) -> ArrowArray:
     r"""Hexadecimal text as bytes.
 
     Args:
@@ -57,7 +62,7 @@ def bytes_from_hex(array: pa.Array, *, digits_from: int = 0) -> pa.Array:
     return pa.Array.from_buffers(pa.large_binary(), len(array), buffers)
 
 
-def _offsets_and_bytes(array: pa.Array) -> tuple[np.ndarray, pa.Buffer | None]:
+def _offsets_and_bytes(array: ArrowArray) -> tuple[np.ndarray, pa.Buffer | None]:
     """The offsets of a large array's values, at least one of them, and their bytes."""
     _, offsets, data = array.buffers()
     if not len(array) or offsets is None:
@@ -68,7 +73,7 @@ def _offsets_and_bytes(array: pa.Array) -> tuple[np.ndarray, pa.Buffer | None]:
     return bounds, data
 
 
-def _present(array: pa.Array) -> np.ndarray:
+def _present(array: ArrowArray) -> np.ndarray:
     """Which values are not null. Asking pyarrow for a NumPy array would import pandas."""
     bits = array.buffers()[0]
     if bits is None or not array.null_count:
@@ -77,7 +82,7 @@ def _present(array: pa.Array) -> np.ndarray:
     return unpacked[array.offset : array.offset + len(array)].astype(bool)
 
 
-def _validity(array: pa.Array) -> pa.Buffer | None:
+def _validity(array: ArrowArray) -> pa.Buffer | None:
     """The array's null bitmap, from its own first value on."""
     if not array.null_count:
         return None
@@ -92,7 +97,7 @@ _ELEMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}"]+)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
-def lists_of(texts: pa.Array, wanted: Any) -> pa.Array:
+def lists_of(texts: ArrowArray, wanted: Any) -> ArrowArray:
     """Array texts as lists.
 
     Args:
@@ -135,7 +140,7 @@ def _elements(text: str) -> list[str | None]:
     return elements
 
 
-def _elements_as(texts: Any, wanted: pa.DataType) -> pa.Array:
+def _elements_as(texts: Any, wanted: pa.DataType) -> ArrowArray:
     if pa.types.is_boolean(wanted):
         return pc.equal(texts, pa.scalar("t", pa.large_string()))
     if pa.types.is_large_binary(wanted):
@@ -148,7 +153,7 @@ def _elements_as(texts: Any, wanted: pa.DataType) -> pa.Array:
     return texts.cast(wanted)
 
 
-def texts_of(lists: Any) -> pa.Array:
+def texts_of(lists: Any) -> ArrowArray:
     """Lists as texts that Postgres reads as arrays.
 
     Example:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -277,7 +277,7 @@ class _Write:
         return copied
 
     @contextmanager
-    def _phase(self, name: str) -> Iterator[None]:
+    def _phase(self, name: str) -> Generator[None]:
         started = time.perf_counter()
         yield
         self.details[f"{name}_seconds"] = round(time.perf_counter() - started, 3)

@@ -3,7 +3,10 @@
 boto3 is an optional dependency (`pip install 'tranship[redshift]'`), so it is imported on first use.
 """
 
-from collections.abc import Iterator
+# boto3 and botocore have no stubs of their own.
+# pyright: reportMissingTypeStubs=false
+
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -79,7 +82,7 @@ def api_client(settings: RedshiftSettings, service: str) -> Any:
 
 
 @contextmanager
-def aws_errors(settings: RedshiftSettings, doing: str) -> Iterator[None]:
+def aws_errors(settings: RedshiftSettings, doing: str) -> Generator[None]:
     """Turn botocore's errors of a block into this library's.
 
     Args:
@@ -108,44 +111,51 @@ def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> Transhi
     reply = error.response.get("Error", {})
     code, message = str(reply.get("Code", "")), str(reply.get("Message", "") or error)
     operation = error.operation_name
-    details: dict[str, object] = {"aws_error": code, "aws_operation": operation}
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     what = f"{doing[:1].upper()}{doing[1:]} failed"
+    explained = _credentials_error(code, what) or _missing_error(code, settings, what)
+    if explained is None and (code in DENIED or code.startswith("KMS.")):
+        explained = ConnectionFailedError(
+            f"{what}: AWS denies {operation} to these credentials: {message}",
+            _missing_right(settings, operation, f"{code} {message}"),
+        )
+    if explained is None and (code in THROTTLED or status >= 500):
+        explained = TransientError(
+            f"{what}: AWS answered {code or status} to {operation} {REQUEST_ATTEMPTS} times: {message}",
+            "Run it again in a few minutes.",
+        )
+    if explained is None:
+        explained = WriteFailedError(f"{what}: {code}: {message}")
+    explained.details |= {"aws_error": code, "aws_operation": operation}
+    return explained
+
+
+def _credentials_error(code: str, what: str) -> ConnectionFailedError | None:
+    """The error where AWS does not take who asks."""
     if code in EXPIRED:
         return ConnectionFailedError(
             f"{what}: the AWS credentials have expired.",
             "Sign in again (aws sso login), or renew the session token in the environment.",
-            details=details,
         )
     if code in UNKNOWN_KEYS:
         return ConnectionFailedError(
             f"{what}: AWS does not accept these credentials ({code}).",
             "Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile.",
-            details=details,
         )
+    return None
+
+
+def _missing_error(code: str, settings: RedshiftSettings, what: str) -> ConfigurationError | None:
+    """The error where bucket, cluster or workgroup is not there, or elsewhere."""
     if code == "NoSuchBucket":
         return ConfigurationError(
             f"{what}: there is no bucket {settings.bucket_name!r}.",
             "Create it in the cluster's region, or correct bucket_name.",
-            details=details,
         )
     if code in WRONG_REGION:
         return ConfigurationError(
             f"{what}: the bucket {settings.bucket_name!r} is in another region than {settings.region_name}.",
             "Use a bucket in the cluster's region: COPY of Parquet cannot cross regions.",
-            details=details,
-        )
-    if code in DENIED or code.startswith("KMS."):
-        return ConnectionFailedError(
-            f"{what}: AWS denies {operation} to these credentials: {message}",
-            _missing_right(settings, operation, f"{code} {message}"),
-            details=details,
-        )
-    if code in THROTTLED or status >= 500:
-        return TransientError(
-            f"{what}: AWS answered {code or status} to {operation} {REQUEST_ATTEMPTS} times: {message}",
-            "Run it again in a few minutes.",
-            details=details,
         )
     if code.startswith("ClusterNotFound") or code == "ResourceNotFoundException":
         name = settings.cluster_identifier or settings.workgroup
@@ -153,9 +163,8 @@ def _client_error(error: Any, settings: RedshiftSettings, doing: str) -> Transhi
         return ConfigurationError(
             f"{what}: there is no {kind} {name!r} in {settings.region_name or 'the default region'}.",
             f"Check {'cluster_identifier' if kind == 'cluster' else 'workgroup'} and region_name.",
-            details=details,
         )
-    return WriteFailedError(f"{what}: {code}: {message}", details=details)
+    return None
 
 
 def _missing_right(settings: RedshiftSettings, operation: str, message: str) -> str:

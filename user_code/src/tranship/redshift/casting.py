@@ -1,13 +1,18 @@
 """Incoming batches as the staged files take them: exact types, every value checked before it leaves."""
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tranship.arrow_types import (
+    ArrowArray,
     in_words,
     is_uuid,
     plain_array,
@@ -93,7 +98,7 @@ class BatchCaster:
         """Bytes of the longest value, by column."""
         return {name: longest.bytes for name, longest in self.longest.items()}
 
-    def _cast(self, column: ColumnPlan, array: pa.Array) -> pa.Array:
+    def _cast(self, column: ColumnPlan, array: ArrowArray) -> ArrowArray:
         if is_uuid(array.type) and is_text(column.staged):
             array = uuid_texts(plain_array(array))
         array = plain_array(array)
@@ -107,7 +112,7 @@ class BatchCaster:
             self._check_json(column, array)
         return array
 
-    def _check_json(self, column: ColumnPlan, array: pa.Array) -> None:
+    def _check_json(self, column: ColumnPlan, array: ArrowArray) -> None:
         """Redshift names neither row nor column of a text that is no JSON."""
         for index, text in enumerate(array.to_pylist()):
             if text is not None and (reason := why_not_json(text)) is not None:
@@ -119,11 +124,11 @@ class BatchCaster:
                     details={"column": column.source, "row": row, "value": _shown(text)},
                 )
 
-    def _converted(self, column: ColumnPlan, array: pa.Array) -> pa.Array:
+    def _converted(self, column: ColumnPlan, array: ArrowArray) -> ArrowArray:
         if self._truncates and pa.types.is_timestamp(array.type):
             array = pc.cast(array, pa.timestamp("us", array.type.tz), safe=False)
 
-        def cast(values: pa.Array) -> pa.Array:
+        def cast(values: ArrowArray) -> ArrowArray:
             return _to_type(values, column, rounding=self._rounding)
 
         try:
@@ -134,7 +139,7 @@ class BatchCaster:
             index = first_failing(array, cast)
             raise self._does_not_fit(column, array, index, str(error)) from error
 
-    def _measure(self, column: ColumnPlan, array: pa.Array) -> None:
+    def _measure(self, column: ColumnPlan, array: ArrowArray) -> None:
         lengths = pc.call_function("binary_length", [array])
         longest = pc.max(lengths)
         most = longest.as_py() or 0
@@ -164,7 +169,7 @@ class BatchCaster:
             details={"row": row},
         )
 
-    def _null(self, column: ColumnPlan, array: pa.Array) -> ValueDoesNotFitError:
+    def _null(self, column: ColumnPlan, array: ArrowArray) -> ValueDoesNotFitError:
         row = self.rows + pc.index(pc.is_null(array), pa.scalar(True)).as_py() + 1
         why = "identifies rows" if column.name in self._key else "takes no nulls"
         return ValueDoesNotFitError(
@@ -176,7 +181,7 @@ class BatchCaster:
     def _does_not_fit(
         self,
         column: ColumnPlan,
-        array: pa.Array,
+        array: ArrowArray,
         index: int,
         reason: str,
         remedy: str | None = None,
@@ -252,7 +257,7 @@ def why_not_json(text: str) -> str | None:
     return None
 
 
-def first_failing(array: pa.Array, cast: Callable[[pa.Array], object]) -> int:
+def first_failing(array: ArrowArray, cast: Callable[[ArrowArray], object]) -> int:
     """The index of the first value that a cast refuses, found by halving.
 
     Example:
@@ -272,7 +277,7 @@ def first_failing(array: pa.Array, cast: Callable[[pa.Array], object]) -> int:
     return low
 
 
-def _to_type(array: pa.Array, column: ColumnPlan, *, rounding: bool) -> pa.Array:
+def _to_type(array: ArrowArray, column: ColumnPlan, *, rounding: bool) -> ArrowArray:
     """An array as its column is staged, every value as it was."""
     wanted, given = column.staged, array.type
     if pa.types.is_decimal(wanted) and (
@@ -301,7 +306,7 @@ def _to_type(array: pa.Array, column: ColumnPlan, *, rounding: bool) -> pa.Array
     return shaped
 
 
-def _python(value: pa.Scalar) -> object:
+def _python(value: "pa.Scalar[Any]") -> object:
     try:
         return value.as_py()
     except (ValueError, OverflowError, pa.ArrowException):

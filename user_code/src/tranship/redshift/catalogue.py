@@ -113,36 +113,45 @@ def _refuse_another_case(
     https://docs.aws.amazon.com/redshift/latest/dg/r_enable_case_sensitive_identifier.html
     """
     if existing is None:
-        cursor.execute(
-            f"""
-            select n.nspname, c.relname
-            from pg_class c join pg_namespace n on n.oid = c.relnamespace
-            where translate(n.nspname, {_LETTERS}) = %s and translate(c.relname, {_LETTERS}) = %s
-                and c.relkind in ('r', 'v')
-            """,
-            (table.schema, table.name),
-        )
-        # Another session may have made the very table since the look that did not find it.
-        others = [
-            other
-            for schema, name in cursor.fetchall()
-            if (other := TableName(str(schema), str(name))) != table
-        ]
-        if not others:
-            return
-        spelled = ", ".join(f"{quoted(other.schema)}.{quoted(other.name)}" for other in others)
-        other = others[0]
-        cure = (
-            f"alter schema {quoted(other.schema)} rename to {quoted(table.schema)};"
-            if other.schema != table.schema
-            else f"alter table {quoted(other.schema)}.{quoted(other.name)} rename to {quoted(table.name)};"
-        )
-        raise ConfigurationError(
-            f"There is no {table}, but {spelled}, whose letters differ in case only: no second table is made. This "
-            f"session {'keeps' if keeps_case(cursor) else 'does not keep'} the case of names.",
-            f"Names are written in lower case here. Run, in a session that keeps case: "
-            f"set enable_case_sensitive_identifier to true; {cure}",
-        )
+        _refuse_table_in_another_case(cursor, table)
+    else:
+        _refuse_capital_columns(table, existing)
+
+
+def _refuse_table_in_another_case(cursor: SqlCursor, table: TableName) -> None:
+    cursor.execute(
+        f"""
+        select n.nspname, c.relname
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where translate(n.nspname, {_LETTERS}) = %s and translate(c.relname, {_LETTERS}) = %s
+            and c.relkind in ('r', 'v')
+        """,
+        (table.schema, table.name),
+    )
+    # Another session may have made the very table since the look that did not find it.
+    others = [
+        other
+        for schema, name in cursor.fetchall()
+        if (other := TableName(str(schema), str(name))) != table
+    ]
+    if not others:
+        return
+    spelled = ", ".join(f"{quoted(other.schema)}.{quoted(other.name)}" for other in others)
+    other = others[0]
+    cure = (
+        f"alter schema {quoted(other.schema)} rename to {quoted(table.schema)};"
+        if other.schema != table.schema
+        else f"alter table {quoted(other.schema)}.{quoted(other.name)} rename to {quoted(table.name)};"
+    )
+    raise ConfigurationError(
+        f"There is no {table}, but {spelled}, whose letters differ in case only: no second table is made. This "
+        f"session {'keeps' if keeps_case(cursor) else 'does not keep'} the case of names.",
+        f"Names are written in lower case here. Run, in a session that keeps case: "
+        f"set enable_case_sensitive_identifier to true; {cure}",
+    )
+
+
+def _refuse_capital_columns(table: TableName, existing: RedshiftTable) -> None:
     odd = [column.name for column in existing.columns if fold(column.name) != column.name]
     if odd:
         listed = ", ".join(quoted(name) for name in odd)

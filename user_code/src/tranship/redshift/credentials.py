@@ -191,9 +191,8 @@ class CredentialsSource:
     def _workgroup_endpoint(self, workgroup: str) -> Endpoint:
         client = api_client(self._settings, "redshift-serverless")
         with aws_errors(self._settings, f"looking up workgroup {workgroup}"):
-            address = (
-                client.get_workgroup(workgroupName=workgroup)["workgroup"].get("endpoint") or {}
-            )
+            reply = client.get_workgroup(workgroupName=workgroup)
+        address: dict[str, Any] = reply["workgroup"].get("endpoint") or {}
         if not address.get("address"):
             raise ConfigurationError(
                 f"The workgroup {workgroup} has no address yet.", "Wait until it is available."

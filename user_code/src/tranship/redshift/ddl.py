@@ -46,7 +46,7 @@ class TableLayout:
     distkey: str | None = None
     sortkey: tuple[str, ...] = ()
     sortstyle: str | None = None
-    encodings: Mapping[str, str] = field(default_factory=dict)
+    encodings: Mapping[str, str] = field(default_factory=dict[str, str])
     primary_key: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

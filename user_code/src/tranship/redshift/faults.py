@@ -1,7 +1,7 @@
 """What Redshift answers when a statement fails, as this library's errors."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,7 +83,7 @@ def _lasting(
 @contextmanager
 def translated(
     settings: RedshiftSettings, doing: str, *, schema: str | None = None, reading: bool = False
-) -> Iterator[None]:
+) -> Generator[None]:
     """Turn driver errors of a block into this library's: see `translate`."""
     try:
         yield

@@ -3,6 +3,9 @@
 Reader and writer are imported by what calls them: every run makes the IO managers before its first step.
 """
 
+# pandas has no stubs of its own.
+# pyright: reportMissingTypeStubs=false
+
 import logging
 from dataclasses import fields
 from typing import Any

@@ -41,21 +41,8 @@ def merge_staged(
     }
     if rules:
         _delete_other_spellings(cursor, plan, temporary, key, rules, equal)
-    matches = list(equal.values())
-    # Trailing blanks mean nothing to Redshift's "="; to a source that compares bytes they do.
-    matches += [
-        sql.SQL("octet_length({0}.{2}) = octet_length({1}.{2})").format(
-            target, temporary, sql.Identifier(name)
-        )
-        for name in _by_bytes(plan, key, rules)
-    ]
     # All columns where all are key: MERGE wants something to set.
     changed = [name for name in plan.names if name not in key] or key
-    assignments = [
-        sql.SQL("{} = {}").format(sql.Identifier(name), arriving[name])
-        for name in plan.names
-        if name in changed
-    ]
     cursor.execute(
         sql.SQL(
             """
@@ -66,8 +53,8 @@ def merge_staged(
         ).format(
             qualified(plan.table),
             temporary,
-            sql.SQL(" and ").join(matches),
-            sql.SQL(", ").join(assignments),
+            sql.SQL(" and ").join([*equal.values(), *_same_lengths(plan, temporary, key, rules)]),
+            _assignments({name: arriving[name] for name in plan.names if name in changed}),
             column_list(plan.names),
             sql.SQL(", ").join(values),
         )
@@ -105,6 +92,12 @@ def staged_values(plan: LoadPlan, temporary: sql.Composable | None = None) -> li
             value = sql.SQL("cast({} as {})").format(value, sql.SQL(str(column.type)))
         values.append(value)
     return values
+
+
+def _assignments(values: dict[str, sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(
+        [sql.SQL("{} = {}").format(sql.Identifier(name), value) for name, value in values.items()]
+    )
 
 
 def _delete_other_spellings(
@@ -161,6 +154,19 @@ def _check_unique(
             "Keep one row for each key, or name more key columns.",
             details={"key": shown},
         )
+
+
+def _same_lengths(
+    plan: LoadPlan, temporary: sql.Identifier, key: list[str], rules: Rules
+) -> list[sql.Composed]:
+    """Trailing blanks mean nothing to Redshift's "="; to a source that compares bytes they do."""
+    target = sql.Identifier(plan.table.name)
+    return [
+        sql.SQL("octet_length({0}.{2}) = octet_length({1}.{2})").format(
+            target, temporary, sql.Identifier(name)
+        )
+        for name in _by_bytes(plan, key, rules)
+    ]
 
 
 def _by_bytes(plan: LoadPlan, key: list[str], rules: Rules) -> list[str]:

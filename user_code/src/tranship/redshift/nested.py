@@ -4,11 +4,14 @@ Redshift makes a SUPER of what lies in the staged file, of which it sees the sto
 would become a bare number. https://docs.aws.amazon.com/redshift/latest/dg/super-overview.html
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from typing import Any
 
 import pyarrow as pa
 
-from tranship.arrow_types import inner_fields, plain_type
+from tranship.arrow_types import ArrowArray, inner_fields, plain_type
 from tranship.errors import UnsupportedTypeError
 from tranship.exactness import MisfitError, check_years, pc
 from tranship.tables import is_text
@@ -53,7 +56,7 @@ def _has_parts(type_: pa.DataType) -> bool:
     )
 
 
-def check_inner_values(array: pa.Array) -> None:
+def check_inner_values(array: ArrowArray) -> None:
     """Refuse rows with a number, day or text inside that JSON, which SUPER is read as, cannot say.
 
     Args:
@@ -68,7 +71,7 @@ def check_inner_values(array: pa.Array) -> None:
         raise MisfitError(_first(array), getattr(error, "why", str(error))) from None
 
 
-def _first(array: pa.Array) -> int:
+def _first(array: ArrowArray) -> int:
     for index in range(len(array)):
         try:
             _check(array.slice(index, 1))

@@ -1,5 +1,8 @@
 """Read a Redshift table as a stream of record batches: a cursor for few rows, UNLOAD for many."""
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import json
 import logging
 from collections import deque
@@ -18,6 +21,8 @@ import sqlalchemy as sa
 from psycopg2 import sql
 from sqlalchemy.sql.elements import quoted_name
 
+from tranship.arrow_types import ArrowArray, ArrowField
+from tranship.comparisons import sql_column
 from tranship.errors import TableNotFoundError, WriteFailedError
 from tranship.frames import ROWS_PER_BATCH, Batches
 from tranship.pgsql.driver import SqlConnection, SqlCursor, Statement, one_row
@@ -102,8 +107,8 @@ def read(
         unloaded=_select(request, table, chosen, whole, for_unload=True),
         schema=pa.schema(
             [
-                column.to_field().with_name(asked)
-                for column, asked in zip(chosen, request.columns or whole.names, strict=True)
+                column.to_field().with_name(name)
+                for column, name in zip(chosen, request.columns or whole.names, strict=True)
             ]
         ),
         log=log or logging.getLogger(__name__),
@@ -311,7 +316,7 @@ def _select(
 
 
 def _expression(column: Column, *, for_unload: bool) -> sa.ColumnElement[Any]:
-    plain = sa.column(quoted_name(column.name, quote=True))
+    plain = sql_column(column.name)
     if column.source_type is not None and column.source_type.name == "super" and not for_unload:
         return sa.func.json_serialize(plain).label(quoted_name(column.name, quote=True))
     if for_unload and pa.types.is_time(column.type):
@@ -332,7 +337,7 @@ def _gathered(cursor: SqlCursor) -> Iterator[list[tuple[Any, ...]]]:
         yield waiting
 
 
-def _array(values: tuple[Any, ...], field: pa.Field) -> pa.Array:
+def _array(values: tuple[Any, ...], field: ArrowField) -> ArrowArray:
     if pa.types.is_large_binary(field.type):
         values = tuple(_bytes(value) for value in values)
     return pa.array(values, type=field.type)
@@ -345,7 +350,7 @@ def _bytes(value: Any) -> bytes | None:
     return bytes.fromhex(value.removeprefix("\\x")) if isinstance(value, str) else bytes(value)
 
 
-def _cast(array: pa.Array, wanted: pa.DataType) -> pa.Array:
+def _cast(array: ArrowArray, wanted: pa.DataType) -> ArrowArray:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if array.type == wanted:

@@ -198,6 +198,13 @@ class RedshiftSettings(RedshiftFields, Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "db_groups", tuple(self.db_groups))
+        self._check_address()
+        self._check_staging()
+        _one_of("write_lock", self.write_lock, ("journal", "table"))
+        _one_of("read_via", self.read_via, ("auto", "cursor", "unload"))
+
+    def _check_address(self) -> None:
+        """Refuse what does not say where Redshift is, and as whom to be there."""
         if self.cluster_identifier and self.workgroup:
             raise ConfigurationError(
                 "Both cluster_identifier and workgroup are set.",
@@ -217,11 +224,6 @@ class RedshiftSettings(RedshiftFields, Settings):
                 f"There is no password for {self.address}, and nothing to fetch a temporary one for.",
                 "Set password, or cluster_identifier or workgroup.",
             )
-        if self.max_part_bytes < MEGABYTE:
-            raise ConfigurationError(
-                f"max_part_bytes is {self.max_part_bytes}.",
-                "Give at least 1,000,000: many small files load slowly.",
-            )
         if (self.auto_create or self.db_groups) and not (
             self.cluster_identifier and self.user and self.password is None
         ):
@@ -230,6 +232,14 @@ class RedshiftSettings(RedshiftFields, Settings):
                 "They are for a cluster_identifier and a user without a password; a serverless workgroup maps its "
                 "users by IAM roles.",
             )
+
+    def _check_staging(self) -> None:
+        """Refuse what cannot be done with the staged files."""
+        if self.max_part_bytes < MEGABYTE:
+            raise ConfigurationError(
+                f"max_part_bytes is {self.max_part_bytes}.",
+                "Give at least 1,000,000: many small files load slowly.",
+            )
         if self.s3_encryption is not None:
             _one_of("s3_encryption", self.s3_encryption, ("AES256", "aws:kms", "aws:kms:dsse"))
         if self.kms_key_id and not (self.s3_encryption or "").startswith("aws:kms"):
@@ -237,8 +247,6 @@ class RedshiftSettings(RedshiftFields, Settings):
                 f"kms_key_id is set, and s3_encryption is {self.s3_encryption!r}.",
                 "Set s3_encryption to aws:kms.",
             )
-        _one_of("write_lock", self.write_lock, ("journal", "table"))
-        _one_of("read_via", self.read_via, ("auto", "cursor", "unload"))
         _one_of("compression", self.compression, ("snappy", "zstd", "gzip", "none"))
 
     @classmethod

@@ -1,5 +1,8 @@
 """What is set up once for a staging bucket, by a person or a deployment script."""
 
+# boto3 and botocore have no stubs of their own.
+# pyright: reportMissingTypeStubs=false
+
 from typing import Any
 
 from tranship.redshift.aws import aws_errors, s3_client

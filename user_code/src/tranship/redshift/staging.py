@@ -129,7 +129,7 @@ class StagingArea:
         return f"s3://{self.settings.bucket_name}/{key or self.prefix}"
 
     @contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self) -> Generator[None]:
         """While the block lasts, no sweep takes the files for those of a write that died, however old they get."""
         if self.settings.keep_files:
             yield

@@ -1,7 +1,7 @@
 """Redshift as a target of loads."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,7 +89,7 @@ class RedshiftTarget(PgsqlTarget):
 
     @contextmanager
     @override
-    def transaction(self, doing: str, table: TableName | None = None) -> Iterator[SqlCursor]:
+    def transaction(self, doing: str, table: TableName | None = None) -> Generator[SqlCursor]:
         schema = fold_table(table).schema if table is not None else None
         with connected(self.settings, self._source) as connection:
             connection.autocommit = False
@@ -162,7 +162,7 @@ class RedshiftTarget(PgsqlTarget):
     @override
     def seconds(self, column: sa.ColumnElement[Any], type_: pa.DataType) -> sa.ColumnElement[Any]:
         # https://docs.aws.amazon.com/redshift/latest/dg/r_DATEDIFF_function.html counts full seconds that begin between.
-        start = sa.literal_column("timestamp '2000-01-01'")
+        start: sa.ColumnElement[Any] = sa.literal_column("timestamp '2000-01-01'")
         return sa.func.datediff(sa.literal_column("second"), start, self._wall_clock(column, type_))
 
     @override
