@@ -159,9 +159,13 @@ class _Cutter:
                         and not body
                     )
                     or (current in {"INSERT", "UPDATE", "DELETE"} and previous == "THEN")
+                    or (current == "BULK" and previous == "INSERT")
                     or (current in {"DELETE", "UPDATE"} and previous == "ON")
                     or (current == "SET" and previous in {"DELETE", "UPDATE"})
-                    or (verb == "ALTER" and current in {"ALTER", "DROP", "WITH", "SET"})
+                    or (verb == "ALTER" and current in {"DROP", "WITH", "SET"})
+                    or (
+                        (verb, current) == ("ALTER", "ALTER") and self._next_word(index) == "COLUMN"
+                    )
                     or (
                         current == "WITH"
                         and (

@@ -30,6 +30,7 @@ class Change:
         output: the columns that OUTPUT asked for, the first of those that `sql` returns.
         repeated: `sql` without what it returns, for a repetition.
         tracked: what Change Tracking records; the keys are in a column `TRACKED_KEYS` of what `sql` returns.
+        gives_identity: whether it gives an identity column its values without IDENTITY_INSERT, as a bulk load does.
         also: statements that belong to it and run behind it.
     """
 
@@ -39,6 +40,7 @@ class Change:
     output: tuple[SourceColumn, ...] = ()
     repeated: str = ""
     tracked: TrackedChange | None = None
+    gives_identity: bool = False
     also: tuple[str, ...] = ()
 
 

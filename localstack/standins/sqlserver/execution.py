@@ -89,7 +89,7 @@ class Execution:
         else:
             raise unsupported(type(tree).__name__)
         verb = "UPDATE" if command == 0xC5 else "INSERT"
-        rows, data = self._change(change, environment, verb)
+        rows, data = self.change(change, environment, verb)
         if isinstance(tree, exp.TruncateTable) and change.table.identity:
             with self.guard(change.table, writing=True):
                 self._transactions.enter(writes=True)
@@ -139,7 +139,7 @@ class Execution:
                 # An open result would block whatever the connection does next.
                 reader.close()
 
-    def _change(self, change: Change, environment: Environment, verb: str) -> tuple[int, bytes]:
+    def change(self, change: Change, environment: Environment, verb: str) -> tuple[int, bytes]:
         """Runs a change; gives the number of rows, and those that OUTPUT asked for."""
         store, parameters = self._state.store, _used(change.sql, environment.bound)
         if change.table.rowversion:
@@ -165,7 +165,8 @@ class Execution:
                         f"select currval('{change.table.sequence}')"
                     ).fetchall()[0]
                 table = change.table
-                if verb == "INSERT" and rows and self._state.identity_insert == table.object_id:
+                given = self._state.identity_insert == table.object_id or change.gives_identity
+                if verb == "INSERT" and rows and given:
                     numbering.take_inserted(self._connection, table)
                 repeatable = (
                     environment.deterministic and not change.makes_identity and not change.output

@@ -45,6 +45,8 @@ def translate(
         return SqlError(3617, "The statement was cancelled by the user.", 16)
     if isinstance(failure, duckdb.ConstraintException):
         return _constraint(text, database, table, verb)
+    if "Failed to commit" in text and "constraint violation" in text:
+        return _constraint(text, database, table, verb)
     if isinstance(failure, duckdb.TransactionException) and "conflict" in text.lower():
         if snapshot:
             name = table.full_name if table else "the table"

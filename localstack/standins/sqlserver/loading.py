@@ -59,7 +59,7 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
     table = compiler.target(parse(f"select 1 from {name}").find(exp.Table))  # pyright: ignore[reportArgumentType]
     recorder, tracked = session.state.recorder, compiler.tracked(table, "I")
     total = 0
-    session.connection.execute("begin transaction")
+    recorder.begin(session.connection)
     try:
         for batch in batches:
             targets, texts = [], []

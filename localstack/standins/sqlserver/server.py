@@ -256,7 +256,7 @@ def respond(
             case PacketType.ATTENTION:
                 yield tokens.done(status=tokens.ATTENTION)
             case PacketType.BULK_LOAD:
-                raise unsupported("bulk loading (INSERT BULK)")
+                yield from session.bulk_rows(message.body)
             case kind:
                 raise unsupported(f"TDS messages of type 0x{kind:02X}")
     except SqlError as failure:

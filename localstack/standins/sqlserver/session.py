@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
-from standins.sqlserver import failures, numbering, settings, tokens
+from standins.sqlserver import bulk, failures, numbering, settings, tokens
 from standins.sqlserver.batch import If, Statement, split
 from standins.sqlserver.catalogue import Catalogue
 from standins.sqlserver.changes import Changes
@@ -44,6 +44,8 @@ class Session:
         self.catalogue = Catalogue(self.connection)
         self._definitions_seen = store.definitions_changed
         self._cancelled = self.state.cancelled
+        self.bulk: bulk.BulkInsert | None = None
+        """What INSERT BULK announced; its rows come in a message of their own."""
         self._execution = Execution(self.connection, self.state, self._cancelled)
 
     # -- life
@@ -62,6 +64,8 @@ class Session:
             self.rollback()
         self.transactions.isolation = Isolation.READ_COMMITTED
         self.state.database, self.state.identity_insert = self._login_database, None
+        self.bulk = None
+        self.state.lock_timeout = -1
         self.state.row_count, self.state.last_error, self.state.last_identity = 0, 0, None
 
     def close(self) -> None:
@@ -79,6 +83,9 @@ class Session:
         pending: bytes | None = None
         last: Done | None = None
         try:
+            if (table := bulk.described_table(sql)) is not None:
+                yield from bulk.description(self, table)
+                return
             for piece in self._statements(split(sql), dict(variables or {}), done):
                 if isinstance(piece, bytes):
                     if pending is not None:
@@ -125,6 +132,22 @@ class Session:
                 yield tokens.error(failure)
                 yield Done(done, failed=True)
 
+    def bulk_rows(self, body: bytes) -> Iterator[bytes]:
+        """The rows of a bulk load, behind INSERT BULK."""
+        announced, self.bulk = self.bulk, None
+        if announced is None:
+            raise syntax_error("BULK")
+        environment = self.environment()
+        change = bulk.insertion(announced, body, Changes(environment), self.connection)
+        try:
+            rows, _ = self._execution.change(change, environment, "INSERT")
+        finally:
+            self.connection.unregister(bulk.ROWS)
+            if not self.transactions.depth:
+                self.state.locks.release(self.state.spid)
+        self.state.row_count = rows
+        yield tokens.done(rows=rows, command=0xF0)
+
     def first_failure(self, sql: str) -> SqlError | None:
         """Runs a batch, drops its results, and tells its first error."""
         try:
@@ -165,6 +188,9 @@ class Session:
     ) -> Iterator["bytes | Done"]:
         environment = self.environment(variables)
         match statement.verb:
+            case "INSERT" if statement.words()[1:2] == ["BULK"]:
+                self.bulk = bulk.read_insert_bulk(statement, self.state, self.catalogue)
+                yield Done(done)
             case "WITH" if has_context(statement):
                 yield from self._with_context(statement, environment, done)
             case "SELECT" | "WITH" | "(" | "INSERT" | "UPDATE" | "DELETE" | "TRUNCATE" | "MERGE":

@@ -34,6 +34,7 @@ class TableLocks:
         self._changed = threading.Condition()
         self._writers: dict[int, set[int]] = {}
         self._changers: dict[int, int] = {}
+        self._queued: dict[int, set[int]] = {}
         self._waiting: dict[int, set[int]] = {}
 
     def write(self, session: Waiting, table: int) -> None:
@@ -43,9 +44,9 @@ class TableLocks:
             SqlError: 1222 when it waited longer than it wants to, 1205 when the other waits for it.
         """
         with self._changed:
-            self._wait(
-                session, lambda: {self._changers[table]} if table in self._changers else set()
-            )
+            if session.spid not in self._writers.get(table, ()):
+                # Who waits to change the definition comes first, or it would never have its turn.
+                self._wait(session, lambda: self._changing(table) | self._queued.get(table, set()))
             self._writers.setdefault(table, set()).add(session.spid)
 
     def change_definition(self, session: Waiting, table: int) -> None:
@@ -55,14 +56,17 @@ class TableLocks:
             SqlError: 1222 or 1205, as for `write`.
         """
         with self._changed:
-            self._wait(
-                session,
-                lambda: (
-                    self._writers.get(table, set())
-                    | ({self._changers[table]} if table in self._changers else set())
-                ),
-            )
+            queue = self._queued.setdefault(table, set())
+            queue.add(session.spid)
+            try:
+                self._wait(session, lambda: self._writers.get(table, set()) | self._changing(table))
+            finally:
+                queue.discard(session.spid)
+                self._changed.notify_all()
             self._changers[table] = session.spid
+
+    def _changing(self, table: int) -> set[int]:
+        return {self._changers[table]} if table in self._changers else set()
 
     def release(self, spid: int) -> None:
         """The session's transaction is over."""

@@ -137,7 +137,7 @@ class Transactions:
         """
         if not self.depth:
             if writes:
-                self._connection.execute("begin transaction")
+                self.recorder.begin(self._connection)
             return
         if self._doomed:
             raise transaction_doomed(self._doomed)
@@ -151,7 +151,7 @@ class Transactions:
         if not self._open and (writes or self.isolation not in _PER_STATEMENT):
             if self.isolation == Isolation.SNAPSHOT:
                 self.snapshot_clock = self._all_altered.clock
-            self._connection.execute("begin transaction")
+            self.recorder.begin(self._connection)
             self._open = True
 
     def wrote(
@@ -192,7 +192,7 @@ class Transactions:
 
     def _replay(self, written: list[_Written]) -> None:
         try:
-            self._connection.execute("begin transaction")
+            self.recorder.begin(self._connection)
             for change in written:
                 rows = self._connection.execute(change.sql, change.parameters).fetchall()[0][0]
                 if rows != change.rows:

@@ -27,6 +27,11 @@ _SCALED = {"time": 0x29, "datetime2": 0x2A, "datetimeoffset": 0x2B}
 _TEXT = {"varchar": 0xA7, "char": 0xAF, "nvarchar": 0xE7, "nchar": 0xEF, "sysname": 0xE7}
 _BYTES = {"varbinary": 0xA5, "binary": 0xAD, "rowversion": 0xAD}
 _LEGACY = {"text": 0x23, "ntext": 0x63, "image": 0x22}
+_FIXED = {
+    0x30: (0x26, 1), 0x34: (0x26, 2), 0x38: (0x26, 4), 0x7F: (0x26, 8), 0x32: (0x68, 1), 0x3B: (0x6D, 4), 0x3E: (0x6D, 8),
+    0x7A: (0x6E, 4), 0x3C: (0x6E, 8), 0x3A: (0x6F, 4), 0x3D: (0x6F, 8),
+}  # fmt: skip
+"""Types of a fixed length, which have no null: the token of the same type with one, and how many bytes."""
 EXACT = Context(prec=60)
 YEAR_1 = datetime.date(1, 1, 1)
 DAY_TICKS = 864_000_000_000
@@ -115,18 +120,42 @@ class ParameterReader:
         """One little-endian integer of this `struct` form."""
         return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))[0]
 
+    def type_info(self) -> int:
+        """Passes over a TYPE_INFO; gives where it stands.
+
+        Raises:
+            SqlError: a type that has more behind it.
+        """
+        start = self.position
+        token = self.unpack("B")
+        if token in (0x23, 0x63, 0x22):
+            raise unsupported("bulk loads of text, ntext and image")
+        if token in (0xA7, 0xAF, 0xE7, 0xEF):
+            self.take(7)
+        elif token in (0xA5, 0xAD):
+            self.take(2)
+        elif token in (0x6A, 0x6C):
+            self.take(3)
+        elif token not in _FIXED and token != 0x28:
+            self.take(1)
+        return start
+
     def short_text(self) -> str:
         """A B_VARCHAR."""
         return self.take(2 * self.unpack("B")).decode("utf-16-le")
 
-    def value(self) -> Value:
-        """TYPE_INFO and the value after it."""
-        token = self.unpack("B")
+    def value(self, info: "ParameterReader | None" = None) -> Value:
+        """A value, with its TYPE_INFO before it; or with that at `info`, as in the rows of a bulk load."""
+        info = info or self
+        token = info.unpack("B")
+        if token in _FIXED:
+            token, size = _FIXED[token]
+            return _sized(token, size, self.take(size))
         if token in (0x26, 0x68, 0x6D, 0x6E, 0x6F, 0x24):
-            size = self.unpack("B")
+            size = info.unpack("B")
             return _sized(token, size, self.take(self.unpack("B")))
         if token in (0x6A, 0x6C):
-            _, precision, scale = self.take(3)
+            _, precision, scale = info.take(3)
             kind = SqlType(
                 "decimal" if token == 0x6A else "numeric", precision=precision, scale=scale
             )
@@ -139,11 +168,11 @@ class ParameterReader:
             data = self.take(self.unpack("B"))
             return Value(SqlType("date"), _date(data) if data else None)
         if token in (0x29, 0x2A, 0x2B):
-            return self._scaled(token, self.unpack("B"))
+            return self._scaled(token, info.unpack("B"))
         if token in (0xA7, 0xAF, 0xE7, 0xEF, 0xA5, 0xAD, 0x27, 0x2F):
-            return self._variable(token)
+            return self._variable(token, info)
         if token == 0xF1:
-            if self.unpack("B"):
+            if info.unpack("B"):
                 raise unsupported("xml parameters with a schema")
             data = self._chunks()
             return Value(
@@ -183,11 +212,11 @@ class ParameterReader:
             kind, {"t": moment, "o": int.from_bytes(data[width + 3 :], "little", signed=True)}
         )
 
-    def _variable(self, token: int) -> Value:
-        length = self.unpack("H")
+    def _variable(self, token: int, info: "ParameterReader") -> Value:
+        length = info.unpack("H")
         text = token in (0xA7, 0xAF, 0xE7, 0xEF)
         if text:
-            self.take(5)
+            info.take(5)
         if length == 0xFFFF:
             data = self._chunks()
         else:

@@ -21,6 +21,14 @@ from standins.sqlserver.errors import SqlError
         ),
         ("insert t values (1) select 2", ["insert t values (1)", "select 2"]),
         (
+            "alter database d set change_tracking = on alter table t alter column c int alter table u add d int",
+            [
+                "alter database d set change_tracking = on",
+                "alter table t alter column c int",
+                "alter table u add d int",
+            ],
+        ),
+        (
             "update t set a = (select 1) set nocount on",
             ["update t set a = (select 1)", "set nocount on"],
         ),

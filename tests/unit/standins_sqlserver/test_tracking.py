@@ -76,6 +76,21 @@ def test_a_definition_waits_for_writers_and_they_for_it() -> None:
     locks.write(Waiter(1, 0), 8)
 
 
+def test_new_writers_wait_behind_a_definition_that_waits() -> None:
+    locks = TableLocks()
+    early = Waiter(1)
+    locks.write(early, 7)
+    definition = threading.Thread(target=locks.change_definition, args=(Waiter(2), 7))
+    definition.start()
+    definition.join(0.2)
+    with pytest.raises(SqlError, match="Lock request time out"):
+        locks.write(Waiter(3, 10), 7)
+    locks.write(early, 7)
+    locks.release(1)
+    definition.join(10)
+    assert not definition.is_alive()
+
+
 def test_one_of_two_that_wait_for_each_other_is_the_victim() -> None:
     locks = TableLocks()
     victims: list[int] = []

@@ -263,3 +263,9 @@ def test_merge_is_recorded_row_by_row(table: TrackedTable) -> None:
     columns = f"sys_change_operation, {in_mask('n')}, {in_mask('s')}".format(t=table.name)
     assert table.changes(1, columns) == [(1, "U", 1, 0), (3, "D", 1, 1), (4, "I", 1, 1)]
     assert table.version() == 2
+
+
+def test_a_bulk_load_is_recorded(table: TrackedTable) -> None:
+    table.cursor.bulkcopy(table.name, [(1, 10), (2, 20)], column_mappings=["id", "n"])
+    assert table.changes() == [(1, "I"), (2, "I")]
+    assert table.version() == 1

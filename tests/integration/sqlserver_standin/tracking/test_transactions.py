@@ -4,7 +4,10 @@ docs/relational-databases/track-changes/work-with-change-tracking-sql-server.md 
 docs/relational-databases/sql-server-transaction-locking-and-row-versioning-guide.md.
 """
 
+import contextlib
+import random
 import threading
+import time
 from collections.abc import Callable
 
 import mssql_python
@@ -203,3 +206,88 @@ def test_a_waiting_alter_table_goes_on_when_the_writer_ends(
     assert not waiting.is_alive()
     with pytest.raises(SqlError, match="Change tracking is not enabled on table"):
         table.run("select * from changetable(changes {t}, 0) as c")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("update {t} set n = 1 where id = 1", "delete from {t} where id = 1"),
+        ("delete from {t} where id = 1", "update {t} set n = 1 where id = 1"),
+        ("update {t} set id = 9 where id = 1", "update {t} set n = 1 where id = 1"),
+        ("delete from {t} where id = 1", "delete from {t} where id = 1"),
+    ],
+)
+def test_of_two_that_change_one_key_the_second_is_refused(
+    table: TrackedTable, server: SqlServerProcess, first: str, second: str
+) -> None:
+    """It would wait on SQL Server; here it is told to come again, so that history and table tell one story."""
+    table.run("insert into {t} (id) values (1), (2)")
+    held = server.hold(first.format(t=table.name))
+    with pytest.raises(SqlError) as refused:
+        table.run(second)
+    assert refused.value.number == 1205
+    table.run("update {t} set n = 5 where id = 2")
+    held.commit()
+    assert table.version() == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_copy_made_of_changes_is_equal_whenever_it_is_looked_at(
+    table: TrackedTable, connect: Connect, seed: int
+) -> None:
+    """Writers that fail, roll back, move keys and put rows where others were, while a reader follows."""
+    until = time.monotonic() + 3
+    failures: list[BaseException] = []
+
+    def write(number: int) -> None:
+        choose = random.Random(seed * 10 + number)
+        connection = connect(autocommit=False)
+        cursor = connection.cursor()
+        while time.monotonic() < until:
+            for _ in range(choose.randint(1, 4)):
+                a, b = choose.randint(1, 30), choose.randint(1, 30)
+                sql = choose.choice([
+                    f"insert into {table.name} (id, n) values ({a}, {b})", f"update {table.name} set n = {b} where id = {a}",
+                    f"update {table.name} set id = {b} where id = {a}", f"delete from {table.name} where id = {a}",
+                    f"delete from {table.name} where id = {a} insert into {table.name} (id, n) values ({a}, {b})",
+                ])  # fmt: skip
+                with contextlib.suppress(mssql_python.Error):
+                    cursor.execute(sql)
+            with contextlib.suppress(mssql_python.Error):
+                if choose.random() < 0.2:
+                    connection.rollback()
+                else:
+                    connection.commit()
+
+    def guarded(number: int) -> None:
+        try:
+            write(number)
+        except BaseException as failure:  # noqa: BLE001 - told by the test itself
+            failures.append(failure)
+
+    writers = [threading.Thread(target=guarded, args=(number,)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    reader = connect().cursor()
+    reader.execute("set transaction isolation level snapshot")
+    copy: dict[int, object] = {}
+    bookmark = table.start
+    ended = False
+    while not ended:
+        ended = not any(writer.is_alive() for writer in writers)
+        reader.execute("begin transaction")
+        version = reader.execute("select change_tracking_current_version()").fetchval()
+        changes = reader.execute(
+            f"""select c.id, c.sys_change_operation, t.n from changetable(changes {table.name}, {bookmark}) as c
+            left outer join {table.name} t on t.id = c.id"""
+        ).fetchall()
+        for key, operation, _ in changes:
+            if operation == "D":
+                copy.pop(key, None)
+        copy.update({key: n for key, operation, n in changes if operation != "D"})
+        rows = reader.execute(f"select id, n from {table.name}").fetchall()
+        assert copy == {row[0]: row[1] for row in rows}
+        reader.execute("commit")
+        bookmark = version
+    assert failures == []
+    assert table.version() > 3
