@@ -26,7 +26,7 @@ JOBS = {
     },
 }
 """The jobs that the demo runs, and the tags of each run."""
-UI_SECONDS = 60.0
+UI_SECONDS = 180.0
 REPORT_COLUMNS = 100
 
 
@@ -123,7 +123,7 @@ def _next_steps(console: Console) -> None:
 def _serve_ui(systems: Systems, directory: Path, wanted_port: int, console: Console) -> int:
     port = _free_port(wanted_port)
     log = directory.resolve() / "ui.log"
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "etl.definitions"]
+    command = [sys.executable, "-m", "tranship.webserver", "dev", "-m", "etl.definitions"]
     server = GuardedProcess(
         "The Dagster UI",
         [*command, "--host", "127.0.0.1", "--port", str(port)],
