@@ -1,18 +1,22 @@
 """A Postgres that keeps the connection and says nothing: every wait for it ends."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import psycopg2
 import pyarrow as pa
 import pytest
 from cable import Cable
 
-from tranship.bounded_connections import KEEPALIVES
+from tranship.bounded_connections import CANCEL_SECONDS, KEEPALIVES, stoppable
 from tranship.errors import ConfigurationError, TransientError
 from tranship.frames import Batches
 from tranship.postgres.connection import connect
+from tranship.postgres.faults import translated
 from tranship.postgres.reader import read
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.writer import write
@@ -123,3 +127,71 @@ def test_a_peer_that_is_gone_is_noticed_by_the_kernel(settings: PostgresSettings
 def test_a_negative_time_is_a_wrong_setting() -> None:
     with pytest.raises(ConfigurationError, match="answer_timeout_seconds"):
         PostgresSettings(host="db", database="w", user="etl", answer_timeout_seconds=-1)
+
+
+def test_no_thread_waits_while_a_silent_server_is_asked_to_stop(
+    impatient: PostgresSettings, cable: Cable
+) -> None:
+    ended: list[float] = []
+
+    def sleep(connection: Any) -> None:
+        with pytest.raises(TransientError), translated(impatient), connection.cursor() as cursor:
+            cursor.execute("select pg_sleep(60)")
+        ended.append(time.monotonic())
+
+    settings = replace(impatient, answer_timeout_seconds=50)
+    with connect(settings) as connection, stoppable(connection) as give_up:
+        waiting = threading.Thread(target=sleep, args=(connection,))
+        waiting.start()
+        time.sleep(0.3)
+        cable.fall_silent()
+        asking = threading.Thread(target=give_up)
+        asked = time.monotonic()
+        asking.start()
+        longest = 0.0
+        while asking.is_alive():
+            before = time.monotonic()
+            time.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+        waiting.join(10)
+    assert longest < CANCEL_SECONDS / 2
+    assert ended
+    assert ended[0] - asked < 10
+
+
+def test_a_query_that_nobody_waits_for_any_more_is_ended_at_the_server(
+    settings: PostgresSettings, postgres_connection: Any
+) -> None:
+    def running() -> int:
+        with postgres_connection.cursor() as cursor:
+            cursor.execute(
+                "select count(*) from pg_stat_activity where pid = %s and state = 'active'", [pid]
+            )
+            return cursor.fetchone()[0]
+
+    postgres_connection.autocommit = True
+    with connect(settings) as connection, stoppable(connection) as give_up:
+        pid = connection.info.backend_pid
+
+        def sleep() -> None:
+            with suppress(psycopg2.Error), connection.cursor() as cursor:
+                cursor.execute("select pg_sleep(60)")
+
+        waiting = threading.Thread(target=sleep)
+        waiting.start()
+        until = time.monotonic() + 10
+        while not running() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert running() == 1
+        give_up()
+        waiting.join(10)
+        assert not waiting.is_alive()
+        while running() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert running() == 0
+    give_up()  # late: nobody is asked any more
+
+
+def test_the_drivers_own_cancel_is_not_taken(settings: PostgresSettings) -> None:
+    with connect(settings) as connection, pytest.raises(NotImplementedError, match="stoppable"):
+        connection.cancel()

@@ -4,10 +4,17 @@ Keepalives notice a peer that is gone while we wait for it, and the kernel's lim
 confirmed one that goes while we send. Neither notices a peer that lives and says nothing: a server that was
 stopped, a pooler that lost its server, a proxy that holds the line. So every call has a deadline too, at whose end
 the socket is shut down: the driver returns with a lost connection, as if the peer had died.
+
+The driver's own `cancel()` waits for the server to answer and holds the interpreter's lock meanwhile, so that a server
+which says nothing stops every thread of the process, its deadlines too. `give_up` asks with the lock released.
 """
 
+import ctypes
+import functools
+import importlib.util
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, runtime_checkable
 
@@ -28,6 +35,10 @@ KEEPALIVES: dict[str, Any] = {
     "tcp_user_timeout": 120_000,
 }
 """A peer that vanished without a word is noticed within two minutes, whether we wait or send."""
+CANCEL_SECONDS = 1.0
+"""How long a server may take to hear that its answer is wanted no more, before the line is cut."""
+_MESSAGE_BYTES = 256
+"""https://www.postgresql.org/docs/current/libpq-cancel.html#LIBPQ-PQCANCEL"""
 
 
 class BoundedConnection(psycopg2.extensions.connection):
@@ -54,6 +65,15 @@ class BoundedConnection(psycopg2.extensions.connection):
         with bounded(self):
             super().rollback()
 
+    @override
+    def cancel(self) -> None:
+        """Refuse: the driver's call stops every thread of the process until the server answers.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("Take stoppable(), which waits without the interpreter's lock.")
+
     def cut(self) -> None:
         """Shut the socket down, whoever waits on it; its file descriptor stays the driver's own."""
         # A second handle of the same socket, on Windows too, where os.dup() takes files only. Its family is of no account
@@ -63,6 +83,63 @@ class BoundedConnection(psycopg2.extensions.connection):
             socket.fromfd(self.fileno(), socket.AF_INET, socket.SOCK_STREAM) as line,
         ):
             line.shutdown(socket.SHUT_RDWR)
+
+
+@functools.cache
+def _libpq() -> Any:
+    """The library that the driver itself uses; `None` where its calls cannot be reached (psycopg2-binary on Windows).
+
+    `ctypes` calls it with the interpreter's lock released: https://docs.python.org/3/library/ctypes.html#ctypes.CDLL
+    """
+    driver = importlib.util.find_spec("psycopg2._psycopg")
+    try:
+        library = ctypes.CDLL(driver.origin if driver else None)
+        library.PQgetCancel.restype = ctypes.c_void_p
+        library.PQgetCancel.argtypes = [ctypes.c_void_p]
+        library.PQcancel.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
+        library.PQfreeCancel.argtypes = [ctypes.c_void_p]
+    except (OSError, AttributeError):
+        return None
+    return library
+
+
+class _CancelRequest:
+    """What a server is sent so that it stops what a connection does.
+
+    Made by the thread that uses the connection, because no other may look into it; sent by any.
+    """
+
+    def __init__(self, connection: BoundedConnection) -> None:
+        self._libpq = _libpq()
+        self._request = (
+            None if self._libpq is None else self._libpq.PQgetCancel(connection.pgconn_ptr)
+        )
+        self._lock = threading.Lock()
+        self._being_sent = 0
+        self._closed = False
+
+    def send(self) -> None:
+        """Blocks until the server has heard it, which a silent one never does."""
+        with self._lock:
+            if self._closed or not self._request:
+                return
+            self._being_sent += 1
+        message = ctypes.create_string_buffer(_MESSAGE_BYTES)
+        self._libpq.PQcancel(self._request, message, _MESSAGE_BYTES)
+        with self._lock:
+            self._being_sent -= 1
+            self._free_where_unused()
+
+    def close(self) -> None:
+        """Nobody asks any more; what one that asks still reads from is freed by that one."""
+        with self._lock:
+            self._closed = True
+            self._free_where_unused()
+
+    def _free_where_unused(self) -> None:
+        if self._closed and self._request and not self._being_sent:
+            self._libpq.PQfreeCancel(self._request)
+            self._request = None
 
 
 @contextmanager
@@ -85,6 +162,33 @@ def bounded(connection: psycopg2.extensions.connection) -> Iterator[Deadline]:
                 f"the server said nothing for {duration(seconds)}, so the connection was given up "
                 "(answer_timeout_seconds)"
             ) from error
+
+
+@contextmanager
+def stoppable(connection: psycopg2.extensions.connection) -> Iterator[Callable[[], None]]:
+    """A block whose call another thread can end for good, with the function that does so.
+
+    It asks the server to stop, so that a long query does not go on for nobody, and then cuts the line: the server may not
+    hear it, or not answer. It blocks for a second at most.
+
+    Example:
+        >>> with stoppable(connection) as give_up, on_cancel(give_up):  # doctest: +SKIP
+        ...     cursor.execute("select pg_sleep(3600)")
+    """
+    if not isinstance(connection, BoundedConnection):
+        raise TypeError(f"{type(connection).__name__} cannot be cut.")
+    request = _CancelRequest(connection)
+
+    def give_up() -> None:
+        asking = threading.Thread(target=request.send, name="tranship-cancel", daemon=True)
+        asking.start()
+        asking.join(CANCEL_SECONDS)
+        connection.cut()
+
+    try:
+        yield give_up
+    finally:
+        request.close()
 
 
 class BoundedCursor(psycopg2.extensions.cursor):

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from tranship.bounded_connections import stoppable
 from tranship.comparisons import Predicate, sql_column
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
@@ -124,7 +125,8 @@ class Extraction:
             one_moment(self.settings, snapshot) as connection,
             reading(self.settings, f"read of {table}", table),
             connection.cursor() as cursor,
-            on_cancel(connection.cancel),
+            stoppable(connection) as give_up,
+            on_cancel(give_up),
         ):
             if shared is not None:
                 shared[0].imported()

@@ -13,6 +13,7 @@ from functools import partial
 import pyarrow as pa
 from psycopg2 import sql
 
+from tranship.bounded_connections import stoppable
 from tranship.errors import TableNotFoundError
 from tranship.exactness import MAX_DIGITS
 from tranship.frames import Batches
@@ -170,7 +171,8 @@ def _receive(
         connect(settings) as connection,
         translated(settings, f"read of {request}", request.table, reading=True),
         connection.cursor() as cursor,
-        on_cancel(connection.cancel),
+        stoppable(connection) as give_up,
+        on_cancel(give_up),
     ):
         cursor.execute(TEXT_FORMS)
         copy_out(cursor, statement, put)
