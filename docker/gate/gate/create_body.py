@@ -7,11 +7,11 @@ U+212A to `k`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from gate import values
-from gate.policy import DEPLOYMENT_LABEL, Policy
+from gate.policy import DEPLOYMENT_LABEL, MEMORY_LABEL, Policy
 from gate.refusals import RefusedError, forbidden
 
 _TOP_KEYS = (
@@ -70,6 +70,28 @@ _LOG_CONFIG = MappingProxyType(
 )
 _MAX_ENV = 500
 
+_PYTHON = re.compile(r"(?:(?:/[A-Za-z0-9_.-]+)*/)?python[0-9.]*", re.ASCII)
+#: How a run's first process begins, and how one that is resumed does:
+#: https://github.com/dagster-io/dagster/blob/master/python_modules/dagster/dagster/_cli/api.py
+_RUN_WORKERS = frozenset({"execute_run", "resume_run"})
+_TAKES_SECRETS = ["-m", "tranship.runs.worker"]
+#: Read before the first line of the program: https://docs.python.org/3/using/cmdline.html#environment-variables,
+#: https://man7.org/linux/man-pages/man8/ld.so.8.html#ENVIRONMENT
+_LOADS_CODE = re.compile(r"PYTHON\w*|LD_\w+|GCONV_PATH|GLIBC_TUNABLES|BASH_ENV|ENV|PATH", re.ASCII)
+_LOADS_NO_CODE = frozenset(
+    {
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONFAULTHANDLER",
+        "PYTHONHASHSEED",
+        "PYTHONIOENCODING",
+        "PYTHONMALLOC",
+        "PYTHONOPTIMIZE",
+        "PYTHONTRACEMALLOC",
+        "PYTHONUNBUFFERED",
+        "PYTHONUTF8",
+    }
+)
+
 
 def rebuild(body: Mapping[str, object], policy: Policy) -> dict[str, object]:
     """Build the body that the engine gets.
@@ -97,17 +119,24 @@ def rebuild(body: Mapping[str, object], policy: Policy) -> dict[str, object]:
     for path in values.mapping(top.get("Volumes"), "Volumes"):
         if all(path != mount["Target"] for mount in mounts):
             raise forbidden(f"Volumes: {path[:128]!r} is no mounted volume")
+    host_config = _host_config(host, policy)
     rebuilt: dict[str, object] = {
         "Image": image_reference(top.get("Image"), policy),
-        "Cmd": values.strings(top.get("Cmd"), "Cmd"),
+        "Cmd": _command(top.get("Cmd"), [str(mount["Target"]) for mount in mounts], policy),
         "Env": _environment(top.get("Env")),
-        "Labels": _labels(top.get("Labels"), policy),
         "User": policy.user,
-        "HostConfig": {**_host_config(host, policy), "NetworkMode": network, "Mounts": mounts},
+        "HostConfig": {**host_config, "NetworkMode": network, "Mounts": mounts},
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
     }
+    # The engine's list of containers tells labels, and no limits.
+    rebuilt["Labels"] = {
+        **_labels(top.get("Labels"), policy),
+        MEMORY_LABEL: str(host_config["Memory"]),
+    }
     if top.get("WorkingDir"):
-        rebuilt["WorkingDir"] = values.absolute(top["WorkingDir"], "WorkingDir")
+        rebuilt["WorkingDir"] = values.directory(
+            top["WorkingDir"], "WorkingDir", policy.directories
+        )
     if top.get("StopSignal"):
         rebuilt["StopSignal"] = values.matching(top["StopSignal"], _SIGNAL, "StopSignal")
     if top.get("StopTimeout") is not None:
@@ -155,7 +184,7 @@ def _host_config(host: Mapping[str, object], policy: Policy) -> dict[str, object
         "PidsLimit": _limit(host, "PidsLimit", policy.max_pids, "processes, GATE_MAX_PIDS"),
         "ReadonlyRootfs": policy.read_only_root or read_only,
         "Init": values.flag(host.get("Init"), "HostConfig.Init"),
-        "Tmpfs": _tmpfs(host.get("Tmpfs")),
+        "Tmpfs": _tmpfs(host.get("Tmpfs"), policy),
         "LogConfig": dict(_LOG_CONFIG),
         "RestartPolicy": {"Name": "no"},
         "IpcMode": "private",
@@ -215,11 +244,46 @@ def _labels(value: object, policy: Policy) -> dict[str, str]:
         if not _LABEL.fullmatch(key):
             raise forbidden(f"label {key[:80]!r} is not one of dagster/* or tranship/*")
         labels[key] = values.text(label, f"label {key}", empty=True)
+    if MEMORY_LABEL in labels:
+        raise forbidden(f"label {MEMORY_LABEL} is the gate's own")
     if labels.setdefault(DEPLOYMENT_LABEL, policy.deployment) != policy.deployment:
         raise forbidden(f"label {DEPLOYMENT_LABEL} must be {policy.deployment} (GATE_DEPLOYMENT)")
     if not labels.get("dagster/run_id"):
         raise forbidden("label dagster/run_id is missing")
     return labels
+
+
+def _command(value: object, mounted: Collection[str], policy: Policy) -> list[str]:
+    """Check that a command is a run worker's: any other could print the secrets that are mounted beside it.
+
+    `dagster api execute_run ...` or `python -m dagster api execute_run ...`, each as it is or after
+    `python -m tranship.runs.worker --from DIRECTORY ... --`.
+    """
+    command = values.strings(value, "Cmd")
+    rest = command
+    if len(rest) > 2 and _PYTHON.fullmatch(rest[0]) and rest[1:3] == _TAKES_SECRETS:
+        options, dashes, rest = _parted(rest[3:])
+        if not dashes or len(options) % 2 or any(name != "--from" for name in options[::2]):
+            raise forbidden("Cmd: tranship.runs.worker takes --from DIRECTORY alone, and --")
+        if unknown := [path for path in options[1::2] if path not in mounted]:
+            raise forbidden(f"Cmd: --from {unknown[0][:80]!r} is no mounted volume")
+    if len(rest) > 2 and _PYTHON.fullmatch(rest[0]) and rest[1:3] == ["-m", "dagster"]:
+        rest = rest[2:]
+    if rest and rest[0] in policy.programs:
+        return command
+    if len(rest) < 3 or rest[:2] != ["dagster", "api"] or rest[2] not in _RUN_WORKERS:
+        raise forbidden(
+            "Cmd is not that of a run worker, `dagster api execute_run` (GATE_PROGRAMS)"
+        )
+    return command
+
+
+def _parted(words: list[str]) -> tuple[list[str], bool, list[str]]:
+    """What stands before the first `--`, whether there is one, and what follows."""
+    if "--" not in words:
+        return words, False, []
+    at = words.index("--")
+    return words[:at], True, words[at + 1 :]
 
 
 def _environment(value: object) -> list[str]:
@@ -229,6 +293,11 @@ def _environment(value: object) -> list[str]:
     for position, entry in enumerate(entries):
         if not _ENV.fullmatch(entry):
             raise forbidden(f"Env entry {position} is not NAME=value")
+        name = entry.partition("=")[0]
+        if _LOADS_CODE.fullmatch(name) and name not in _LOADS_NO_CODE:
+            raise forbidden(
+                f"Env: {name} could put other code in the run worker's place; set it in the image"
+            )
     return entries
 
 
@@ -260,18 +329,18 @@ def _mount(source: object, target: object, read_only: bool, policy: Policy) -> d
         raise forbidden(f"volume {name[:128]!r} is not allowed (GATE_VOLUMES)")
     if not read_only and not policy.volumes[name]:
         raise forbidden(f"volume {name} may be mounted read-only only (GATE_VOLUMES)")
-    path = values.absolute(target, "HostConfig.Mounts.Target")
+    path = values.directory(target, "HostConfig.Mounts.Target", policy.directories)
     return {"Type": "volume", "Source": name, "Target": path, "ReadOnly": read_only}
 
 
-def _tmpfs(value: object) -> dict[str, str]:
+def _tmpfs(value: object, policy: Policy) -> dict[str, str]:
     rebuilt: dict[str, str] = {}
     for path, options in values.mapping(value, "HostConfig.Tmpfs").items():
         listed = values.text(options, "HostConfig.Tmpfs", empty=True)
         for option in filter(None, listed.split(",")):
             if not _TMPFS_OPTION.fullmatch(option):
                 raise forbidden(f"HostConfig.Tmpfs: option {option[:40]!r} is not allowed")
-        rebuilt[values.absolute(path, "HostConfig.Tmpfs")] = listed
+        rebuilt[values.directory(path, "HostConfig.Tmpfs", policy.directories)] = listed
     return rebuilt
 
 

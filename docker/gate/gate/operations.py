@@ -5,6 +5,7 @@ change, so what was true of the label at the check is true at the call. Names ar
 references, because a name can pass to another container in between.
 """
 
+import asyncio
 import base64
 import binascii
 import json
@@ -13,12 +14,14 @@ from dataclasses import dataclass
 
 from gate import create_body
 from gate.engine import Answer, Engine
-from gate.policy import DEPLOYMENT_LABEL, Policy
+from gate.policy import DEPLOYMENT_LABEL, MEMORY_LABEL, Policy
 from gate.refusals import RefusedError, forbidden, malformed
 from gate.routes import NEWEST_API_MINOR, Call
 from gate.strict_json import parse_object
 from gate.values import mapping
 
+#: States in which nothing of a container runs any more, nor will: https://docs.docker.com/reference/api/engine/
+_ENDED = frozenset({"exited", "dead", "removing"})
 MAX_LOG_LINES = 2000
 MAX_LOG_BYTES = 1024 * 1024
 _TRUE = frozenset({"1", "true", "True"})
@@ -58,6 +61,8 @@ class Operations:
     def __init__(self, engine: Engine, policy: Policy):
         self._engine = engine
         self._policy = policy
+        # One at a time: of two that count at once, both would find room for one.
+        self._creating = asyncio.Lock()
 
     async def carry_out(self, request: Request) -> Answer:
         """Carry out a call that matched the table of routes.
@@ -92,13 +97,15 @@ class Operations:
         parameters = {}
         if name := request.call.parameters.get("name"):
             parameters["name"] = create_body.container_name(name, self._policy)
-        answer = await self._engine.call(
-            "POST",
-            f"{request.call.version}/containers/create",
-            parameters=parameters,
-            body=body,
-            timeout_seconds=120,
-        )
+        async with self._creating:
+            await self._refuse_too_many(body, request)
+            answer = await self._engine.call(
+                "POST",
+                f"{request.call.version}/containers/create",
+                parameters=parameters,
+                body=body,
+                timeout_seconds=120,
+            )
         if answer.status != 201:
             return _passed_on(answer)
         return _json(201, _chosen(_object(answer), "Id Warnings"))
@@ -172,31 +179,19 @@ class Operations:
 
     async def list_containers(self, request: Request) -> Answer:
         """List this deployment's run containers and no others."""
-        labels = [f"{DEPLOYMENT_LABEL}={self._policy.deployment}"]
+        labels: list[str] = []
         filters = parse_object(request.call.parameters.get("filters", "{}").encode())
         for key, values in filters.items():
             wanted = list(values) if isinstance(values, (list, dict)) else []
             if key != "label" or not all(isinstance(value, str) for value in wanted):
                 raise forbidden("filters may hold label only")
             labels += [str(value) for value in wanted]
-        answer = await self._engine.call(
-            "GET",
-            f"{request.call.version}/containers/json",
-            parameters={
-                "all": "1" if request.flag("all") else "0",
-                "filters": json.dumps({"label": labels}),
-            },
-        )
+        answer = await self._list(request, labels, ended_too=request.flag("all"))
         if answer.status != 200:
             return _passed_on(answer)
-        told = answer.json()
-        if not isinstance(told, list):
-            raise RefusedError(502, "the engine's list is none")
         seen = [
             _chosen(item, "Id Names Image Created State Status Labels")
-            for item in told
-            if isinstance(item, dict)
-            and (item.get("Labels") or {}).get(DEPLOYMENT_LABEL) == self._policy.deployment
+            for item in self._listed(answer)
         ]
         return _json(200, seen)
 
@@ -240,6 +235,56 @@ class Operations:
             return _passed_on(answer)
         # Progress comes as a line of JSON each; the last ones tell the outcome, the first may be cut.
         return Answer(200, "application/json", b"\n".join(answer.body.splitlines()[-20:]))
+
+    async def _refuse_too_many(self, body: Mapping[str, object], request: Request) -> None:
+        """Refuse a container beyond what may live at once: each alone within its limits, many fill a host."""
+        answer = await self._list(request, [], ended_too=True)
+        if answer.status != 200:
+            raise RefusedError(502, f"the engine's list cannot be had: status {answer.status}")
+        living = [item for item in self._listed(answer) if item.get("State") not in _ENDED]
+        if len(living) >= self._policy.max_containers:
+            raise RefusedError(
+                503, f"{len(living)} run containers live, and no more may (GATE_MAX_CONTAINERS)"
+            )
+        used = sum(self._memory_of(item) for item in living)
+        asked = mapping(body["HostConfig"], "HostConfig")["Memory"]
+        assert isinstance(asked, int)
+        if used + asked > self._policy.max_total_memory_bytes:
+            raise RefusedError(
+                503,
+                f"{len(living)} living run containers may use {used} bytes of memory, {asked} more would be over "
+                f"{self._policy.max_total_memory_bytes} (GATE_MAX_TOTAL_MEMORY)",
+            )
+
+    def _memory_of(self, item: Mapping[str, object]) -> int:
+        """What a listed container may use; one of before the label may have had all that one may."""
+        told = mapping(item.get("Labels"), "Labels").get(MEMORY_LABEL)
+        if not isinstance(told, str) or not told.isascii() or not told.isdigit():
+            return self._policy.max_memory_bytes
+        return int(told)
+
+    async def _list(self, request: Request, labels: list[str], *, ended_too: bool) -> Answer:
+        ours = f"{DEPLOYMENT_LABEL}={self._policy.deployment}"
+        return await self._engine.call(
+            "GET",
+            f"{request.call.version}/containers/json",
+            parameters={
+                "all": "1" if ended_too else "0",
+                "filters": json.dumps({"label": [ours, *labels]}),
+            },
+        )
+
+    def _listed(self, answer: Answer) -> list[dict[str, object]]:
+        """The containers of a list that are this deployment's run containers."""
+        listed = answer.json()
+        if not isinstance(listed, list):
+            raise RefusedError(502, "the engine's list is none")
+        return [
+            item
+            for item in listed
+            if isinstance(item, dict)
+            and (item.get("Labels") or {}).get(DEPLOYMENT_LABEL) == self._policy.deployment
+        ]
 
     async def _ours(self, container_id: str, request: Request) -> dict[str, object]:
         """Inspect a container and make sure that it is one of this deployment's run containers."""

@@ -9,9 +9,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 DEPLOYMENT_LABEL = "tranship/deployment"
+MEMORY_LABEL = "tranship/memory-bytes"
+
+#: Where a run has something to mount or to work in. Nothing below /proc, /dev or /sys, through which a path may lead out
+#: of the container (CVE-2024-21626: a working directory of /proc/self/fd/7), and nothing over the image's own programs.
+DIRECTORIES = frozenset({"/tmp", "/run/secrets", "/var/spool", "/var/tmp", "/mnt", "/srv", "/data"})
 
 _BYTE_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}", re.ASCII)
+_DIRECTORY = re.compile(r"(?!/(?:proc|sys|dev)(?:/|$))(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+", re.ASCII)
+_PROGRAM = re.compile(r"[A-Za-z0-9_./-]{1,128}", re.ASCII)
 _REPOSITORY = re.compile(
     r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[0-9]{1,5})?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*", re.ASCII
 )
@@ -35,6 +42,10 @@ class Policy:
         max_memory_bytes: Ceiling of a container's memory limit.
         max_nano_cpus: Ceiling of its CPU limit, in billionths of a CPU.
         max_pids: Ceiling of its process limit.
+        max_containers: How many run containers may live at once; ended ones do not count.
+        max_total_memory_bytes: What the memory limits of living run containers may come to.
+        directories: At or below which a working directory, a tmpfs and a volume may lie.
+        programs: What run containers may start beside Dagster's run worker, by the first word of the command.
         max_stop_seconds: Longest grace period of a stop.
         name_prefix: What a container's name begins with; a free name could take over a service's DNS name.
         allow_pull: Whether images of `images` may be pulled from their registry.
@@ -49,6 +60,10 @@ class Policy:
     max_memory_bytes: int
     max_nano_cpus: int
     max_pids: int
+    max_containers: int
+    max_total_memory_bytes: int
+    directories: frozenset[str] = DIRECTORIES
+    programs: frozenset[str] = frozenset()
     max_stop_seconds: int = 600
     name_prefix: str = "tranship-run-"
     allow_pull: bool = False
@@ -76,6 +91,15 @@ class Policy:
             max_memory_bytes=parse_bytes(settings.required("GATE_MAX_MEMORY"), "GATE_MAX_MEMORY"),
             max_nano_cpus=int(settings.positive("GATE_MAX_CPUS") * 1_000_000_000),
             max_pids=int(settings.positive("GATE_MAX_PIDS")),
+            max_containers=int(settings.positive("GATE_MAX_CONTAINERS")),
+            max_total_memory_bytes=parse_bytes(
+                settings.required("GATE_MAX_TOTAL_MEMORY"), "GATE_MAX_TOTAL_MEMORY"
+            ),
+            directories=frozenset(
+                settings.names("GATE_DIRECTORIES", _DIRECTORY, default=",".join(DIRECTORIES))
+            ),
+            programs=frozenset(settings.names("GATE_PROGRAMS", _PROGRAM, default="dagster"))
+            - {"dagster"},
             name_prefix=settings.matching("GATE_NAME_PREFIX", _NAME, default="tranship-run-"),
             allow_pull=settings.switch("GATE_ALLOW_PULL", default=False),
             read_only_root=settings.switch("GATE_READ_ONLY_ROOT", default=True),
@@ -100,12 +124,12 @@ class _Settings:
             raise PolicyError(f"{name} is {value!r}, which does not match {pattern.pattern}")
         return value
 
-    def names(self, name: str, pattern: re.Pattern[str]) -> list[str]:
-        found = [part.strip() for part in self.required(name).split(",")]
-        for part in found:
+    def names(self, name: str, pattern: re.Pattern[str], default: str = "") -> list[str]:
+        parts = [part.strip() for part in self.required(name, default).split(",")]
+        for part in parts:
             if not pattern.fullmatch(part):
                 raise PolicyError(f"{name} holds {part!r}, which does not match {pattern.pattern}")
-        return found
+        return parts
 
     def volumes(self, name: str) -> Mapping[str, bool]:
         found: dict[str, bool] = {}

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
+from gate.connections import BoundedServer, Bounds
 from gate.engine import Answer, Engine
 from gate.operations import Operations, Request
 from gate.policy import Policy
@@ -22,7 +22,6 @@ ACCESS_LOG = logging.getLogger("gate.access")
 
 #: Headers that change how a body or a connection is read; none of the allowed calls needs one.
 _TRICKS = ("Transfer-Encoding", "Content-Encoding", "Upgrade", "Expect", "Trailer", "TE")
-_BODY_SECONDS = 10.0
 
 
 class Listener:
@@ -33,8 +32,8 @@ class Listener:
         engine: The engine.
         policy: What run containers may be.
         max_calls: How many calls are carried out at once; more wait, then get 503.
-        max_connections: How many connections are open at once; more are closed.
         max_waiting_seconds: How long a call waits for its turn.
+        bounds: How many connections are open at once, and how long the parts of a request may take.
     """
 
     def __init__(
@@ -44,13 +43,13 @@ class Listener:
         policy: Policy,
         *,
         max_calls: int = 16,
-        max_connections: int = 128,
         max_waiting_seconds: float = 30.0,
+        bounds: Bounds = Bounds(),  # noqa: B008 - frozen
     ):
         self.identity = identity
         self._operations = Operations(engine, policy)
         self._slots = asyncio.Semaphore(max_calls)
-        self._max_connections = max_connections
+        self._bounds = bounds
         self._max_waiting_seconds = max_waiting_seconds
 
     async def listen(self, socket_path: Path) -> asyncio.AbstractServer:
@@ -59,15 +58,7 @@ class Listener:
         Whoever reaches the path has this identity: the directory is a volume that only one service mounts.
         """
         socket_path.unlink(missing_ok=True)
-        server = _BoundedServer(
-            self.handle,
-            max_connections=self._max_connections,
-            keepalive_timeout=3600.0,
-            lingering_time=2.0,
-            access_log=None,
-            max_line_size=8190,
-            max_field_size=8190,
-        )
+        server = BoundedServer(self.handle, self._bounds)
         listening = await asyncio.get_running_loop().create_unix_server(server, str(socket_path))
         socket_path.chmod(0o666)
         return listening
@@ -112,7 +103,7 @@ class Listener:
         return response
 
     async def _carry_out(self, call: Call, request: web.BaseRequest) -> Answer:
-        body = await _read_body(call, request)
+        body = await _read_body(call, request, self._bounds.body_seconds)
         try:
             await asyncio.wait_for(self._slots.acquire(), self._max_waiting_seconds)
         except TimeoutError:
@@ -124,20 +115,7 @@ class Listener:
             self._slots.release()
 
 
-class _BoundedServer(web.Server):
-    """aiohttp's server with an upper bound of open connections."""
-
-    def __init__(self, *args: object, max_connections: int, **kwargs: object):
-        super().__init__(*args, **kwargs)  # pyright: ignore[reportArgumentType]
-        self._max_connections = max_connections
-
-    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        if len(self.connections) > self._max_connections:
-            transport.abort()
-
-
-async def _read_body(call: Call, request: web.BaseRequest) -> dict[str, object]:
+async def _read_body(call: Call, request: web.BaseRequest, seconds: float) -> dict[str, object]:
     for name in _TRICKS:
         if name in request.headers:
             raise malformed(f"the header {name} is not allowed")
@@ -154,11 +132,13 @@ async def _read_body(call: Call, request: web.BaseRequest) -> dict[str, object]:
     if [kind.lower().replace(" ", "") for kind in kinds] not in _JSON_KINDS:
         raise malformed("the body must be application/json")
     try:
-        raw = await asyncio.wait_for(request.content.read(MAX_BODY_BYTES + 1), _BODY_SECONDS)
-        while not request.content.at_eof() and len(raw) <= MAX_BODY_BYTES:
-            raw += await asyncio.wait_for(request.content.read(MAX_BODY_BYTES), _BODY_SECONDS)
+        # One time for all of it: a byte every few seconds is late too.
+        async with asyncio.timeout(seconds):
+            raw = b""
+            while not request.content.at_eof() and len(raw) <= MAX_BODY_BYTES:
+                raw += await request.content.read(MAX_BODY_BYTES)
     except TimeoutError:
-        raise malformed(f"the body took longer than {_BODY_SECONDS:g} seconds") from None
+        raise malformed(f"the body took longer than {seconds:g} seconds") from None
     return parse_object(raw)
 
 

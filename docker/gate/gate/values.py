@@ -88,3 +88,13 @@ def absolute(value: object, where: str) -> str:
     if path == "/" or path.startswith("//") or ":" in path:
         raise forbidden(f"{where} must be a directory below /, without a colon")
     return path
+
+
+def directory(value: object, where: str, allowed: Iterable[str]) -> str:
+    """Check an absolute path that is one of the allowed directories, or below one."""
+    path = absolute(value, where)
+    if not any(path == above or path.startswith(f"{above}/") for above in allowed):
+        raise forbidden(
+            f"{where} is {path[:80]!r}, which is not below {', '.join(sorted(allowed))} (GATE_DIRECTORIES)"
+        )
+    return path

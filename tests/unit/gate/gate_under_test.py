@@ -26,6 +26,8 @@ POLICY = Policy(
     max_memory_bytes=4 << 30,
     max_nano_cpus=2_000_000_000,
     max_pids=512,
+    max_containers=8,
+    max_total_memory_bytes=16 << 30,
 )
 LABELS = {"dagster/run_id": "run-1", "tranship/deployment": "test"}
 

@@ -16,7 +16,7 @@ from docker import errors as docker_errors
 from fake_engine import event_loop_thread
 
 from gate.engine import Engine
-from gate.policy import Policy
+from gate.policy import DIRECTORIES, Policy
 from gate.routes import Identity
 from gate.server import Listener
 
@@ -74,6 +74,11 @@ def real_engine() -> Iterator[RealEngine]:
         max_memory_bytes=256 << 20,
         max_nano_cpus=1_000_000_000,
         max_pids=64,
+        max_containers=40,
+        max_total_memory_bytes=4 << 30,
+        # One that is a file: what the engine cannot start is wanted too.
+        directories=DIRECTORIES | {"/etc/passwd"},
+        programs=frozenset({"sh"}),  # what tests start in the worker's place
         name_prefix=f"{name}-run-",
     )
     network = client.networks.create(name)

@@ -1,10 +1,12 @@
 """What the engine gets for `containers/create`, and what it never gets."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from gate_under_test import POLICY, GateUnderTest, allowed_body
+from gate_under_test import LABELS, POLICY, GateUnderTest, allowed_body
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -67,13 +69,17 @@ def refused(gate: GateUnderTest, body: Any) -> str:
 def test_the_engine_gets_the_hardening_whether_or_not_it_was_asked_for(gate: GateUnderTest):
     status, text = gate.create(allowed_body(), name="tranship-run-a")
     assert status == 201, text
-    ((method, path, query, body),) = gate.engine.requests
+    ((method, path, query, body),) = gate.engine.calls("/create")
     assert (method, path, query) == ("POST", "/v1.41/containers/create", {"name": "tranship-run-a"})
     assert body == {
         "Image": "tranship/user-code:1",
         "Cmd": ["dagster", "api", "execute_run"],
         "Env": ["A=1"],
-        "Labels": {"dagster/run_id": "run-1", "tranship/deployment": "test"},
+        "Labels": {
+            "dagster/run_id": "run-1",
+            "tranship/deployment": "test",
+            "tranship/memory-bytes": str(1 << 30),
+        },
         "User": "10001:10001",
         "NetworkingConfig": {"EndpointsConfig": {"runs": {}}},
         "HostConfig": {
@@ -129,6 +135,51 @@ def test_a_forbidden_key_is_refused_in_any_case(key: str, spelling: Any):
         ("User", "10001:0"),
         ("Volumes", {"/var/lib": {}}),
         ("WorkingDir", "../.."),
+        ("WorkingDir", "/proc/self/fd/7"),
+        ("WorkingDir", "/proc"),
+        ("WorkingDir", "/sys/fs/cgroup"),
+        ("WorkingDir", "/etc"),
+        ("WorkingDir", "/tmpx"),
+        ("Cmd", None),
+        ("Cmd", []),
+        ("Cmd", ["cat", "/run/secrets/data/TRANSHIP_POSTGRES_PASSWORD"]),
+        ("Cmd", ["sh", "-c", "env"]),
+        ("Cmd", ["python", "-c", "import os; print(os.environ)"]),
+        ("Cmd", ["dagster", "--help", "execute_run"]),
+        ("Cmd", ["dagster", "api", "grpc"]),
+        ("Cmd", ["dagster", "run", "list"]),
+        ("Cmd", ["python", "-m", "dagster", "dev"]),
+        ("Cmd", ["python", "-m", "tranship.runs.worker", "--", "sh", "-c", "env"]),
+        ("Cmd", ["python", "-m", "tranship.runs.worker", "dagster", "api", "execute_run"]),
+        (
+            "Cmd",
+            [
+                "python",
+                "-m",
+                "tranship.runs.worker",
+                "--from",
+                "/x",
+                "--",
+                "dagster",
+                "api",
+                "execute_run",
+            ],
+        ),
+        (
+            "Cmd",
+            [
+                "python",
+                "-m",
+                "tranship.runs.worker",
+                "-h",
+                "y",
+                "--",
+                "dagster",
+                "api",
+                "execute_run",
+            ],
+        ),
+        ("Cmd", ["/tmp/evil -m", "-m", "dagster", "api", "execute_run"]),
         ("StopTimeout", 999_999),
         ("StopSignal", "SIGSTOP"),
         ("Image", "tranship/user-code-evil:1"),
@@ -142,6 +193,12 @@ def test_a_forbidden_key_is_refused_in_any_case(key: str, spelling: Any):
         ("Labels", {"tranship/deployment": "test"}),
         ("Env", ["NOVALUE"]),
         ("Env", ["A B=1"]),
+        ("Env", ["PYTHONPATH=/tmp"]),
+        ("Env", ["PYTHONSTARTUP=/tmp/x"]),
+        ("Env", ["PYTHONINSPECT=1"]),
+        ("Env", ["LD_PRELOAD=/tmp/x.so"]),
+        ("Env", ["PATH=/tmp"]),
+        ("Labels", {"dagster/run_id": "a", "tranship/memory-bytes": "1"}),
         ("NetworkingConfig", {"EndpointsConfig": {"host": {}}}),
         ("NetworkingConfig", {"EndpointsConfig": {"runs": {"Aliases": ["postgres"]}}}),
         ("NetworkingConfig", {"endpointsconfig": {"runs": {"IPAddress": "10.0.0.2"}}}),
@@ -196,6 +253,13 @@ def test_a_value_outside_the_policy_is_refused(gate: GateUnderTest, key: str, va
         ),
         ("Tmpfs", {"/tmp": "exec"}),
         ("Tmpfs", {"relative": ""}),
+        ("Tmpfs", {"/proc": ""}),
+        ("Tmpfs", {"/proc/self/fd/9": ""}),
+        ("Tmpfs", {"/dev": ""}),
+        ("Tmpfs", {"/sys/fs/cgroup": ""}),
+        ("Tmpfs", {"/usr/local/lib/python3.13": ""}),
+        ("Binds", ["scratch:/usr/local/bin"]),
+        ("Mounts", [{"Type": "volume", "Source": "scratch", "Target": "/dev/shm"}]),
     ],
 )
 def test_a_host_setting_outside_the_policy_is_refused(gate: GateUnderTest, key: str, value: Any):
@@ -212,16 +276,89 @@ def test_a_limit_above_the_ceiling_is_refused_with_the_ceiling_named(gate: GateU
 
 def test_named_volumes_are_mounted_as_their_setting_allows(gate: GateUnderTest):
     mounts = [{"Type": "volume", "Source": "secrets", "Target": "/run/secrets", "ReadOnly": True}]
-    body = allowed_body(Mounts=mounts, Binds=["scratch:/scratch"], Tmpfs={"/tmp": "size=64m"})
-    status, text = gate.create({**body, "Volumes": {"/scratch": {}}})
+    body = allowed_body(Mounts=mounts, Binds=["scratch:/mnt/scratch"], Tmpfs={"/tmp": "size=64m"})
+    status, text = gate.create({**body, "Volumes": {"/mnt/scratch": {}}})
     assert status == 201, text
-    host = gate.engine.requests[0][3]["HostConfig"]
+    host = gate.engine.calls("/create")[0][3]["HostConfig"]
     assert host["Mounts"] == [
         *mounts,
-        {"Type": "volume", "Source": "scratch", "Target": "/scratch", "ReadOnly": False},
+        {"Type": "volume", "Source": "scratch", "Target": "/mnt/scratch", "ReadOnly": False},
     ]
     assert host["Tmpfs"] == {"/tmp": "size=64m"}
     assert "Binds" not in host
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["dagster", "api", "execute_run", "{}"],
+        ["python", "-m", "dagster", "api", "resume_run", "{}"],
+        [
+            "python3.13",
+            "-m",
+            "tranship.runs.worker",
+            "--from",
+            "/run/secrets",
+            "--",
+            "dagster",
+            "api",
+            "execute_run",
+        ],
+    ],
+)
+def test_the_commands_of_run_workers_pass(gate: GateUnderTest, command: list[str]):
+    mounts = [{"Type": "volume", "Source": "secrets", "Target": "/run/secrets", "ReadOnly": True}]
+    body = {**allowed_body(Mounts=mounts), "Cmd": command, "Env": ["PYTHONUNBUFFERED=1"]}
+    status, text = gate.create(body)
+    assert status == 201, text
+    assert gate.engine.calls("/create")[0][3]["Cmd"] == command
+
+
+def test_another_program_passes_where_the_deployment_names_it():
+    body = {**allowed_body(), "Cmd": ["/opt/etl/run", "api", "execute_run", "{}"]}
+    with pytest.raises(RefusedError, match="GATE_PROGRAMS"):
+        rebuild(body, POLICY)
+    assert (
+        rebuild(body, replace(POLICY, programs=frozenset({"/opt/etl/run"})))["Cmd"] == body["Cmd"]
+    )
+
+
+def test_no_more_containers_live_than_are_allowed(gate: GateUnderTest):
+    for number in range(POLICY.max_containers):
+        assert gate.create(allowed_body(), name=f"tranship-run-{number}")[0] == 201
+    status, text = gate.create(allowed_body(), name="tranship-run-x")
+    assert status == 503
+    assert (
+        json.loads(text)["message"]
+        == "gate: 8 run containers live, and no more may (GATE_MAX_CONTAINERS)"
+    )
+    # One that has ended makes room, one of another deployment takes none.
+    next(iter(gate.engine.containers.values())).state["Status"] = "exited"
+    gate.engine.add({"dagster/run_id": "a", "tranship/deployment": "another"}, Status="running")
+    assert gate.create(allowed_body(), name="tranship-run-y")[0] == 201
+
+
+def test_the_memory_of_all_that_live_is_bounded(gate: GateUnderTest):
+    gate.engine.add(
+        LABELS, Status="running"
+    )  # by an earlier gate: counts as the most that one may have
+    for number in range(3):
+        body = allowed_body(Memory=(4 << 30) - 1)
+        assert gate.create(body, name=f"tranship-run-{number}")[0] == 201
+    assert gate.create(allowed_body(Memory=3), name="tranship-run-3")[0] == 201
+    status, text = gate.create(allowed_body(Memory=1), name="tranship-run-4")
+    assert (status, "GATE_MAX_TOTAL_MEMORY" in text) == (503, True)
+
+
+def test_many_at_once_find_no_more_room_than_there_is(gate: GateUnderTest):
+    with ThreadPoolExecutor(20) as pool:
+        asked = [
+            pool.submit(gate.create, allowed_body(), f"tranship-run-{number}")
+            for number in range(20)
+        ]
+    statuses = [answer.result()[0] for answer in asked]
+    assert statuses.count(201) == POLICY.max_containers
+    assert len(gate.engine.containers) == POLICY.max_containers
 
 
 @pytest.mark.parametrize("name", ["postgres", "tranship-run-/../x", "tranship-runx y", "warehouse"])

@@ -18,6 +18,8 @@ ENVIRONMENT = {
     "GATE_MAX_MEMORY": "4g",
     "GATE_MAX_CPUS": "1.5",
     "GATE_MAX_PIDS": "512",
+    "GATE_MAX_CONTAINERS": "16",
+    "GATE_MAX_TOTAL_MEMORY": "16g",
 }
 OPTIONAL = {"GATE_VOLUMES"}
 
@@ -27,6 +29,9 @@ def test_the_policy_is_read_from_the_environment():
     assert policy.images == {"tranship/user-code", "registry.example:5000/etl"}
     assert policy.volumes == {"secrets": False, "spool": True}
     assert (policy.max_memory_bytes, policy.max_nano_cpus) == (4 << 30, 1_500_000_000)
+    assert (policy.max_containers, policy.max_total_memory_bytes) == (16, 16 << 30)
+    assert "/tmp" in policy.directories
+    assert policy.programs == frozenset()
     assert (policy.allow_pull, policy.read_only_root) == (False, True)
 
 
@@ -56,6 +61,14 @@ def test_a_missing_setting_is_named(name: str):
         ("GATE_MAX_CPUS", "0"),
         ("GATE_MAX_CPUS", "inf"),
         ("GATE_MAX_PIDS", "-1"),
+        ("GATE_MAX_CONTAINERS", "0"),
+        ("GATE_MAX_TOTAL_MEMORY", "all"),
+        ("GATE_DIRECTORIES", "/"),
+        ("GATE_DIRECTORIES", "/tmp,/proc/self"),
+        ("GATE_DIRECTORIES", "/dev"),
+        ("GATE_DIRECTORIES", "/tmp/../etc"),
+        ("GATE_DIRECTORIES", "tmp"),
+        ("GATE_PROGRAMS", "sh -c"),
         ("GATE_ALLOW_PULL", "1"),
         ("GATE_READ_ONLY_ROOT", "no"),
         ("GATE_NAME_PREFIX", "/"),

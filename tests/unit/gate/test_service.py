@@ -4,11 +4,13 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import docker
@@ -16,6 +18,8 @@ import pytest
 from fake_engine import FakeEngine, event_loop_thread, serve_engine
 from gate_under_test import LABELS, GateUnderTest, allowed_body, running_gate
 from test_policy import ENVIRONMENT
+
+from gate.connections import Bounds
 
 
 def test_calls_beyond_the_bound_are_told_to_come_back(gate: GateUnderTest):
@@ -31,6 +35,93 @@ def test_calls_beyond_the_bound_are_told_to_come_back(gate: GateUnderTest):
         assert busy.ask("GET", "/_ping", path=busy.webserver)[0] == 200
         first.join(10)
         assert answers == [200]
+
+
+QUICK = Bounds(connections=4, head_seconds=0.3, body_seconds=0.3, answer_seconds=0.3)
+
+
+def closed_within(channel: socket.socket, seconds: float) -> bool:
+    """Whether the gate closes a connection, whatever it says before."""
+    channel.settimeout(seconds)
+    try:
+        while channel.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /_pi",
+        b"GET /_ping HTTP/1.1\r\nHost: x\r\n",
+        b"POST /v1.41/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 1000\r\n\r\n{",
+    ],
+)
+def test_half_of_a_request_holds_a_connection_for_a_moment_only(sent: bytes):
+    with running_gate(bounds=QUICK) as gate, socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(gate.daemon))
+        channel.sendall(sent)
+        assert closed_within(channel, 5)
+
+
+def test_a_body_that_drips_is_late_as_a_whole():
+    head = (
+        b"POST /v1.41/containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 1000\r\n\r\n"
+    )
+    with running_gate(bounds=QUICK) as gate, socket.socket(socket.AF_UNIX) as channel:
+        channel.connect(str(gate.daemon))
+        channel.sendall(head)
+
+        def drip() -> None:
+            for _ in range(100):
+                channel.sendall(b" ")
+                time.sleep(0.1)
+
+        with pytest.raises(ConnectionError):
+            drip()
+
+
+def test_connections_with_half_a_request_keep_nobody_out():
+    with running_gate() as gate, ExitStack() as stack:
+        for _ in range(300):
+            channel = stack.enter_context(socket.socket(socket.AF_UNIX))
+            channel.connect(str(gate.daemon))
+            channel.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\nGET /_ping HTT")
+        assert gate.ask("GET", "/_ping")[0] == 200
+
+
+def test_an_answer_that_nobody_takes_ends_the_connection():
+    with running_gate(bounds=QUICK) as gate, socket.socket(socket.AF_UNIX) as channel:
+        ours = gate.engine.add(LABELS, Status="exited")
+        ours.log = b"x" * 1_000_000
+        channel.connect(str(gate.daemon))
+        channel.sendall(
+            f"GET /v1.41/containers/{ours.id}/logs?stdout=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        )
+        time.sleep(1)
+        assert closed_within(channel, 5)
+
+
+def test_a_connection_that_was_used_may_idle_until_another_needs_its_place():
+    with running_gate(bounds=QUICK) as gate, ExitStack() as stack:
+        channels = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(5)]
+        for channel in channels[:4]:
+            channel.connect(str(gate.daemon))
+            channel.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200 OK" in channel.recv(65536)
+        assert not closed_within(channels[0], 1)
+        channels[4].connect(str(gate.daemon))
+        channels[4].sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in channels[4].recv(65536)
+        assert closed_within(channels[0], 5)
+        assert not closed_within(channels[1], 0.2)
 
 
 def test_each_request_leaves_one_line_without_values_of_the_environment(
@@ -59,7 +150,7 @@ def test_docker_py_as_dagsters_own_launcher_uses_it_passes_unmodified(gate: Gate
         mem_limit="1g",
         nano_cpus=1_000_000_000,
         pids_limit=100,
-        volumes=["scratch:/scratch:rw"],
+        volumes=["scratch:/mnt/scratch:rw"],
     )
     container.start()
     container.reload()

@@ -53,6 +53,7 @@ def test_a_run_gets_a_named_and_labelled_container_within_its_limits(
         "dagster/run_id": run.run_id,
         "dagster/job_name": "run_etl_job",
         "tranship/deployment": "test",
+        "tranship/memory-bytes": str(1 << 30),
     }
     host = container.body["HostConfig"]
     assert (host["Memory"], host["NanoCpus"], host["PidsLimit"]) == (1 << 30, 1_000_000_000, 128)
