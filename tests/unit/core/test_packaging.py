@@ -12,9 +12,15 @@ import tranship
 
 LIBRARY = Path(tranship.__file__).parent
 PROJECT = tomllib.loads((LIBRARY.parents[1] / "pyproject.toml").read_text())["project"]
-DISTRIBUTIONS = {"psycopg2": "psycopg2-binary", "mssql_python": "mssql-python", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "graphql": "graphql-core",
+    "mssql_python": "mssql-python",
+    "psycopg2": "psycopg2-binary",
+    "yaml": "pyyaml",
+}
 COMES_WITH_DAGSTER = {"dagster-shared", "pydantic"}
 OF_THE_EXTRA_RUNS = {"docker", "dagster_docker", "dagster_postgres"}
+OF_THE_EXTRA_WEBSERVER = {"dagster-webserver", "graphql-core", "starlette"}
 
 
 def imported_at_once(file: Path) -> set[str]:
@@ -37,9 +43,13 @@ def test_a_module_imports_only_what_is_asked_for(file: Path):
     } | COMES_WITH_DAGSTER
     if file.parent.name == "runs":
         asked |= OF_THE_EXTRA_RUNS
+    if file.parent.name == "webserver" or file.name == "webserver.py":
+        asked |= OF_THE_EXTRA_WEBSERVER
     imported = {DISTRIBUTIONS.get(name, name).replace("_", "-") for name in imported_at_once(file)}
     assert imported <= {name.replace("_", "-") for name in asked}
 
 
 def test_every_extra_that_an_error_names_exists():
-    assert {"pandas", "polars", "redshift", "runs"} <= set(PROJECT["optional-dependencies"])
+    assert {"pandas", "polars", "redshift", "runs", "webserver"} <= set(
+        PROJECT["optional-dependencies"]
+    )
