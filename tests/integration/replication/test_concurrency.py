@@ -25,6 +25,7 @@ from standins.redshift.faults import Faults
 from standins.redshift.server import RedshiftStandIn
 from tranship.bookmarks import BookmarkMovedError
 from tranship.frames import Batches
+from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.postgres import transaction as postgres_transaction
 from tranship.postgres.target import PostgresTarget
 from tranship.replication.deletions import DeleteDetection
@@ -50,6 +51,26 @@ def test_loads_of_one_table_at_once_double_nothing(
     for round_ in range(2):
         made.origin.add(*range(100 * round_, 100 * round_ + 40), changed=f"2024-01-0{round_ + 1}")
         assert loaders.run(made.job(), made.job(), made.job()) == [0, 0, 0]
+        made.assert_equal()
+
+
+def test_the_bookmark_of_a_first_load_into_redshift_may_be_made_by_another_meanwhile(
+    origin: Callable[..., Origin], redshift: Place, meanwhile: Meanwhile
+) -> None:
+    made = of(origin(), redshift, **BY_TIME)
+    made.origin.add(1, 2)
+    meanwhile.before(BookmarkTable, "create", lambda: replace(made).load())
+    made.load()
+    made.assert_equal()
+
+
+def test_many_first_loads_into_redshift_at_once_all_end_well(
+    loaders: Loaders, origin: Callable[..., Origin], redshift: Place
+) -> None:
+    for _ in range(2):
+        made = of(origin(), redshift, **BY_TIME)
+        made.origin.add(*range(1, 11))
+        assert loaders.run(*[made.job()] * 3) == [0] * 3
         made.assert_equal()
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from psycopg2 import sql
 from typing_extensions import override
 
-from tranship.errors import SchemaDriftError
+from tranship.errors import SchemaDriftError, TranshipError
 from tranship.frames import Batches
 from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.pgsql.catalogue import has_schema
@@ -44,6 +44,8 @@ _BOOKMARK_TABLES = f"""
     having count(*) = {len(BOOKMARK_SIGNS)}
     order by table_schema, table_name
 """
+
+_PREPARING = "preparing of the load of {}"
 
 
 @dataclass(frozen=True)
@@ -111,15 +113,33 @@ class RedshiftTarget(PgsqlTarget):
 
     @override
     def prepare(self, table: TableName) -> None:
-        bookmarks = self.bookmarks(table)
         refuse_own_name(self, table)
-        with self.transaction(f"preparing of the load of {table}", table) as cursor:
-            if columns := column_names(cursor, bookmarks.name):
-                check_bookmarks(bookmarks.name, columns)
-                return
-            if not has_schema(cursor, bookmarks.name.schema):
-                cursor.execute(create_schema(bookmarks.name.schema))
-            bookmarks.create(cursor)
+        if self._has_bookmarks(table):
+            return
+        bookmarks = self.bookmarks(table)
+        try:
+            with self.transaction(_PREPARING.format(table), table) as cursor:
+                if not has_schema(cursor, bookmarks.name.schema):
+                    cursor.execute(create_schema(bookmarks.name.schema))
+                bookmarks.create(cursor)
+        except TranshipError:
+            # "if not exists" is asked when the statement begins: of two that create it at once, one is refused
+            # when it commits, or by the catalogue.
+            if not self._has_bookmarks(table):
+                raise
+
+    def _has_bookmarks(self, table: TableName) -> bool:
+        """Whether the table of a table's bookmark is there.
+
+        Raises:
+            ConfigurationError: It is, and is somebody else's.
+        """
+        name = self.bookmarks(table).name
+        with self.transaction(_PREPARING.format(table), table) as cursor:
+            columns = column_names(cursor, name)
+        if columns:
+            check_bookmarks(name, columns)
+        return bool(columns)
 
     @override
     def own_table(self, table: TableName) -> str | None:
