@@ -22,12 +22,13 @@ from tranship.equality import Rules
 from tranship.errors import ColumnDrift, SchemaDriftError, TableNotFoundError, TranshipError
 from tranship.frames import Batches
 from tranship.identity import SourceIdentity
+from tranship.own_tables import keys_table
 from tranship.patterns import table_not_found
 from tranship.slices import Interval, Slice, WholeTable
 from tranship.source import HighWaterMark, Source, SourceRequest
 from tranship.systems import Catalogue, SourceSystem, SourceTable, TargetSystem
 from tranship.tables import Column, TableName, TableSchema
-from tranship.target import Capabilities, StagedKeys, Target, keys_table
+from tranship.target import Capabilities, StagedKeys, Target
 from tranship.writes import Declared, Extra, OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
 _DIALECT = postgresql.dialect(paramstyle="numeric_dollar")

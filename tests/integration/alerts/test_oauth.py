@@ -10,9 +10,8 @@ from alert_receivers import MailServer, TokenServer
 from standins.sqlserver.certificate import self_signed, server_context
 from tranship.alerts.channels import ChannelDownError, NotDeliveredError
 from tranship.alerts.incidents import Change, Incident, Kind, Trouble
-from tranship.alerts.mail import EmailChannel
+from tranship.alerts.mail import EmailChannel, OAuth2
 from tranship.alerts.notices import Notice
-from tranship.alerts.oauth import OAuth2
 from tranship.alerts.settings import AlertSettings
 from tranship.errors import ConfigurationError
 

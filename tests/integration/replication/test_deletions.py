@@ -9,13 +9,13 @@ from tests.integration.replication.conftest import KEYLESS, Meanwhile, Origin, P
 
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
+from tranship.own_tables import keys_table
 from tranship.replication.config import ColumnSettings
 from tranship.replication.deletions import DeleteDetection, DeletionsStoppedError, DetectedDeletes
 from tranship.replication.plan import Mode, OnDelete
 from tranship.slices import WholeTable
 from tranship.sqlserver.source import SqlServerSource
 from tranship.tables import TableName
-from tranship.target import keys_table
 
 BY_TIME = {"mode": Mode.MERGE, "cursor": "changed"}
 

@@ -8,9 +8,9 @@ from tests.integration.replication.conftest import Origin, Place, Replica, of
 
 from tranship.bookmarks import Bookmark
 from tranship.errors import ConfigurationError
+from tranship.own_tables import keys_table
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.tables import TableName
-from tranship.target import keys_table
 
 BY_TIME: dict[str, Any] = {"mode": Mode.MERGE, "cursor": "changed"}
 

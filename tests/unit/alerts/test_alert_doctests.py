@@ -6,12 +6,12 @@ import importlib
 import pytest
 
 MODULES = [
-    "causes",
-    "freshness",
+    "present_state",
     "incidents",
     "notices",
     "pages",
     "rendering",
+    "runs",
     "sensors",
     "settings",
 ]

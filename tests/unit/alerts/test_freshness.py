@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from tranship.alerts.freshness import why_stale
+from tranship.alerts.present_state import why_stale
 
 CRON = dg.FreshnessPolicy.cron("0 10 * * *", timedelta(hours=1), "Europe/Berlin")
 WINDOW = dg.FreshnessPolicy.time_window(timedelta(hours=24), warn_window=timedelta(hours=12))

@@ -7,7 +7,7 @@ import pytest
 from tranship.cli.heuristics import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
 from tranship.cli.proposals import names_in_target, propose
 from tranship.replication.plan import Mode
-from tranship.sqlserver.local_clocks import is_local_clock
+from tranship.sqlserver.catalogue import is_local_clock
 
 
 def test_a_rowversion_is_followed_by_merging(make_table):

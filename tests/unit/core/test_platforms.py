@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 import tranship
-from tranship import own_folder
+from tranship import spool
 from tranship.errors import ConfigurationError
 
 CHECKOUT = Path(__file__).parents[3]
@@ -148,15 +148,15 @@ def test_every_module_can_be_imported_where_unix_only_names_are_missing():
 def test_a_folder_of_ones_own_is_taken_where_files_have_no_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(own_folder, "os", SimpleNamespace(name="nt"))
+    monkeypatch.setattr(spool, "os", SimpleNamespace(name="nt"))
     folder = tmp_path / "spool"
-    own_folder.make_own_folder(folder, "the spool")
-    own_folder.make_own_folder(folder, "the spool")
+    spool.make_own_folder(folder, "the spool")
+    spool.make_own_folder(folder, "the spool")
     assert folder.is_dir()
 
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(ConfigurationError, match="is a link or a file"):
-        own_folder.make_own_folder(tmp_path / "link", "the spool")
+        spool.make_own_folder(tmp_path / "link", "the spool")
 
 
 def test_the_project_file_names_the_platforms_of_the_readme():

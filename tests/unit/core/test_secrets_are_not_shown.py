@@ -14,8 +14,7 @@ import pydantic
 import pytest
 
 import tranship
-from tranship.alerts.mail import EmailChannel
-from tranship.alerts.oauth import OAuth2
+from tranship.alerts.mail import EmailChannel, OAuth2
 from tranship.alerts.settings import AlertSettings
 from tranship.alerts.webhooks import SlackChannel, TeamsChannel, Webhook
 from tranship.postgres.io_manager import PostgresIOManager

@@ -10,7 +10,7 @@ import pytest
 import tenacity
 from gate_under_test import POLICY, GateUnderTest, running_gate
 
-from tranship.runs.images import ImageNotAvailableError, pull_image
+from tranship.runs.containers import ImageNotAvailableError, pull_image
 
 REGISTRY = {"url": "registry.example", "username": "robot", "password": "hunter2"}
 AT_ONCE = tenacity.wait_none()

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from tranship.sqlserver.arriving import arriving, loss
+from tranship.sqlserver.shown_values import arriving, loss
 from tranship.tables import Column, SourceType
 
 

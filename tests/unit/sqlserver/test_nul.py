@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tranship.errors import ValueDoesNotFitError
 from tranship.reads import OnNul
-from tranship.sqlserver.nul import holds_zero_byte, without_nul
+from tranship.sqlserver.conform import holds_zero_byte, without_nul
 from tranship.tables import TableName
 
 TABLE = TableName("dbo", "Notes")

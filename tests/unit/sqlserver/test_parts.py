@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tranship.comparisons import equal_cuts, ranges
 from tranship.errors import ConfigurationError
-from tranship.key_ranges import equal_cuts, ranges
 from tranship.reads import ReadRequest
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.parts import part_column

@@ -113,5 +113,5 @@ class Bookmarks(ABC):
 
     def read(self, transaction: Any, table: TableName) -> Bookmark | None:
         """The bookmark of a table, if it has one."""
-        found = self.read_all(transaction, table)
-        return found[0] if found else None
+        bookmarks = self.read_all(transaction, table)
+        return bookmarks[0] if bookmarks else None

@@ -73,30 +73,30 @@ class Batches:
         value = _readable(value)
         any_thread = False
         if isinstance(value, Batches):
-            opened, found, replayable = value.open, value.schema, value.replayable
+            open_batches, first_schema, replayable = value.open, value.schema, value.replayable
             any_thread = value.any_thread
         elif _is_frame(value):
-            found, opened = _checked(_source(value))
+            first_schema, open_batches = _checked(_source(value))
             replayable = any_thread = not isinstance(value, pa.RecordBatchReader)
         elif isinstance(value, Iterable) and not isinstance(value, str | bytes | dict):
             frames = iter(value)
             first = next(frames, None)
             source = None if first is None else _checked(_source(first))
-            found = schema if source is None else source[0]
-            if found is None:
+            first_schema = schema if source is None else source[0]
+            if first_schema is None:
                 raise ConfigurationError(
                     "The iterator gave no frame, so its columns are unknown.",
                     "Yield at least one (empty) frame, or return an empty frame, or None to skip the write.",
                 )
             sources = chain([] if source is None else [source], map(_source, frames))
-            opened, replayable = (lambda: _frame_by_frame(sources, frames)), False
+            open_batches, replayable = (lambda: _frame_by_frame(sources, frames)), False
         else:
             raise _not_a_table(value)
         if not replayable and not isinstance(value, Batches):
-            opened = _once(opened)
-        fixed = schema if schema is not None else found
+            open_batches = _once(open_batches)
+        fixed = schema if schema is not None else first_schema
         check_carried(fixed)
-        return cls(fixed, lambda: hold_to(fixed, opened()), replayable, any_thread)
+        return cls(fixed, lambda: hold_to(fixed, open_batches()), replayable, any_thread)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.open()
@@ -221,7 +221,7 @@ def _cut(table: pa.Table) -> Iterator[pa.RecordBatch]:
     return iter(table.to_batches(max_chunksize=ROWS_PER_BATCH))
 
 
-def _frame_by_frame(sources: Iterator[Source], given: Iterator[Any]) -> Iterator[pa.RecordBatch]:
+def _frame_by_frame(sources: Iterator[Source], values: Iterator[Any]) -> Iterator[pa.RecordBatch]:
     """The batches of each frame; what gave them is closed here, not when the garbage is collected."""
     try:
         for schema, opened in sources:
@@ -229,7 +229,7 @@ def _frame_by_frame(sources: Iterator[Source], given: Iterator[Any]) -> Iterator
             yield from opened()
             del opened
     finally:
-        close = getattr(given, "close", None)
+        close = getattr(values, "close", None)
         if close is not None:
             close()
 

@@ -17,12 +17,12 @@ _NOT_OWNER = re.compile(
 
 
 def missing_grant(
-    said: str, *, user: str, schema: str | None, reading: bool, creating: bool
+    message: str, *, user: str, schema: str | None, reading: bool, creating: bool
 ) -> str | None:
     """The statement for an administrator or owner; `None` where the text is about no right we know.
 
     Args:
-        said: The server's primary message, which names an object without its schema.
+        message: The server's primary message, which names an object without its schema.
         user: Who lacks the right.
         schema: Where the object is, if it is a relation.
         reading: Whether rows are only read.
@@ -34,11 +34,11 @@ def missing_grant(
         'grant select on table "dwh"."my table" to "etl"'
     """
     to = quoted(user)
-    if match := _NO_TEMPORARY.search(said):
+    if match := _NO_TEMPORARY.search(message):
         return f"grant temporary on database {quoted(match['name'])} to {to}"
-    if match := _NOT_OWNER.search(said):
+    if match := _NOT_OWNER.search(message):
         return f"alter table {_relation(match['name'], schema)} owner to {to}"
-    match = _DENIED.search(said)
+    match = _DENIED.search(message)
     if match is None:
         return None
     kind, name = match["kind"], match["name"].strip()

@@ -50,8 +50,8 @@ class SourceIdentity:
     @property
     def token(self) -> str:
         """A short text that differs where a part does."""
-        shown = json.dumps(self.parts)
-        return hashlib.sha256(shown.encode()).hexdigest()[:16]
+        text = json.dumps(self.parts)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def as_json(self) -> dict[str, str]:
         """The parts, to be kept as JSON."""

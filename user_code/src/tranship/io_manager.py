@@ -289,19 +289,19 @@ def add_metadata(context: dg.OutputContext, metadata: Mapping[str, Any]) -> None
 
     Dagster would let the IO manager's word win.
     """
-    said = context.output_metadata
+    from_function = context.output_metadata
     context.add_output_metadata(
-        {name: value for name, value in metadata.items() if name not in said}
+        {name: value for name, value in metadata.items() if name not in from_function}
     )
 
 
 def _output_metadata(context: dg.OutputContext, result: WriteResult) -> dict[str, Any]:
     """A write's metadata; Dagster attaches it to each partition of the run."""
-    told = write_metadata(result)
+    metadata = write_metadata(result)
     if context.has_asset_partitions and len(context.asset_partition_keys) > 1:
         # The write knows how many rows all of them have, which is no partition's own count.
-        told.pop("dagster/partition_row_count", None)
-    return told
+        metadata.pop("dagster/partition_row_count", None)
+    return metadata
 
 
 def column_schema(schema: TableSchema) -> dg.TableSchema:

@@ -30,7 +30,7 @@ class KnownFault:
     def error(
         self,
         values: Mapping[str, object],
-        said: str = "",
+        message: str = "",
         *,
         before: str = "",
         details: Mapping[str, object] | None = None,
@@ -39,23 +39,23 @@ class KnownFault:
 
         Args:
             values: What the sentences may name.
-            said: The system's own words, which are kept.
+            message: The system's own words, which are kept.
             before: What comes before the meaning: what was under way.
             details: Facts to show apart.
         """
         meaning = self.meaning.format_map(values)
-        what = f"{before}{meaning}: {said}" if said else f"{before}{meaning}."
+        what = f"{before}{meaning}: {message}" if message else f"{before}{meaning}."
         return self.kind(what, self.remedy.format_map(values), details=details)
 
 
 def known_fault(
-    faults: Sequence[KnownFault], said: str, code: str | None = None
+    faults: Sequence[KnownFault], message: str, code: str | None = None
 ) -> "tuple[KnownFault, re.Match[str] | None] | None":
     """The first entry of a list that fits, with where its words were found; `None` where none does.
 
     Args:
         faults: A system's list; what is more particular comes first.
-        said: What the system said.
+        message: What the system said.
         code: Its code, where the driver gives one; an entry without words is found by it.
 
     Example:
@@ -68,7 +68,7 @@ def known_fault(
             if code in fault.codes:
                 return fault, None
             continue
-        match = re.search(fault.words, said, re.IGNORECASE | re.DOTALL)
+        match = re.search(fault.words, message, re.IGNORECASE | re.DOTALL)
         if match is not None:
             return fault, match
     return None

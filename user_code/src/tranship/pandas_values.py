@@ -288,10 +288,10 @@ def _misfit(
             for index, value in enumerate(column.tolist()):
                 try:
                     pa.array([value], type=field.type, from_pandas=True)
-                except CONVERSION_ERRORS as said:
+                except CONVERSION_ERRORS as cause:
                     return untyped(
                         field.name,
-                        f"row {rows_before + index + 1} is {_shown(value)}: {_said(said)}",
+                        f"row {rows_before + index + 1} is {_shown(value)}: {_said(cause)}",
                     )
             return untyped(field.name, _said(raised))
     return untyped(", ".join(schema.names), _said(error))

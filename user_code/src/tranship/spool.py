@@ -4,6 +4,8 @@ A pickled DataFrame needs the whole table in memory twice. Here a table is writt
 read back memory-mapped; it stays until it is pruned, so a failed load can be run again alone.
 """
 
+import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,12 +24,14 @@ from tranship.fitting import hold_to
 from tranship.frames import Batches
 from tranship.io_manager import add_metadata, namespaced
 from tranship.names import shortened
-from tranship.own_folder import make_own_folder
 from tranship.plain_values import dumps, is_plain, loads
 
 LONGEST_FILE_NAME = 200
 """In bytes; file systems take 255, the ending included."""
 SECONDS_PER_DAY = 86_400
+_ONLY_MINE = 0o700
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class SpoolIOManager(dg.ConfigurableIOManager):
@@ -198,3 +202,52 @@ def _stored_batches(filesystem: fs.FileSystem, path: str) -> Batches:
     with source() as file, pa.ipc.open_file(file) as reader:
         schema = reader.schema
     return Batches(schema, batches, any_thread=True)
+
+
+def make_own_folder(path: Path, what: str) -> None:
+    """Make a folder that only this user may enter, or see to it that one that is there is so.
+
+    Args:
+        path: The folder.
+        what: What it is for, for the message: "the spool".
+
+    Raises:
+        ConfigurationError: Somebody else owns it, or may write into it, or it is no folder.
+
+    Example:
+        >>> make_own_folder(Path("/var/lib/tranship/spool"), "the spool")  # doctest: +SKIP
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=_ONLY_MINE)
+    except FileExistsError:
+        _check(path, what)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}, the folder of {what}, cannot be made: {error.strerror}.",
+            "Name one that this user may make.",
+        ) from error
+
+
+def _check(path: Path, what: str) -> None:
+    # Not followed: whoever may write into the folder above could have put a link there.
+    status = path.lstat()
+    remedy = f"Name a folder of your own for {what}."
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigurationError(f"{path} is a link or a file, not the folder of {what}.", remedy)
+    if os.name == "nt":
+        return  # No owner and no mode there: a folder of the user's profile is closed to others by its access list.
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"{path}, the folder of {what}, belongs to user {status.st_uid}, and this process runs as {os.geteuid()}: "
+            "what is read there could be planted.",
+            remedy,
+        )
+    if status.st_mode & _OTHERS_WRITE:
+        raise ConfigurationError(
+            f"Others may write into {path}, the folder of {what} (mode {stat.S_IMODE(status.st_mode):04o}): what is read "
+            "there could be planted.",
+            f"Empty it and run chmod 700 on it, or name another folder for {what}.",
+        )
+    if stat.S_IMODE(status.st_mode) != _ONLY_MINE:
+        path.chmod(_ONLY_MINE)

@@ -14,7 +14,7 @@ Example:
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -173,12 +173,10 @@ class System(ABC):
         Raises:
             ConfigurationError: Neither says it.
         """
-        from tranship.addresses import parsed_url, with_password
-
         if url is None:
             return self.settings_of_environment(environment, f"{option} {self.url_example}")
-        parsed = parsed_url(url, self.title, self.url_example, self.schemes)
-        return self.settings_of_url(with_password(parsed, environment, self.prefix))
+        parsed = _parsed_url(url, self.title, self.url_example, self.schemes)
+        return self.settings_of_url(_with_password(parsed, environment, self.prefix))
 
     def has_address(self, environment: Mapping[str, str]) -> bool:
         """Whether a deployment's variables say where it is."""
@@ -280,18 +278,18 @@ def system(kind: str) -> System:
 def _loaded(kind: str, where: str) -> System:
     module, _, name = where.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        loaded = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(
             f"The system {kind!r} cannot be loaded from {where}: {error}.",
             "Install what it needs, or correct its package's entry point.",
         ) from error
-    if not isinstance(found, System) or found.kind != kind:
+    if not isinstance(loaded, System) or loaded.kind != kind:
         raise ConfigurationError(
-            f"{where}, which is to be the system {kind!r}, is {found!r}.",
+            f"{where}, which is to be the system {kind!r}, is {loaded!r}.",
             "Let the entry point name an instance of a subclass of tranship.systems.System with that kind.",
         )
-    return found
+    return loaded
 
 
 def systems() -> list[System]:
@@ -327,12 +325,12 @@ def system_as(kind: str, role: type[Role]) -> Role:
     Raises:
         ConfigurationError: It is not.
     """
-    found = system(kind)
-    if isinstance(found, role):
-        return found
-    ready = ", ".join(one.kind for one in systems_as(role))
+    candidate = system(kind)
+    if isinstance(candidate, role):
+        return candidate
+    kinds = ", ".join(one.kind for one in systems_as(role))
     raise ConfigurationError(
-        f"{found.title} is no {_WORDS[role]} of tables.", f"Use one of {ready}."
+        f"{candidate.title} is no {_WORDS[role]} of tables.", f"Use one of {kinds}."
     )
 
 
@@ -348,12 +346,12 @@ def system_of_resource(key: str, resource: object, role: type[Role]) -> Role:
         ConfigurationError: It is of none, or of one that is not that.
     """
     kind = getattr(resource, "system", None)
-    found = system(kind) if isinstance(kind, str) else None
-    if isinstance(found, role):
-        return found
-    wanted = " or a ".join(one.resource for one in systems_as(role))
+    candidate = system(kind) if isinstance(kind, str) else None
+    if isinstance(candidate, role):
+        return candidate
+    resources = " or a ".join(one.resource for one in systems_as(role))
     raise ConfigurationError(
-        f'The resource "{key}" is a {type(resource).__name__}; the {_WORDS[role]} of a replication is a {wanted}.',
+        f'The resource "{key}" is a {type(resource).__name__}; the {_WORDS[role]} of a replication is a {resources}.',
         "Correct source or target in the replication's defs.yaml, or the resource of that key.",
     )
 
@@ -368,9 +366,36 @@ def system_of_url(url: str, role: type[Role]) -> Role:
     Raises:
         ConfigurationError: There is none; the message never repeats the URL, as it may hold a password.
     """
-    from tranship.addresses import parsed_url
-
     able = systems_as(role)
     schemes = frozenset(scheme for one in able for scheme in one.schemes)
-    scheme = parsed_url(url, _WORDS[role], able[0].url_example, schemes).get_backend_name()
+    scheme = _parsed_url(url, _WORDS[role], able[0].url_example, schemes).get_backend_name()
     return next(one for one in able if scheme in one.schemes)
+
+
+def _parsed_url(url: str, what: str, example: str, allowed: Set[str]) -> "sa.URL":
+    """A URL of one of the kinds that are allowed.
+
+    Raises:
+        ConfigurationError: It is none; the message never repeats it, as it may hold a password.
+    """
+    import sqlalchemy as sa
+    from sqlalchemy.exc import ArgumentError
+
+    remedy = f"Write {example} and percent-encode special characters of the password."
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        # Neither chained nor shown: what cannot be parsed may hold the password.
+        raise ConfigurationError(f"The {what}'s URL cannot be read.", remedy) from None
+    if parsed.drivername.partition("+")[0] not in allowed:
+        raise ConfigurationError(
+            f"The {what}'s URL begins with {parsed.drivername}://, not with {' or '.join(sorted(allowed))}.",
+            remedy,
+        )
+    return parsed
+
+
+def _with_password(url: "sa.URL", environment: Mapping[str, str], prefix: str) -> "sa.URL":
+    """The URL with the environment's password where it has none of its own."""
+    password = environment.get(f"{prefix}PASSWORD")
+    return url.set(password=password) if password and not url.password else url

@@ -272,9 +272,9 @@ class TableSchema:
 
 def column_not_found(missing: Iterable[str], present: Iterable[str]) -> ColumnNotFoundError:
     """The error for names that are not columns of a table, listing those that are."""
-    wanted = ", ".join(f'"{name}"' for name in missing)
-    there = ", ".join(f'"{name}"' for name in present)
-    return ColumnNotFoundError(f"No such column: {wanted}.", f"The columns are {there}.")
+    listed = ", ".join(f'"{name}"' for name in missing)
+    known = ", ".join(f'"{name}"' for name in present)
+    return ColumnNotFoundError(f"No such column: {listed}.", f"The columns are {known}.")
 
 
 def is_text(type_: pa.DataType) -> bool:

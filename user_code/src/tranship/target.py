@@ -4,7 +4,6 @@ A target is a class beside its system that implements `Target`; `tranship.system
 transaction is given the target's own handle of it, which only the target looks into.
 """
 
-import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -19,7 +18,7 @@ from tranship.comparisons import sql_column
 from tranship.equality import Rules
 from tranship.frames import Batches
 from tranship.names import shortened
-from tranship.own_tables import own_table
+from tranship.own_tables import KEYS_SUFFIX, own_table, table_beside
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 from tranship.writes import Declared, Extra, WriteRequest, WriteResult
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 
 Transaction = Any
 """A target's own handle of an open transaction: a cursor of its driver, or a connection."""
-
-KEYS_SUFFIX = "__keys"
-"""What the table beside a table is called that its source's keys are written to."""
-_ROOM_FOR_KEYS_TABLE = 63
-"""Bytes: Postgres's limit, which is the lowest; a table that has keys beside it keeps them under one name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,33 +284,6 @@ class Target(ABC):
         return table_beside(
             table, KEYS_SUFFIX, "the keys of {}, which its deletions are found with"
         )
-
-
-def table_beside(table: TableName, suffix: str, what: str) -> str | None:
-    """What a table is by its name: `what`, of the table that the name without the suffix is.
-
-    Example:
-        >>> table_beside(TableName("public", "sales__keys"), "__keys", "the keys of {}")
-        'the keys of public.sales'
-    """
-    base = table.name.removesuffix(suffix)
-    return what.format(f"{table.schema}.{base}") if base and base != table.name else None
-
-
-def keys_table(table: TableName) -> TableName:
-    """The table beside a table that its source's keys are written to.
-
-    Example:
-        >>> str(keys_table(TableName("public", "sales")))
-        'public.sales__keys'
-    """
-    name = f"{table.name}{KEYS_SUFFIX}"
-    if len(name.encode()) > _ROOM_FOR_KEYS_TABLE:
-        digest = hashlib.sha256(table.name.encode()).hexdigest()[:12]
-        room = _ROOM_FOR_KEYS_TABLE - len(KEYS_SUFFIX) - len(digest) - 1
-        kept = table.name.encode()[:room].decode(errors="ignore")
-        name = f"{kept}_{digest}{KEYS_SUFFIX}"
-    return TableName(table.schema, name)
 
 
 def refuse_own_name(target: Target, table: TableName) -> None:

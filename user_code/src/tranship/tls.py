@@ -48,8 +48,8 @@ def sslmode_of(environment: Mapping[str, str], prefix: str) -> str | None:
     Returns:
         `<prefix>SSLMODE`; `disable` for a host that `TRANSHIP_HOSTS_WITHOUT_TLS` names; `None` otherwise.
     """
-    if said := environment.get(f"{prefix}SSLMODE"):
-        return said
+    if mode := environment.get(f"{prefix}SSLMODE"):
+        return mode
     plain = environment.get(WITHOUT_TLS, "").split()
     return "disable" if environment.get(f"{prefix}HOST") in plain else None
 

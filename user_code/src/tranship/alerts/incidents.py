@@ -165,14 +165,14 @@ class IncidentLog:
 
     def add(self, trouble: Trouble) -> None:
         """Take in a trouble: a new incident, or more of one that is open."""
-        known = self._incidents.get(trouble.key)
-        if known is not None and known.recovery is None:
+        earlier = self._incidents.get(trouble.key)
+        if earlier is not None and earlier.recovery is None:
             self._incidents[trouble.key] = replace(
-                known, parts=known.parts | trouble.parts, broken=known.broken | trouble.parts
+                earlier, parts=earlier.parts | trouble.parts, broken=earlier.broken | trouble.parts
             )
             return
         # A channel that has not heard of the recovery yet still believes the incident to be open, and is right.
-        believing = {} if known is None else _those_that_think_it_open(known)
+        believing = {} if earlier is None else _those_that_think_it_open(earlier)
         self._incidents.pop(trouble.key, None)
         self._incidents[trouble.key] = Incident.begun_by(trouble, believing)
         while len(self._incidents) > MAX_INCIDENTS:
@@ -210,10 +210,10 @@ class IncidentLog:
     def mark_told(self, channel: str, change: Change, incidents: Iterable[Incident]) -> None:
         """Remember that a channel took a message about some incidents."""
         for incident in incidents:
-            known = self._incidents.get(incident.trouble.key)
-            if known is not None:
-                told = {**known.told, channel: change}
-                self._incidents[incident.trouble.key] = replace(known, told=told)
+            earlier = self._incidents.get(incident.trouble.key)
+            if earlier is not None:
+                told = {**earlier.told, channel: change}
+                self._incidents[incident.trouble.key] = replace(earlier, told=told)
 
     def forget_settled(self, channels: Collection[str]) -> None:
         """Forget what is over where every channel knows it, and what channels that are gone were told."""

@@ -1,4 +1,4 @@
-"""What a run that ended says about its tables and steps: which failed and why, and which work again."""
+"""What a run that ended says about its tables and steps: which failed and why, in the words of whoever raised it, and which work again."""
 
 import hashlib
 import json
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from tranship.alerts.causes import cause_of_run, cause_of_step
 from tranship.alerts.incidents import Kind, Recovery, Trouble
 from tranship.alerts.pages import run_page
+from tranship.dagster_private.launching import SerializableErrorInfo, error_of
 from tranship.dagster_private.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
@@ -18,7 +18,9 @@ from tranship.dagster_private.tags import (
     WILL_RETRY_TAG,
 )
 
+UNKNOWN = "It says no more than that it failed; see the run."
 _PAGE = 1_000
+
 _READ = {
     dg.DagsterEventType.STEP_FAILURE,
     dg.DagsterEventType.STEP_SUCCESS,
@@ -26,10 +28,49 @@ _READ = {
     dg.DagsterEventType.ASSET_MATERIALIZATION,
     dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED,
 }
+
 #: A step that ends so did its work; its check is told by itself.
 _BLOCKING_CHECK_FAILED = "DagsterAssetCheckFailedError"
+
 #: Jobs that Dagster makes itself, for assets that are launched without a job.
 _NAMELESS_JOB = "__ASSET_JOB"
+
+
+def cause_of_step(event: dg.DagsterEvent) -> str:
+    """Say why a step failed: its `Failure`'s description, else the error that was raised in user code."""
+    failure = event.step_failure_data
+    if failure.user_failure_data and failure.user_failure_data.description:
+        return failure.user_failure_data.description
+    return cause_of_error(failure.error) or UNKNOWN
+
+
+def cause_of_run(event: dg.DagsterEvent) -> str:
+    """Say why a run failed that failed outside its steps: what the launcher or the engine said."""
+    return cause_of_error(error_of(event)) or event.message or UNKNOWN
+
+
+def cause_of_error(error: SerializableErrorInfo | None) -> str:
+    """Say what an error says, or the first one below it that is not Dagster's own wrapping.
+
+    Example:
+        >>> inner = SerializableErrorInfo("ValueError: 7 is no month", [], "ValueError")
+        >>> name = "DagsterExecutionStepExecutionError"
+        >>> cause_of_error(SerializableErrorInfo(f"{name}: ...", [], name, cause=inner))
+        'ValueError: 7 is no month'
+    """
+    if error is None:
+        return ""
+    while error.cause is not None and _is_wrapping(error):
+        error = error.cause
+    text = error.message.strip()
+    name, _, message = text.partition(": ")
+    # The module of our own errors and of Failure tells the reader nothing.
+    return message if message and name.startswith(("dagster.", "tranship.")) else text
+
+
+def _is_wrapping(error: SerializableErrorInfo) -> bool:
+    name = error.cls_name or ""
+    return name.startswith("Dagster") or name == "RetryRequestedFromPolicy" or not name
 
 
 @dataclass(slots=True)

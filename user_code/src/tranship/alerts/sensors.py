@@ -15,11 +15,9 @@ import dagster as dg
 from tranship.alerts.channels import Channel
 from tranship.alerts.delivery import deliver
 from tranship.alerts.events import Position, follow
-from tranship.alerts.freshness import watch_freshness
 from tranship.alerts.incidents import IncidentLog
-from tranship.alerts.left_out import watch_left_out
+from tranship.alerts.present_state import watch_freshness, watch_left_out, watch_ticks
 from tranship.alerts.settings import DEFAULT_UI_URL, HOW_TO_CONFIGURE
-from tranship.alerts.ticks import watch_ticks
 from tranship.failures import as_failures
 
 RUNS_SENSOR = "alerts_on_runs_and_checks"
@@ -101,9 +99,9 @@ def _tell_of_runs(
     if not context.cursor:
         position, log = Position.at_the_end(context.instance), IncidentLog()
     else:
-        known = json.loads(context.cursor)
-        log = IncidentLog.from_plain(known["incidents"])
-        position = follow(context.instance, log, Position.from_plain(known["position"]), ui_url)
+        saved = json.loads(context.cursor)
+        log = IncidentLog.from_plain(saved["incidents"])
+        position = follow(context.instance, log, Position.from_plain(saved["position"]), ui_url)
     # The watcher tells of these two: a sensor cannot tell that it fails.
     watch_ticks(context.instance, log, ui_url, ignored=SENSOR_NAMES)
     delivered = deliver(log, channels, logger=context.log)

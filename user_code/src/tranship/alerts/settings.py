@@ -13,8 +13,7 @@ from tranship.errors import ConfigurationError
 from tranship.secret import Secret, hides_arguments
 
 if TYPE_CHECKING:
-    from tranship.alerts.mail import EmailChannel
-    from tranship.alerts.oauth import OAuth2
+    from tranship.alerts.mail import EmailChannel, OAuth2
 
 HOW_TO_CONFIGURE = (
     "No alerts are sent: no channel is configured. Set TRANSHIP_ALERT_SLACK_WEBHOOK,"
@@ -133,7 +132,7 @@ class AlertSettings:
         )
 
     def _oauth(self) -> "OAuth2 | None":
-        from tranship.alerts.oauth import EXCHANGE_SCOPE, MICROSOFT_TOKEN_URL, OAuth2
+        from tranship.alerts.mail import EXCHANGE_SCOPE, MICROSOFT_TOKEN_URL, OAuth2
 
         values = {
             name.removeprefix(_OAUTH): value

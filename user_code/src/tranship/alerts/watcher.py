@@ -19,7 +19,7 @@ from tranship.alerts.delivery import deliver
 from tranship.alerts.incidents import IncidentLog, Kind, Link, Recovery, Trouble
 from tranship.alerts.pages import daemons_page, locations_page
 from tranship.alerts.sensors import SENSOR_NAMES
-from tranship.dagster_private.ticks import (
+from tranship.dagster_private.watching import (
     InstigatorState,
     InstigatorStatus,
     InstigatorType,
@@ -198,8 +198,8 @@ class Watcher:
             return None
         # While a tick goes on, and after one that failed, nothing tells when the last good one was.
         unknown = now if self._since else data.last_tick_timestamp or now
-        known = self._evaluated.get(state.name, unknown)
-        self._evaluated[state.name] = data.last_tick_success_timestamp or known
+        last_known = self._evaluated.get(state.name, unknown)
+        self._evaluated[state.name] = data.last_tick_success_timestamp or last_known
         last = max(self._evaluated[state.name], data.last_sensor_start_timestamp or 0.0)
         allowed = self._max_silence_seconds + _INTERVALS * (data.min_interval or 30)
         page = locations_page(self._ui_url)

@@ -65,8 +65,8 @@ class Webhook:
                 answer.read(MAX_ANSWER_LENGTH)
         except urllib.error.HTTPError as error:
             with error:
-                said = error.read(MAX_ANSWER_LENGTH).decode("utf-8", errors="replace").strip()
-            problem = f"{self.name} answered {error.code} {self._redacted(said)}".rstrip(" .") + "."
+                text = error.read(MAX_ANSWER_LENGTH).decode("utf-8", errors="replace").strip()
+            problem = f"{self.name} answered {error.code} {self._redacted(text)}".rstrip(" .") + "."
             if error.code in _MAY_PASS:
                 raise ChannelDownError(problem) from None
             raise NotDeliveredError(

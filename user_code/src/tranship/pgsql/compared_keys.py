@@ -7,10 +7,11 @@ from psycopg2 import sql
 from typing_extensions import override
 
 from tranship.equality import Rules
+from tranship.own_tables import keys_table
 from tranship.pgsql.driver import SqlCursor, one_row
 from tranship.pgsql.keys import other_spelling, same_key
 from tranship.tables import TableName
-from tranship.target import StagedKeys, keys_table
+from tranship.target import StagedKeys
 
 if TYPE_CHECKING:
     from tranship.pgsql.target import PgsqlTarget

@@ -14,10 +14,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from tranship.bounded_connections import stoppable
-from tranship.comparisons import Predicate, sql_column
+from tranship.comparisons import Predicate, equal_cuts, ranges, sql_column
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
-from tranship.key_ranges import equal_cuts, ranges
 from tranship.pgsql.driver import SqlCursor, compiled
 from tranship.postgres.copy_out import (
     BLOCK_BYTES,

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from tranship.errors import SchemaDriftError, TranshipError
 from tranship.frames import Batches
+from tranship.own_tables import table_beside
 from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.pgsql.catalogue import has_schema
 from tranship.pgsql.driver import SqlCursor, qualified
@@ -31,7 +32,7 @@ from tranship.redshift.statements import exact_predicate
 from tranship.redshift.writer import JOURNAL_SUFFIX, write
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
-from tranship.target import Capabilities, refuse_own_name, table_beside
+from tranship.target import Capabilities, refuse_own_name
 from tranship.writes import Declared, Extra, WriteRequest, WriteResult
 
 BOOKMARK_SUFFIX = "__bookmark"

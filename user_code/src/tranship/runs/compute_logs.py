@@ -17,13 +17,14 @@ import dagster as dg
 import yaml
 from typing_extensions import override
 
-from tranship.dagster_private.configuring import ConfigurableClass, ConfigurableClassData
-from tranship.dagster_private.printed_output import (
+from tranship.dagster_private.instance_parts import (
     IO_TYPE_EXTENSION,
     CapturedLogContext,
     CapturedLogSubscription,
     CloudStorageComputeLogManager,
     ComputeIOType,
+    ConfigurableClass,
+    ConfigurableClassData,
     LocalComputeLogManager,
     ensure_file,
     redirect_to_file,

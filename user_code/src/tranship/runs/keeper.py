@@ -23,7 +23,7 @@ import dagster as dg
 import docker
 from docker import errors as docker_errors
 
-from tranship.dagster_private.failed_runs import report_died
+from tranship.dagster_private.launching import report_died
 from tranship.dagster_private.tags import MAX_RETRIES_TAG
 from tranship.runs.containers import ContainerState, find_state
 from tranship.runs.lost_retries import LostRetries

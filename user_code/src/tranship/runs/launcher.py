@@ -16,7 +16,7 @@ from docker import errors as docker_errors
 from docker.types import Mount
 from typing_extensions import override
 
-from tranship.dagster_private.configuring import ConfigurableClassData
+from tranship.dagster_private.instance_parts import ConfigurableClassData
 from tranship.dagster_private.launching import (
     CheckRunHealthResult,
     ExecuteRunArgs,
@@ -30,8 +30,7 @@ from tranship.dagster_private.tags import DOCKER_IMAGE_TAG, MAX_RETRIES_TAG
 from tranship.errors import TranshipError
 from tranship.runs import containers
 from tranship.runs.config import LAUNCHER_SCHEMA, Retention, SecretsVolume
-from tranship.runs.containers import ContainerState, find_state, last_output
-from tranship.runs.images import pull_image
+from tranship.runs.containers import ContainerState, find_state, last_output, pull_image
 from tranship.runs.janitor import sweep
 from tranship.runs.keeper import RunKeeper, forbid_pointless_retry
 from tranship.runs.limits import Limits, RunLimitError, limits_of_run

@@ -12,8 +12,11 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from tranship.dagster_private.code_servers import code_server_answers
-from tranship.dagster_private.failed_runs import SerializableErrorInfo, report_failed_again
+from tranship.dagster_private.launching import (
+    SerializableErrorInfo,
+    code_server_answers,
+    report_failed_again,
+)
 from tranship.dagster_private.tags import AUTO_RETRY_RUN_ID_TAG, MAX_RETRIES_TAG, WILL_RETRY_TAG
 
 _GIVEN_UP = "Failed to retry run"

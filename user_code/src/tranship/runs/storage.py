@@ -16,7 +16,7 @@ from dagster_postgres.utils import pg_url_from_config, retry_pg_connection_fn
 from typing_extensions import override
 
 from tranship.bounded_connections import BoundedConnection
-from tranship.dagster_private.configuring import ConfigurableClassData
+from tranship.dagster_private.instance_parts import ConfigurableClassData
 from tranship.dagster_private.storing import DagsterStorage, PostgresStorageConfig
 
 #: Kept at most; a run uses one or two, the daemon's threads more.

@@ -5,8 +5,9 @@ speakers of TDS (Babelfish) have too, where SQLAlchemy's reflection finds no key
 what it lacks; where one is missing, that fact is missing too (and logged), never the table.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tranship.patterns import select_tables, table_not_found
 from tranship.sqlserver import catalogue_queries as queries
@@ -21,11 +22,14 @@ from tranship.sqlserver.inspection import (
     fold,
     if_known,
 )
-from tranship.sqlserver.local_clocks import is_local_clock
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows
 from tranship.systems import SourceTable
 from tranship.tables import TableName, TableSchema
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 
 DEFAULT_SCHEMA = "dbo"
 
@@ -41,6 +45,9 @@ _READ_AS_TEXT = {
     "hierarchyid": "nvarchar(4000)",
     "sql_variant": "nvarchar(4000)",
 }
+# Of the functions of the clock, these give the time of the server's zone without an offset
+# (https://learn.microsoft.com/sql/t-sql/functions/date-and-time-data-types-and-functions-transact-sql).
+_LOCAL = re.compile(r"\b(getdate|sysdatetime|current_timestamp|sysdatetimeoffset)\b", re.IGNORECASE)
 
 
 def list_tables(
@@ -114,9 +121,9 @@ def describe_many(
     Raises:
         TableNotFoundError: One of them does not exist.
     """
-    wanted = list(dict.fromkeys(tables))
+    names = list(dict.fromkeys(tables))
     with connect(settings, doing="reading the catalogue") as connection:
-        return describe_over(connection, settings, wanted)
+        return describe_over(connection, settings, names)
 
 
 def describe_over(
@@ -127,17 +134,17 @@ def describe_over(
     Raises:
         TableNotFoundError: One of them does not exist.
     """
-    found: dict[TableName, TableSchema | None] = {}
+    schemas: dict[TableName, TableSchema | None] = {}
     for part in _parts(tables):
         answers = ask(connection, settings, part, OF_SCHEMA)
-        found.update({name: answers.schema(name) for name in part})
-    if None in found.values():
+        schemas.update({name: answers.schema(name) for name in part})
+    if None in schemas.values():
         # Only now it matters which tables there are.
         present = _tables(connection)
         for name in tables:
-            if found[name] is None and name not in present:
+            if schemas[name] is None and name not in present:
                 raise table_not_found(name, list(present), settings.database)
-    return {name: schema or TableSchema(()) for name, schema in found.items()}
+    return {name: schema or TableSchema(()) for name, schema in schemas.items()}
 
 
 def row_count_estimate(
@@ -177,16 +184,16 @@ def inspect_tables(
     Raises:
         TableNotFoundError: One of them does not exist; the message has names that are close.
     """
-    wanted = list(dict.fromkeys(tables))
-    found: dict[TableName, SourceTable] = {}
+    names = list(dict.fromkeys(tables))
+    inspected: dict[TableName, SourceTable] = {}
     with connect(settings, doing="reading the catalogue") as connection:
-        is_view = _is_view(connection, settings, wanted)
-        for part in _parts(wanted):
+        is_view = _is_view(connection, settings, names)
+        for part in _parts(names):
             answers = ask(connection, settings, part, tuple(OPTIONAL))
             for name in part:
                 schema = answers.schema(name) or TableSchema(())
                 defaults = answers.defaults(name)
-                found[name] = SourceTable(
+                inspected[name] = SourceTable(
                     name=name,
                     schema=schema,
                     is_view=is_view[name],
@@ -199,7 +206,7 @@ def inspect_tables(
                     ),
                     readable_as=readable_as(schema),
                 )
-    return found
+    return inspected
 
 
 def readable_as(schema: TableSchema) -> dict[str, str]:
@@ -218,14 +225,14 @@ def table_sizes(settings: SqlServerSettings, tables: Iterable[TableName]) -> dic
         >>> table_sizes(settings, [TableName("dbo", "FactInternetSales")])  # doctest: +SKIP
         {TableName(schema='dbo', name='FactInternetSales'): 20250624}
     """
-    wanted = list(tables)
+    names = list(tables)
     pages: dict[tuple[str, str], int] = {}
     with connect(settings, doing="reading the catalogue") as connection:
-        for part in _parts(wanted):
+        for part in _parts(names):
             query = queries.about(queries.SIZES, part)
             for schema, name, count in if_known(connection, settings, query, "sizes"):
                 pages[fold(schema, name)] = int(count or 0)
-    folded = {table: fold(table.schema, table.name) for table in wanted}
+    folded = {table: fold(table.schema, table.name) for table in names}
     return {table: pages[key] * _PAGE_BYTES for table, key in folded.items() if key in pages}
 
 
@@ -256,3 +263,23 @@ def _parts(tables: Sequence[TableName]) -> Iterator[Sequence[TableName]]:
     """The tables, so many at a time as a statement can be asked about."""
     for start in range(0, len(tables), _TABLES_PER_QUERY):
         yield tables[start : start + _TABLES_PER_QUERY]
+
+
+def is_local_clock(default: str | None) -> bool:
+    """Whether a column's default is the server's own wall clock.
+
+    Example:
+        >>> is_local_clock("(getdate())"), is_local_clock("(sysutcdatetime())"), is_local_clock(None)
+        (True, False, False)
+    """
+    return default is not None and _LOCAL.search(default) is not None
+
+
+def column_default(table: TableName, column: str) -> "sa.TextClause":
+    """The question for a column's default."""
+    import sqlalchemy as sa
+
+    return sa.text(
+        "select COLUMN_DEFAULT from INFORMATION_SCHEMA.COLUMNS "
+        "where TABLE_SCHEMA = :schema and TABLE_NAME = :table and COLUMN_NAME = :column"
+    ).bindparams(schema=table.schema, table=table.name, column=column)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql import operators, visitors
 
 from tranship.comparisons import Predicate, sql_column, sql_table
-from tranship.sqlserver.shown_times import times_of
+from tranship.sqlserver.shown_values import times_of
 from tranship.sqlserver.statements import CompiledStatement, compile_statement
 from tranship.tables import TableName, TableSchema
 

@@ -11,8 +11,8 @@ from tranship.errors import ConfigurationError, UnreachableError
 from tranship.read_ahead import on_cancel
 from tranship.sqlserver.driver_errors import driver_errors, missing_libraries
 from tranship.sqlserver.idle_connection import IdleConnection
-from tranship.sqlserver.lines import cut, noticing
 from tranship.sqlserver.settings import SqlServerSettings
+from tranship.sqlserver.stopping import shut_down, watch_for_socket
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -92,7 +92,7 @@ def _cut_when_asked_again(connection: "Connection") -> Callable[[], None]:
     def stop() -> None:
         first.append(time.monotonic())
         if time.monotonic() - first[0] >= CUT_SECONDS:
-            cut(connection)
+            shut_down(connection)
 
     return stop
 
@@ -110,7 +110,7 @@ def open_connection(settings: SqlServerSettings) -> "Connection":
     module.pooling(enabled=False)
     with (
         driver_errors(module, settings, "connecting"),
-        noticing(
+        watch_for_socket(
             settings.port, settings.connect_timeout_seconds, settings.answer_timeout_seconds
         ) as remember,
     ):

@@ -50,29 +50,29 @@ def translate(error: Exception, settings: SqlServerSettings, doing: str) -> Tran
         >>> type(translate(Exception("Serialization failure; deadlocked"), here, "reading")).__name__
         'TransientError'
     """
-    said = redact(str(error), (settings.password,))
+    message = redact(str(error), (settings.password,))
     server = _ORIGIN.sub("", redact(str(getattr(error, "ddbc_error", "")), (settings.password,)))
-    details: dict[str, object] = {"server": settings.address, "driver": said}
-    if "failed to load the driver" in said.lower():
-        return missing_libraries(said)
-    answered = _known(ANSWERED, said, settings, doing)
+    details: dict[str, object] = {"server": settings.address, "driver": message}
+    if "failed to load the driver" in message.lower():
+        return missing_libraries(message)
+    answered = _known(ANSWERED, message, settings, doing)
     if answered is not None:
         fault, values = answered
         details["error_number"] = fault.codes[0]
-        told = f"{_sentence(server or said)} It happened while {doing} on {settings.address}."
-        return fault.error(values, told, details=details)
-    refusal = _untrusted(said.lower(), settings, details)
+        context = f"{_sentence(server or message)} It happened while {doing} on {settings.address}."
+        return fault.error(values, context, details=details)
+    refusal = _untrusted(message.lower(), settings, details)
     if refusal is not None:
         return refusal
-    missing = _missing(said.lower(), server, doing, details)
+    missing = _missing(message.lower(), server, doing, details)
     if missing is not None:
         return missing
-    unanswered = _known((UNREACHABLE, TIMED_OUT, *BROKEN, GONE), said, settings, doing)
+    unanswered = _known((UNREACHABLE, TIMED_OUT, *BROKEN, GONE), message, settings, doing)
     if unanswered is not None:
         fault, values = unanswered
         return fault.error(values, _sentence(server) if server else "", details=details)
     if not server or server.lower().startswith(_NO_REASON):
-        return _without_reason(error, said, settings, doing, details)
+        return _without_reason(error, message, settings, doing, details)
     return TranshipError(
         f"{settings.address} refused a request while {doing}: {_sentence(server)}",
         details=details,
@@ -80,13 +80,13 @@ def translate(error: Exception, settings: SqlServerSettings, doing: str) -> Tran
 
 
 def _known(
-    faults: Sequence[KnownFault], said: str, settings: SqlServerSettings, doing: str
+    faults: Sequence[KnownFault], message: str, settings: SqlServerSettings, doing: str
 ) -> tuple[KnownFault, dict[str, object]] | None:
     """The entry that fits, and what its sentences may name."""
-    found = known_fault(faults, said)
-    if found is None:
+    entry = known_fault(faults, message)
+    if entry is None:
         return None
-    fault, match = found
+    fault, match = entry
     names = {"user": settings.user, "database": settings.database}
     names |= {key: value or "" for key, value in (match.groupdict() if match else {}).items()}
     values: dict[str, object] = {"address": settings.address, "doing": doing, **names}
@@ -114,35 +114,35 @@ def _missing(
 
 def _without_reason(
     error: Exception,
-    said: str,
+    message: str,
     settings: SqlServerSettings,
     doing: str,
     details: Mapping[str, object],
 ) -> TranshipError:
     """The error where the driver knows no reason: all that we know ourselves."""
-    state = _STATE.search(said)
-    told = [redact(str(one), (settings.password,)) for one in getattr(error, "__notes__", ())]
+    state = _STATE.search(message)
+    notes = [redact(str(one), (settings.password,)) for one in getattr(error, "__notes__", ())]
     last = (
-        f'the last message of the server was: "{told[-1]}"'
-        if told
+        f'the last message of the server was: "{notes[-1]}"'
+        if notes
         else "the server had said nothing"
     )
     return TranshipError(
         f"The driver gave no reason for a failure while {doing} on {settings.address} (SQLSTATE "
-        f"{state['state'] if state else 'unknown'}: {said}); {last}.",
+        f"{state['state'] if state else 'unknown'}: {message}); {last}.",
         "Look at the server's log at this moment, and run it again. If it stays, read the table without the "
         "column that was added last (exclude), or with a cast of it.",
         details=details,
     )
 
 
-def missing_libraries(said: str) -> ConfigurationError:
+def missing_libraries(reason: str) -> ConfigurationError:
     """The error for a machine on which Microsoft's ODBC driver does not load.
 
     Depending on the library that is missing, the driver fails when it is imported or when it connects.
     """
     return ConfigurationError(
-        f"Microsoft's SQL Server driver cannot be loaded: {said}",
+        f"Microsoft's SQL Server driver cannot be loaded: {reason}",
         "It needs system libraries. On Debian or Ubuntu: "
         f"sudo apt-get install --no-install-recommends {' '.join(SYSTEM_PACKAGES)}",
     )

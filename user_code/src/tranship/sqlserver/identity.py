@@ -52,10 +52,10 @@ def identity_of(
     Returns:
         Its parts, without what this server lacks or this login may not see.
     """
-    asked = [queries.SERVER_AND_DATABASE, queries.DATABASE_IDENTITY, queries.RECOVERY_STATUS]
+    statements = [queries.SERVER_AND_DATABASE, queries.DATABASE_IDENTITY, queries.RECOVERY_STATUS]
     if table is not None:
-        asked.append(queries.about(queries.TABLE_IDENTITY, [table]))
-    of_server, of_database, of_recovery, *of_table = _answers(connection, settings, asked)
+        statements.append(queries.about(queries.TABLE_IDENTITY, [table]))
+    of_server, of_database, of_recovery, *of_table = _answers(connection, settings, statements)
     parts: dict[str, object] = {
         **_named((SERVER, DATABASE), of_server),
         **_named((CREATED, BROKER, GROUP), of_database),
@@ -63,23 +63,25 @@ def identity_of(
     }
     if table is not None:
         # Where names differ by case alone, the one that is spelled alike; else a server that lower-cases them in its views.
-        told = of_table[0]
-        exact = [row for row in told if (row[0], row[1]) == (table.schema, table.name)]
-        parts |= _named((TABLE, TABLE_CREATED), [row[2:] for row in exact or told])
+        rows = of_table[0]
+        exact = [row for row in rows if (row[0], row[1]) == (table.schema, table.name)]
+        parts |= _named((TABLE, TABLE_CREATED), [row[2:] for row in exact or rows])
     return SourceIdentity.of(parts)
 
 
 def _answers(
-    connection: Any, settings: SqlServerSettings, asked: Sequence[CompiledStatement]
+    connection: Any, settings: SqlServerSettings, statements: Sequence[CompiledStatement]
 ) -> list[Rows]:
     """The rows of each statement, in one round trip; nothing of those that the server refuses."""
     try:
         with driver_errors(driver(), settings, "asking for the identity of the source"):
-            return several(connection, asked)
+            return several(connection, statements)
     except TranshipError as error:
         if error.transient:
             raise
-    return [if_known(connection, settings, one, "all of its identity") for one in asked]
+    return [
+        if_known(connection, settings, statement, "all of its identity") for statement in statements
+    ]
 
 
 def _named(names: Sequence[str], answer: Rows) -> dict[str, object]:
@@ -100,16 +102,16 @@ def identity_counter(
     the old ones.
     """
     query = queries.about(queries.IDENTITY_COUNTER, [table])
-    told = if_known(connection, settings, query, "identity columns")
-    mine = [
+    counters = if_known(connection, settings, query, "identity columns")
+    of_column = [
         row
-        for row in told
+        for row in counters
         if fold(row[0], row[1]) == fold(table.schema, table.name)
         and row[2].lower() == column.lower()
     ]
-    if not mine:
+    if not of_column:
         return None
-    last, step = mine[0][3:]
+    last, step = of_column[0][3:]
     return None if last is None or step is None or step < 0 else Decimal(last)
 
 

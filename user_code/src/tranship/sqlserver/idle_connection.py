@@ -23,7 +23,7 @@ class IdleConnection:
     def __init__(self, seconds: float = KEPT_SECONDS) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._left: tuple[Any, threading.Timer] | None = None
+        self._kept: tuple[Any, threading.Timer] | None = None
 
     def __reduce__(self) -> tuple[type["IdleConnection"], tuple[float]]:
         """A copy for another process; the connection stays."""
@@ -34,38 +34,38 @@ class IdleConnection:
         timer = threading.Timer(self._seconds, self._expire, (connection,))
         timer.daemon = True
         with self._lock:
-            before, self._left = self._left, (connection, timer)
+            earlier, self._kept = self._kept, (connection, timer)
         timer.start()
-        _close(before)
+        _close(earlier)
 
     def take(self) -> Any | None:
         """The connection that was left, which the caller closes; `None` where there is none."""
         with self._lock:
-            left, self._left = self._left, None
-        if left is None:
+            kept, self._kept = self._kept, None
+        if kept is None:
             return None
-        connection, timer = left
+        connection, timer = kept
         timer.cancel()
         return connection
 
     def close(self) -> None:
         """Close what was left."""
         with self._lock:
-            left, self._left = self._left, None
-        _close(left)
+            kept, self._kept = self._kept, None
+        _close(kept)
 
     def _expire(self, connection: Any) -> None:
         with self._lock:
-            left = self._left
-            if left is None or left[0] is not connection:
+            kept = self._kept
+            if kept is None or kept[0] is not connection:
                 return
-            self._left = None
-        _close(left)
+            self._kept = None
+        _close(kept)
 
 
-def _close(left: tuple[Any, threading.Timer] | None) -> None:
-    if left is not None:
-        connection, timer = left
+def _close(kept: tuple[Any, threading.Timer] | None) -> None:
+    if kept is not None:
+        connection, timer = kept
         timer.cancel()
         # It has nothing under way, so there is nothing to lose where the server has ended it.
         with suppress(Exception):

@@ -171,9 +171,9 @@ def ask(
         columns,
         keys,
         {
-            fact: found
-            for fact, one in optional.items()
-            if (found := known(connection, settings, one, fact)) is not None
+            fact: answer
+            for fact, question in optional.items()
+            if (answer := known(connection, settings, question, fact)) is not None
         },
     )
 
@@ -199,9 +199,9 @@ def known(
         return None
 
 
-def estimates(found: Rows) -> dict[tuple[str, str], int]:
+def estimates(counts: Rows) -> dict[tuple[str, str], int]:
     """The server's own count of rows by folded name, where it keeps one."""
-    return {fold(schema, name): int(count) for schema, name, count in found if count is not None}
+    return {fold(schema, name): int(count) for schema, name, count in counts if count is not None}
 
 
 def fold(schema: str, name: str) -> tuple[str, str]:

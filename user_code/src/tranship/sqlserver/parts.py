@@ -6,9 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tranship.comparisons import Predicate, sql_column
+from tranship.comparisons import Predicate, equal_cuts, ranges, sql_column
 from tranship.errors import ConfigurationError
-from tranship.key_ranges import equal_cuts, ranges
 from tranship.sqlserver.conditions import ROW_COUNT, as_shown
 from tranship.sqlserver.query import Query
 from tranship.sqlserver.statements import rows
@@ -102,6 +101,6 @@ def quantile_cuts(connection: Any, query: Query, column: str, parts: int) -> lis
     firsts = (
         sa.select(sa.func.min(ranked.c.part_key)).group_by(ranked.c.part).order_by(ranked.c.part)
     )
-    found = [row[0] for row in rows(connection, firsts)]
+    first_keys = [row[0] for row in rows(connection, firsts)]
     # Equal keys may fill several parts: they share one. The first part is open below.
-    return [cut for cut in dict.fromkeys(found) if cut != found[0]]
+    return [cut for cut in dict.fromkeys(first_keys) if cut != first_keys[0]]

@@ -1,4 +1,4 @@
-"""Reads a table of SQL Server as a stream of Arrow record batches of a declared schema.
+"""Reads a table of SQL Server as a stream of Arrow record batches of a declared schema, or counts its rows.
 
 Batches are fetched in threads, ahead of the consumer and within a limit of bytes; a consumer that
 stops early cancels the queries. Nothing here knows the target.
@@ -16,17 +16,16 @@ from tranship.comparisons import Predicate
 from tranship.frames import Batches
 from tranship.read_ahead import read_ahead
 from tranship.reads import OnSurrogate, ReadRequest
-from tranship.sqlserver.catalogue import describe
-from tranship.sqlserver.conform import conformer
+from tranship.sqlserver.catalogue import describe, describe_over
+from tranship.sqlserver.conform import ReplacementWatch, conformer
 from tranship.sqlserver.connection import connect
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
 from tranship.sqlserver.idle_connection import IdleConnection
 from tranship.sqlserver.options import ReadOptions
-from tranship.sqlserver.query import Query, build_query
+from tranship.sqlserver.query import Query, build_query, row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
-from tranship.sqlserver.statements import run
+from tranship.sqlserver.statements import rows, run
 from tranship.sqlserver.stopping import stoppable_cursor
-from tranship.sqlserver.surrogates import ReplacementWatch
 from tranship.sqlserver.types import is_large
 from tranship.sqlserver.visibility import check_columns, filter_note
 from tranship.tables import TableSchema
@@ -81,12 +80,12 @@ def read(
         ...     print(batch.num_rows)
     """
     chosen = options or ReadOptions()
-    left = idle or IdleConnection()
-    source = schema if schema is not None else describe(settings, request.table, idle=left)
+    idle = idle or IdleConnection()
+    source = schema if schema is not None else describe(settings, request.table, idle=idle)
     query = build_query(request, source, chosen)
     shown, user = source.visibility, settings.user
     check_columns(request.table, query.schema.names, shown, chosen.masked, user)
-    opened = partial(_open, settings, query, chosen, _split_by(query, chosen), log or _log, left)
+    opened = partial(_open, settings, query, chosen, _split_by(query, chosen), log or _log, idle)
     return Batches(query.schema.to_arrow(), opened, any_thread=True)
 
 
@@ -105,22 +104,22 @@ def _open(
     options: ReadOptions,
     column: str | None,
     log: logging.Logger,
-    left: IdleConnection,
+    idle: IdleConnection,
 ) -> Iterator[pa.RecordBatch]:
     predicates: list[Predicate | None] = [None]
     if column is not None:
         from tranship.sqlserver.parts import part_predicates
 
         with connect(
-            settings, doing=f"splitting {query.table}", reuse=left, keep=left
+            settings, doing=f"splitting {query.table}", reuse=idle, keep=idle
         ) as connection:
             predicates = part_predicates(connection, query, column, options.parts)
-    parts = [_Part(settings, query, predicate, options, left) for predicate in predicates]
-    said = False
+    parts = [_Part(settings, query, predicate, options, idle) for predicate in predicates]
+    is_noted = False
     opened = [part.batches for part in parts]
     for batch in read_ahead(opened, max_bytes=options.queue_bytes, size=_bytes):
-        if not said:
-            said = True
+        if not is_noted:
+            is_noted = True
             _say_what_it_sees(parts, log)
             _say_what_is_filtered(query, settings, log)
         yield batch
@@ -138,8 +137,8 @@ def _say_what_is_filtered(query: Query, settings: SqlServerSettings, log: loggin
 
 
 def _say_what_it_sees(parts: "Sequence[_Part]", log: logging.Logger) -> None:
-    seen = next((part.consistency for part in parts if part.consistency is not None), None)
-    note = seen.note(parts[0].query.table, len(parts)) if seen is not None else None
+    consistency = next((part.consistency for part in parts if part.consistency is not None), None)
+    note = consistency.note(parts[0].query.table, len(parts)) if consistency is not None else None
     if note is not None:
         log.info(note)
 
@@ -152,13 +151,13 @@ class _Part:
     query: Query
     predicate: Predicate | None
     options: ReadOptions
-    left: IdleConnection
+    idle: IdleConnection
     consistency: Consistency | None = None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The part's batches, of the declared schema."""
         with connect(
-            self.settings, doing=f"reading {self.query.table}", reuse=self.left
+            self.settings, doing=f"reading {self.query.table}", reuse=self.idle
         ) as connection:
             self.consistency = begin_consistent_read(connection)
             with stoppable_cursor(connection) as cursor:
@@ -198,3 +197,23 @@ class _Part:
         fitting = self.options.batch_bytes * batch.num_rows // max(batch.nbytes, 1)
         grown = min(fitting, batch.num_rows * _GROWTH)
         return max(min(grown, self.options.batch_rows), min(_FEWEST_ROWS, self.options.batch_rows))
+
+
+def row_count(settings: SqlServerSettings, request: ReadRequest) -> int:
+    """How many rows a table, or a slice of it, has now.
+
+    Raises:
+        TableNotFoundError: There is no such table.
+        ColumnNotFoundError: The slice names a column that the table lacks.
+
+    Example:
+        >>> row_count(settings, ReadRequest(TableName("dbo", "DimProduct")))  # doctest: +SKIP
+        606
+    """
+    from tranship.sqlserver.conditions import ROW_COUNT, select_rows
+
+    with connect(settings, doing=f"counting {request.table}") as connection:
+        source = describe_over(connection, settings, [request.table])[request.table]
+        predicate = row_predicate(request, source, ReadOptions())
+        statement = select_rows(request.table, predicate, ROW_COUNT)
+        return int(rows(connection, statement)[0][0])

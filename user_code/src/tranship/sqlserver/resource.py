@@ -93,10 +93,10 @@ class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]
         return reader.read(self.settings(), request, options, schema=schema, log=log)
 
     def row_count(self, table: TableName, slice: Slice | None = None) -> int:  # noqa: A002
-        """How many rows a table or a slice of it has now; see `tranship.sqlserver.counting.row_count`."""
-        from tranship.sqlserver import counting
+        """How many rows a table or a slice of it has now; see `tranship.sqlserver.reader.row_count`."""
+        from tranship.sqlserver import reader
 
-        return counting.row_count(self.settings(), ReadRequest.of(table, slice))
+        return reader.row_count(self.settings(), ReadRequest.of(table, slice))
 
     def fingerprint(self, table: TableName) -> str:
         """A text that changes when the rows do; see `tranship.sqlserver.fingerprints`."""

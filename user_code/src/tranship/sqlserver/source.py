@@ -19,18 +19,22 @@ from tranship.reads import ReadRequest
 from tranship.slices import Interval, Slice, WholeTable
 from tranship.source import Collision, HighWaterMark, Source, SourceRequest
 from tranship.sqlserver import reader
-from tranship.sqlserver.arriving import arriving, as_shown, loss
-from tranship.sqlserver.catalogue import describe, row_count_estimate
+from tranship.sqlserver.catalogue import (
+    column_default,
+    describe,
+    is_local_clock,
+    row_count_estimate,
+)
 from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.identity import difference, identity_counter, identity_of, not_told
 from tranship.sqlserver.idle_connection import IdleConnection
-from tranship.sqlserver.local_clocks import column_default, is_local_clock
 from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
+from tranship.sqlserver.shown_values import arriving, fetchable, loss
 from tranship.sqlserver.statements import rows
 from tranship.sqlserver.types import arrow_type
 from tranship.sqlserver.visibility import hidden_keys
@@ -95,8 +99,8 @@ class SqlServerSource(Source):
     @override
     def sees_one_moment(self) -> bool:
         with self._connection(keep=None) as connection:
-            seen = begin_consistent_read(connection)
-        return seen is not Consistency.COMMITTED and self.request.parallel == 1
+            consistency = begin_consistent_read(connection)
+        return consistency is not Consistency.COMMITTED and self.request.parallel == 1
 
     @override
     def identity(self) -> SourceIdentity:
@@ -221,18 +225,18 @@ class SqlServerSource(Source):
         lossy = [name for name, arrives in arrive.items() if arrives is not None]
         if not lossy:
             return None
-        shown = [sa.literal_column(as_shown(self.schema.column(name))) for name in lossy]
+        fetched = [sa.literal_column(fetchable(self.schema.column(name))) for name in lossy]
         count = sa.func.count_big(sa.literal_column("*"))
         groups = [
             sql_column(name) if arrives is None else sa.literal_column(arrives)
             for name, arrives in arrive.items()
         ]
-        ends = [end(value) for value in shown for end in (sa.func.min, sa.func.max)]
+        ends = [end(value) for value in fetched for end in (sa.func.min, sa.func.max)]
         statement = self._rows_of(WholeTable(), count, *ends)
-        found = self._ask(statement.group_by(*groups).having(count > 1).limit(1))
-        if not found:
+        collisions = self._ask(statement.group_by(*groups).having(count > 1).limit(1))
+        if not collisions:
             return None
-        keys, *values = found[0]
+        keys, *values = collisions[0]
         columns = [self.schema.column(name) for name in lossy]
         losses = [loss(column, self.request.cast.get(column.name)) for column in columns]
         return Collision(

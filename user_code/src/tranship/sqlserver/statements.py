@@ -88,10 +88,10 @@ def several(
     )
     with stoppable_cursor(connection) as cursor:
         run(cursor, together)
-        found = [[tuple(row) for row in cursor.fetchall()]]
+        results = [[tuple(row) for row in cursor.fetchall()]]
         while cursor.nextset():
-            found.append([tuple(row) for row in cursor.fetchall()])
-        return found
+            results.append([tuple(row) for row in cursor.fetchall()])
+        return results
 
 
 def quoted(name: str) -> str:

@@ -1,21 +1,122 @@
-"""A cursor that another thread can cut short, and that is freed only while nobody does."""
+"""How a call that waits for the server is ended: another thread cancels its cursor, and where the server is silent its socket is shut down.
+
+The ODBC driver has no way to do the latter. Its query timeout sends the server a request to stop and then waits for the
+answer, without end where the server is silent; SQLCancel and freeing a statement do the same. Shutting the socket down
+makes every one of them return with a lost connection. The driver does not tell which socket is its own, so we look which
+one has come while it connected: on Linux, by the process's own list of files.
+"""
 
 import logging
+import os
+import socket
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tranship.budget import duration
 from tranship.deadlines import within
 from tranship.errors import TransientError
 from tranship.read_ahead import on_cancel
-from tranship.sqlserver.lines import Line, line_of
 
+_FILES = Path("/proc/self/fd")
+
+_connecting = threading.Lock()
+_sockets: "WeakKeyDictionary[Any, DriverSocket]" = WeakKeyDictionary()
 FREE_SECONDS = 5.0
 """How long freeing a statement waits for a cancel of it that is under way."""
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSocket:
+    """A socket of this process.
+
+    Args:
+        descriptor: Its file descriptor, which the driver may have closed since.
+        inode: What tells it from another file that got the same number.
+        answer_seconds: How long a call may wait for the server; 0 is without end.
+    """
+
+    descriptor: int
+    inode: int
+    answer_seconds: float = 0.0
+
+    def shut_down(self) -> None:
+        """Shut it down, whoever waits on it; closing it stays the driver's own."""
+        with suppress(OSError):
+            copy = os.dup(self.descriptor)
+            if os.fstat(copy).st_ino != self.inode:
+                os.close(copy)
+                return
+            with socket.socket(fileno=copy) as copied:
+                copied.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def watch_for_socket(
+    port: int, wait_seconds: float, answer_seconds: float
+) -> Iterator[Callable[[Any], None]]:
+    """Notice the socket that a driver opens in the block; gives what remembers it for the connection.
+
+    One connects at a time: of two, nobody could tell whose socket is whose. Who does not get its turn in time
+    connects all the same, and its calls cannot be cut short.
+
+    Args:
+        port: The server's port.
+        wait_seconds: How long to wait for the others.
+        answer_seconds: How long a call over the connection may wait for the server; 0 is without end.
+    """
+    has_turn = _connecting.acquire(timeout=wait_seconds)
+    try:
+        before = {one.inode for one in _sockets_to(port)} if has_turn else set[int]()
+
+        def remember(connection: Any) -> None:
+            new = [one for one in _sockets_to(port) if one.inode not in before]
+            if has_turn and len(new) == 1:
+                _sockets[connection] = replace(new[0], answer_seconds=answer_seconds)
+
+        yield remember
+    finally:
+        if has_turn:
+            _connecting.release()
+
+
+def socket_of(connection: Any) -> DriverSocket | None:
+    """The socket of a connection; `None` where it is not known."""
+    with suppress(TypeError):  # a double of a test that cannot be referred to weakly
+        return _sockets.get(connection)
+    return None
+
+
+def shut_down(connection: Any) -> None:
+    """End every call of a connection that waits for the server, by a lost connection."""
+    connection_socket = socket_of(connection)
+    if connection_socket is not None:
+        connection_socket.shut_down()
+
+
+def _sockets_to(port: int) -> list[DriverSocket]:
+    sockets: list[DriverSocket] = []
+    with suppress(FileNotFoundError):  # no Linux
+        for file in _FILES.iterdir():
+            with suppress(OSError):
+                status = file.stat()
+                if stat.S_ISSOCK(status.st_mode) and _peer_port(int(file.name)) == port:
+                    sockets.append(DriverSocket(int(file.name), status.st_ino))
+    return sockets
+
+
+def _peer_port(descriptor: int) -> int | None:
+    with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copied:
+        if copied.family in {socket.AF_INET, socket.AF_INET6}:
+            return copied.getpeername()[1]
+    return None
 
 
 @contextmanager
@@ -43,7 +144,7 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
 
     try:
         with on_cancel(stop):
-            yield _Bounded(cursor, line_of(connection))
+            yield _BoundedCursor(cursor, socket_of(connection))
     except Exception as error:
         # Where the driver knows no reason, the server's messages before it are all there is.
         for _, message in getattr(cursor, "messages", ()):
@@ -60,14 +161,14 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
             )
 
 
-class _Bounded:
-    """A driver's cursor whose calls end: where the server says nothing for too long, its line is cut."""
+class _BoundedCursor:
+    """A driver's cursor whose calls end: where the server says nothing for too long, its socket is shut down."""
 
-    def __init__(self, cursor: Any, line: Line | None) -> None:
+    def __init__(self, cursor: Any, connection_socket: DriverSocket | None) -> None:
         self._cursor = cursor
-        self._line = line
+        self._socket = connection_socket
 
-    def execute(self, *statement_and_values: Any) -> "_Bounded":
+    def execute(self, *statement_and_values: Any) -> "_BoundedCursor":
         self._call(self._cursor.execute, *statement_and_values)
         return self
 
@@ -81,10 +182,10 @@ class _Bounded:
         return self._call(self._cursor.arrow_batch, rows)
 
     def _call(self, call: Callable[..., Any], *values: Any) -> Any:
-        if self._line is None:
+        if self._socket is None:
             return call(*values)
-        seconds = self._line.answer_seconds
-        with within(seconds, self._line.cut) as deadline:
+        seconds = self._socket.answer_seconds
+        with within(seconds, self._socket.shut_down) as deadline:
             try:
                 return call(*values)
             except Exception as error:

@@ -117,15 +117,15 @@ def require_arrow_type(source: SourceType, table: TableName, column: str) -> pa.
     Raises:
         UnsupportedTypeError: Its type cannot be moved; the message says how to skip or cast it.
     """
-    found = arrow_type(source)
-    if found is None:
+    type_ = arrow_type(source)
+    if type_ is None:
         raise UnsupportedTypeError(
             f'The column "{column}" of {table} is {source.name}, which cannot be moved as it is.',
             f'Skip it with exclude=["{column}"], or read it as text with '
             f'cast={{"{column}": "nvarchar(max)"}}.',
             details={"table": str(table), "column": column, "type": source.name},
         )
-    return found
+    return type_
 
 
 def cast_type(text: str, table: TableName, column: str) -> SourceType:

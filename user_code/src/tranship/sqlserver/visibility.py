@@ -94,14 +94,14 @@ class HiddenFacts:
         hidden = [row for row in self.columns or () if _folded(row) == table]
         masked: list[str] = [row[2] for row in hidden if row[3] and not (row[5] or row[6])]
         encrypted: list[str] = [row[2] for row in hidden if row[4] is not None]
-        seen = [row for row in self.indexes or () if _folded(row) == table]
-        is_table = any(row[2].strip() == "U" for row in seen)
+        indexes = [row for row in self.indexes or () if _folded(row) == table]
+        is_table = any(row[2].strip() == "U" for row in indexes)
         return Visibility(
             masked=tuple(spelled.get(name.lower(), name) for name in masked),
             encrypted=tuple(spelled.get(name.lower(), name) for name in encrypted),
             filtered_by=tuple(row[2] for row in self.filters or () if _folded(row) == table),
-            sees_keys=not is_table or any(row[4] is not None for row in seen),
-            sees_filters=bool(seen[0][3]) if seen and self.filters is not None else None,
+            sees_keys=not is_table or any(row[4] is not None for row in indexes),
+            sees_filters=bool(indexes[0][3]) if indexes and self.filters is not None else None,
         )
 
 
@@ -122,8 +122,8 @@ def check_columns(
         ConfigurationError: Values are masked, and nobody said that masks are wanted.
         UnsupportedTypeError: Values are encrypted, and only who has the key can read them.
     """
-    wanted = list(names)
-    masked = [name for name in visibility.masked if name in wanted]
+    selected = list(names)
+    masked = [name for name in visibility.masked if name in selected]
     if masked and on_masked is OnMasked.REFUSE:
         listed = ", ".join(quoted(name) for name in masked)
         raise ConfigurationError(
@@ -134,7 +134,7 @@ def check_columns(
             f"exclude: [{', '.join(masked)}]; or load the masks knowingly: masked: accept.",
             details={"masked": ", ".join(masked)},
         )
-    encrypted = [name for name in visibility.encrypted if name in wanted]
+    encrypted = [name for name in visibility.encrypted if name in selected]
     if encrypted:
         raise UnsupportedTypeError(
             f"{table} has columns that are encrypted (Always Encrypted), of which the server has ciphertext only: "

@@ -1,4 +1,11 @@
-"""What steps print: the managers that keep it, and how a stream is redirected into a file.
+"""Parts of an instance that dagster.yaml names: any class with a configuration, and what keeps the output of steps.
+
+How a class becomes one that dagster.yaml can name: `module`, `class` and `config`.
+
+Private although dagster.yaml takes classes of others for every part of an instance: `dagster` does not export the base class, nor
+what its constructor is given. No issue asks for it.
+
+What steps print: the managers that keep it, and how a stream is redirected into a file.
 
 Private because Dagster's managers are meant to be configured, not extended: `dagster` exports no base class. Ours exists because
 theirs makes the bucket's client before the first step and starts a Python per stream to copy what is printed; that copying also
@@ -16,6 +23,7 @@ from dagster._core.storage.local_compute_log_manager import (
     IO_TYPE_EXTENSION,
     LocalComputeLogManager,
 )
+from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
 
 __all__ = [
@@ -24,6 +32,8 @@ __all__ = [
     "CapturedLogSubscription",
     "CloudStorageComputeLogManager",
     "ComputeIOType",
+    "ConfigurableClass",
+    "ConfigurableClassData",
     "LocalComputeLogManager",
     "ensure_file",
     "redirect_to_file",

@@ -1,8 +1,9 @@
-"""Times as a client is shown them, and the values that the server holds behind each.
+"""Values as a client is shown them, and what the server holds behind each.
 
 A copy holds what the driver showed, and so do bookmarks and the ends of ranges. The server may hold more: a `datetime`
 counts 1/300 s and is shown in milliseconds, the seventh digit of `datetime2(7)` and `datetimeoffset(7)` is cut off. A
-condition made here finds the rows whose shown value meets it: the very rows that the same condition finds in a copy.
+condition made here finds the rows whose shown value meets it: the very rows that the same condition finds in a copy. And
+an expression made here tells which values arrive as one, because a cast or a cut digit takes some of them.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from sqlalchemy.sql import operators
 from sqlalchemy.types import UserDefinedType
 
 from tranship.comparisons import Predicate
-from tranship.tables import SourceType, TableSchema
+from tranship.sqlserver.statements import quoted
+from tranship.tables import Column, SourceType, TableSchema
 
 _SHOWN_DIGITS = 6
 _SEVENTH_DIGITS = "9"
@@ -30,6 +32,12 @@ _RANGES = {
     "datetime": (datetime(1753, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 997000)),
     "smalldatetime": (datetime(1900, 1, 1), datetime(2079, 6, 6, 23, 59)),
 }
+_WITH_FRACTION = frozenset({"time", "datetime2", "datetimeoffset"})
+
+_SEVEN_DIGITS = 7
+
+_WITHOUT_CLIENT_TYPE = frozenset({"hierarchyid", "sql_variant"})
+"""Types of a key whose values the driver cannot fetch as they are."""
 
 
 class _Declared(UserDefinedType[Any]):
@@ -158,3 +166,54 @@ def _as_the_column(value: date | datetime) -> date | datetime:
 
 def _cast(text: str, declaration: str) -> sa.ColumnElement[Any]:
     return sa.cast(sa.literal(text), _Declared(declaration))
+
+
+def arriving(column: Column, cast: str | None) -> str | None:
+    """An expression that is the same for two values exactly if they arrive as one; `None` where none ever do.
+
+    Args:
+        column: The column.
+        cast: The type that it is read as, where that is another one.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> arriving(Column("Code", pa.large_string()), "nvarchar(5)"), arriving(Column("Id", pa.int32()), None)
+        ('cast([Code] as nvarchar(5))', None)
+    """
+    name = quoted(column.name)
+    type_ = SourceType.parse(cast) if cast else column.source_type
+    value = f"cast({name} as {cast})" if cast else name
+    if (
+        type_ is not None
+        and type_.name in _WITH_FRACTION
+        and type_.precision in {None, _SEVEN_DIGITS}
+    ):
+        # The driver cuts the digit off, towards the past; a cast to six digits would round it.
+        # https://learn.microsoft.com/sql/t-sql/functions/dateadd-transact-sql (nanosecond, of scale 7)
+        return f"dateadd(nanosecond, -(datepart(nanosecond, {value}) % 1000), {value})"
+    return value if cast else None
+
+
+def fetchable(column: Column) -> str:
+    """An expression for a column's values that a client gets whole, and that has a least and a greatest one."""
+    name = quoted(column.name)
+    type_ = column.source_type
+    if type_ is not None and type_.name in _WITH_FRACTION:
+        return f"cast({name} as nvarchar(40))"
+    if type_ is not None and type_.name in _WITHOUT_CLIENT_TYPE:
+        return f"cast({name} as nvarchar(4000))"
+    # https://learn.microsoft.com/sql/t-sql/functions/min-transact-sql: not of bit
+    return f"cast({name} as int)" if type_ is not None and type_.name == "bit" else name
+
+
+def loss(column: Column, cast: str | None) -> str:
+    """How a value gets less on its way, in words.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> loss(Column("At", pa.timestamp("us"), source_type=SourceType("datetime2", precision=7)), None)
+        '"At", which is datetime2(7) and arrives without its seventh digit'
+    """
+    if cast is not None:
+        return f'"{column.name}", which is {column.source_type or column.type} and cast to {cast}'
+    return f'"{column.name}", which is {column.source_type} and arrives without its seventh digit'
