@@ -43,7 +43,7 @@ class Bookmark:
     cursor_column: str | None = None
     cursor_value: str | None = None
     loading: Mapping[str, Any] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
     run_id: str | None = None
     updated_at: datetime | None = None
     identity: SourceIdentity | None = None

@@ -14,7 +14,7 @@ import functools
 import importlib.util
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, runtime_checkable
 
@@ -143,7 +143,7 @@ class _CancelRequest:
 
 
 @contextmanager
-def bounded(connection: psycopg2.extensions.connection) -> Iterator[Deadline]:
+def bounded(connection: psycopg2.extensions.connection) -> Generator[Deadline]:
     """A block of one call to the server, which ends.
 
     Raises:
@@ -165,7 +165,7 @@ def bounded(connection: psycopg2.extensions.connection) -> Iterator[Deadline]:
 
 
 @contextmanager
-def stoppable(connection: psycopg2.extensions.connection) -> Iterator[Callable[[], None]]:
+def stoppable(connection: psycopg2.extensions.connection) -> Generator[Callable[[], None]]:
     """A block whose call another thread can end for good, with the function that does so.
 
     It asks the server to stop, so that a long query does not go on for nobody, and then cuts the line: the server may not

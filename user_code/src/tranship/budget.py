@@ -6,7 +6,7 @@ first fault, so that a load that takes hours and fails at its end is still tried
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -77,7 +77,7 @@ def current_budget() -> RetryBudget | None:
 
 
 @contextmanager
-def retry_budget(budget: RetryBudget) -> Iterator[RetryBudget]:
+def retry_budget(budget: RetryBudget) -> Generator[RetryBudget]:
     """Let everything that is repeated in the block share one budget.
 
     Example:

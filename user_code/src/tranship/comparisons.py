@@ -3,6 +3,9 @@
 Both must agree: a row that the mask lets through is a row that the next write's DELETE finds again.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
@@ -12,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from tranship.arrow_types import ArrowArray
 from tranship.errors import ConfigurationError
 from tranship.tables import TableName, TableSchema, is_binary, is_text
 
@@ -68,7 +72,7 @@ def _operand(value: Any) -> Any:
     return sa.literal(value) if isinstance(value, bool) else value
 
 
-def mask_between(array: pa.Array, low: Any, high: Any) -> Any:
+def mask_between(array: ArrowArray, low: Any, high: Any) -> Any:
     """Which values lie in `low <= value < high`; nulls never do."""
     import pyarrow.compute as pc  # takes as long to import as the rest of pyarrow
 
@@ -85,7 +89,7 @@ def mask_between(array: pa.Array, low: Any, high: Any) -> Any:
     return pc.fill_null(reduce(pc.and_, parts), pa.scalar(False))
 
 
-def column_array(batch: pa.RecordBatch, column: str) -> pa.Array:
+def column_array(batch: pa.RecordBatch, column: str) -> ArrowArray:
     """One column of a batch, in a form that Arrow can compare.
 
     Raises:

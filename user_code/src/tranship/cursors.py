@@ -14,6 +14,8 @@ from tranship.tables import Column
 
 Value = int | Decimal | date | datetime | bytes
 
+_BYTES: tuple[type[Any], ...] = (bytes, bytearray, memoryview)
+"""What drivers give for bytes."""
 ROWVERSION_BYTES = 8
 
 
@@ -144,7 +146,7 @@ class Cursor:
         """
         if value is None:
             return None
-        if self.kind is Kind.ROWVERSION and isinstance(value, bytes | bytearray | memoryview):
+        if self.kind is Kind.ROWVERSION and isinstance(value, _BYTES):
             value = bytes(value)
         if not self._is_of_kind(value):
             raise TranshipError(

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 
@@ -87,7 +87,7 @@ if hasattr(os, "register_at_fork"):  # Windows forks nothing
 
 
 @contextmanager
-def within(seconds: float, cut: Callable[[], None]) -> Iterator[Deadline]:
+def within(seconds: float, cut: Callable[[], None]) -> Generator[Deadline]:
     """A block that is cut short after so many seconds.
 
     Args:

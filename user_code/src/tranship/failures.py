@@ -1,6 +1,6 @@
 """Turns this library's errors into `dagster.Failure`, at the edge where Dagster calls it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -13,7 +13,7 @@ LEFT_OUT_METADATA = "tranship/left_out"
 
 
 @contextmanager
-def as_failures() -> Iterator[None]:
+def as_failures() -> Generator[None]:
     """Let errors leave a block as `dagster.Failure`.
 
     The failure's description is what happened and what to do; its metadata holds the facts. A retry

@@ -1,12 +1,16 @@
 """Holds every batch of a stream to one schema: what fits exactly is cast, all else is refused by name."""
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
+from tranship.arrow_types import ArrowArray, ArrowField
 from tranship.errors import BatchDoesNotFitError
 
-_LISTS = pa.ListType | pa.LargeListType
+_LISTS = (pa.ListType, pa.LargeListType)
 
 
 def hold_to(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -48,7 +52,7 @@ def _fit(batch: pa.RecordBatch, schema: pa.Schema, number: int) -> pa.RecordBatc
     )
 
 
-def _cast(array: pa.Array, field: pa.Field, number: int) -> pa.Array:
+def _cast(array: ArrowArray, field: ArrowField, number: int) -> ArrowArray:
     """The same values as the first batch's type, where that loses nothing."""
     if array.null_count and not field.nullable:
         raise BatchDoesNotFitError(

@@ -4,6 +4,9 @@ Data is never a whole frame on its way. Frames exist at the two ends, where a us
 for them.
 """
 
+# pandas has no stubs here, and those of pyarrow leave types unknown; what is ours is checked in full.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count

@@ -4,6 +4,9 @@ It reads what to write where from a Dagster context, and says afterwards what wa
 writes is the target's own business.
 """
 
+# Dagster leaves types out of what is used here; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import logging
 import re
 import sys
@@ -419,7 +422,7 @@ def _names(
     metadata: Mapping[str, Any], name: str, context: dg.OutputContext | dg.InputContext
 ) -> tuple[str, ...]:
     value = metadata.get(name) or ()
-    names = (value,) if isinstance(value, str) else tuple(value)
+    names: tuple[Any, ...] = (value,) if isinstance(value, str) else tuple(value)
     if not all(isinstance(one, str) for one in names):
         raise ConfigurationError(
             f"The {_owner(context)} has {name} {value!r} in its metadata.",

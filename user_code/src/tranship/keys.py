@@ -1,10 +1,14 @@
 """Keys on their way to a target that compares them as their source does: those it cannot are refused."""
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pyarrow as pa
 
+from tranship.arrow_types import ArrowArray
 from tranship.equality import TextEquality
 from tranship.errors import KeyNotComparableError
 from tranship.frames import Batches
@@ -61,7 +65,7 @@ def refuse_unknown(
     return replace(batches, open=opened)
 
 
-def _first_match(array: pa.Array, pattern: str) -> str | None:
+def _first_match(array: ArrowArray, pattern: str) -> str | None:
     import pyarrow.compute as pc  # takes as long to import as the rest of pyarrow
 
     plain = array.cast(pa.large_string())

@@ -5,7 +5,10 @@ of a time, the clock of a datetime beside a date, or a Decimal that is no number
 the values before it is used.
 """
 
-from collections.abc import Iterator
+# pandas has no stubs here, and those of pyarrow leave types unknown; what is ours is checked in full.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -14,6 +17,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
+from tranship.arrow_types import ArrowField
 from tranship.errors import ConfigurationError, TranshipError, UnsupportedTypeError
 from tranship.exactness import MAX_DIGITS
 
@@ -101,7 +105,7 @@ def _only_counts(index: Any) -> bool:
     return bool((times[:-1] >= times[1:]).all() and times[-1] > 0)
 
 
-def _field(frame: "pd.DataFrame", name: str) -> pa.Field:
+def _field(frame: "pd.DataFrame", name: str) -> ArrowField:
     import pandas as pd
 
     column = frame[name]
@@ -137,7 +141,8 @@ def _type_of_objects(values: Any, column: str) -> pa.DataType:
         return _integers(values)
     if only in _PLAIN:
         return pa.array(values, from_pandas=True).type
-    for index, value in enumerate(values if classes & {Decimal, set, frozenset} else ()):
+    checked: Sequence[Any] = values if classes & {Decimal, set, frozenset} else ()
+    for index, value in enumerate(checked):
         if isinstance(value, Decimal) and not value.is_finite():
             raise _changed(column, values, index, "decimals in a table are finite")
         if isinstance(value, set | frozenset):

@@ -120,7 +120,7 @@ def _multi_slice(
     shares_hours: bool,
 ) -> Slice:
     names = [dimension.name for dimension in partitions_def.partitions_defs]
-    columns = partition_expr if isinstance(partition_expr, Mapping) else {}
+    columns: Mapping[str, str] = partition_expr if isinstance(partition_expr, Mapping) else {}
     missing = [name for name in names if not columns.get(name)]
     if missing:
         example = ", ".join(f'"{name}": "{columns.get(name) or "column"}"' for name in names)

@@ -4,6 +4,9 @@ Only what comes back as it was is taken: texts, numbers, truth values, bytes, da
 dicts of them.
 """
 
+# What JSON gives has no type; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import base64
 import json
 import uuid

@@ -79,7 +79,7 @@ _current: contextvars.ContextVar[_Cancellation | None] = contextvars.ContextVar(
 
 
 @contextmanager
-def on_cancel(call: Callable[[], None]) -> Iterator[None]:
+def on_cancel(call: Callable[[], None]) -> Generator[None]:
     """Say how the block is cut short when nobody wants the items of the producer it runs in.
 
     Outside of a producer nothing is registered: nobody would ask.

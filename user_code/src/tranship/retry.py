@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import tenacity
@@ -74,29 +75,37 @@ def retry_transient(
             return True
         return budget is not None and budget.is_over
 
-    def announce(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        pause = state.next_action.sleep if state.next_action else 0.0
-        logger.warning(
-            "Attempt %d%s at %s failed: %s Trying again in %.1f s%s.",
-            state.attempt_number,
-            "" if most is None else f" of {most}",
-            what,
-            error,
-            pause,
-            "" if budget is None else f"; {budget}",
-        )
-
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
         stop=is_over,
         wait=tenacity.wait_random_exponential(
             multiplier=first_pause_seconds, max=longest_pause_seconds
         ),
-        before_sleep=announce,
+        before_sleep=partial(_announce, logger, what, most, budget),
         reraise=True,
     )
     return retrying(call)
+
+
+def _announce(
+    logger: logging.Logger,
+    what: str,
+    most: int | None,
+    budget: RetryBudget | None,
+    state: tenacity.RetryCallState,
+) -> None:
+    """Say that a call failed and is made again."""
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0.0
+    logger.warning(
+        "Attempt %d%s at %s failed: %s Trying again in %.1f s%s.",
+        state.attempt_number,
+        "" if most is None else f" of {most}",
+        what,
+        error,
+        pause,
+        "" if budget is None else f"; {budget}",
+    )
 
 
 def _most_attempts(attempts: int, budget: RetryBudget | None, *, is_cheap: bool) -> int | None:

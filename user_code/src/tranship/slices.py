@@ -5,6 +5,9 @@ values itself, and as a mask over a record batch, so a writer can tell rows that
 libraries are imported where they are used: whoever describes a slice may need neither.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

@@ -43,7 +43,7 @@ class SourceRequest:
     table: TableName
     key: tuple[str, ...] = ()
     where: str | None = None
-    cast: Mapping[str, str] = field(default_factory=dict)
+    cast: Mapping[str, str] = field(default_factory=dict[str, str])
     on_nul: OnNul = OnNul.ERROR
     on_surrogate: OnSurrogate = OnSurrogate.ERROR
     masked: OnMasked = OnMasked.REFUSE

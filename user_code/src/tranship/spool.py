@@ -4,6 +4,9 @@ A pickled DataFrame needs the whole table in memory twice. Here a table is writt
 read back memory-mapped; it stays until it is pruned, so a failed load can be run again alone.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import os
 import stat
 import time

@@ -63,9 +63,9 @@ class SourceTable:
     identity: tuple[str, ...] = ()
     computed: tuple[str, ...] = ()
     estimated_rows: int | None = None
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict[str, str])
     local_clocks: tuple[str, ...] = ()
-    readable_as: Mapping[str, str] = field(default_factory=dict)
+    readable_as: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class Catalogue(ABC):

@@ -4,6 +4,9 @@ Readers describe a source with these values and writers create targets from them
 with its record batches as Arrow metadata, so nothing is guessed from the data.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -12,6 +15,7 @@ from typing import Self
 
 import pyarrow as pa
 
+from tranship.arrow_types import ArrowField
 from tranship.equality import TextEquality
 from tranship.errors import ColumnNotFoundError, ConfigurationError
 from tranship.visibility import Visibility
@@ -167,7 +171,7 @@ class Column:
     equality: TextEquality | None = None
 
     @classmethod
-    def from_field(cls, arrow_field: pa.Field) -> Self:
+    def from_field(cls, arrow_field: ArrowField) -> Self:
         """Read a column from an Arrow field and its metadata."""
         metadata = arrow_field.metadata or {}
         source_type = metadata.get(SOURCE_TYPE_KEY)
@@ -182,7 +186,7 @@ class Column:
             equality=TextEquality.from_text(equality.decode()) if equality else None,
         )
 
-    def to_field(self) -> pa.Field:
+    def to_field(self) -> ArrowField:
         """The Arrow field that carries this column through a stream."""
         metadata: dict[bytes | str, bytes | str] = {}
         if self.source_type is not None:

@@ -77,7 +77,7 @@ def tell_what_is_off(mode: str, host: str, system: str, log: logging.Logger) -> 
 def system_authorities() -> str | None:
     """The file of the authorities that this machine trusts, or the bundle that Python packages share."""
     own = ssl.get_default_verify_paths().cafile
-    if own is not None and Path(own).is_file():
+    if own and Path(own).is_file():
         return own
     try:
         import certifi

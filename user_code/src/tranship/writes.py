@@ -89,7 +89,7 @@ class WriteRequest:
     slice: Slice = field(default_factory=WholeTable)
     key: tuple[str, ...] = ()
     on_schema_change: OnSchemaChange = OnSchemaChange.ERROR
-    column_types: Mapping[str, str] = field(default_factory=dict)
+    column_types: Mapping[str, str] = field(default_factory=dict[str, str])
     declared: Declared | None = None
     round: bool = False
 
@@ -141,7 +141,7 @@ class WriteResult:
     bytes: int
     seconds: float
     schema: TableSchema
-    details: Mapping[str, str | int | float] = field(default_factory=dict)
+    details: Mapping[str, str | int | float] = field(default_factory=dict[str, str | int | float])
 
     @property
     def rows_per_second(self) -> float:

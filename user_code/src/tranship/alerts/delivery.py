@@ -81,18 +81,7 @@ def deliver(
         )
     outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
     deadline = time.monotonic() + budget_seconds
-    busy: set[str] = set()
-    for channel in channels:
-        notices = notices_of(log.owed(channel.name))
-        if notices:
-            busy.add(channel.name)
-            # Not of a pool: the interpreter would wait for a hanging channel when it ends.
-            threading.Thread(
-                target=_send_all,
-                args=(channel, notices, deadline, outcomes, logger),
-                name=f"alerts-{channel.name}",
-                daemon=True,
-            ).start()
+    busy = _start_sending(log, channels, deadline, outcomes, logger)
     delivered = Delivered()
     while busy:
         try:
@@ -112,6 +101,29 @@ def deliver(
         logger.warning("Alerts for %s are held back and will be tried again: %s", name, problem)
     log.forget_settled(names)
     return delivered
+
+
+def _start_sending(
+    log: IncidentLog,
+    channels: Sequence[Channel],
+    deadline: float,
+    outcomes: "queue.SimpleQueue[_Outcome]",
+    logger: logging.Logger,
+) -> set[str]:
+    """Send in a thread for each channel that is owed something; gives their names."""
+    busy: set[str] = set()
+    for channel in channels:
+        notices = notices_of(log.owed(channel.name))
+        if notices:
+            busy.add(channel.name)
+            # Not of a pool: the interpreter would wait for a hanging channel when it ends.
+            threading.Thread(
+                target=_send_all,
+                args=(channel, notices, deadline, outcomes, logger),
+                name=f"alerts-{channel.name}",
+                daemon=True,
+            ).start()
+    return busy
 
 
 def _send_all(

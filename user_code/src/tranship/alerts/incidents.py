@@ -126,7 +126,7 @@ class Incident:
     parts: frozenset[str]
     broken: frozenset[str]
     recovery: Recovery | None = None
-    told: Mapping[str, Change] = field(default_factory=dict)
+    told: Mapping[str, Change] = field(default_factory=dict[str, Change])
 
     @classmethod
     def begun_by(cls, trouble: Trouble, told: Mapping[str, Change] | None = None) -> "Incident":
@@ -256,25 +256,20 @@ def _those_that_think_it_open(incident: Incident) -> dict[str, Change]:
 
 
 def _incident(values: Mapping[str, Any]) -> Incident:
-    trouble, recovery = dict(values["trouble"]), values["recovery"]
+    trouble, recovery = _revived(values["trouble"]), values["recovery"]
+    trouble["parts"] = frozenset(trouble["parts"])
     return Incident(
-        trouble=Trouble(
-            **{
-                **trouble,
-                "kind": Kind(trouble["kind"]),
-                "links": _links(trouble["links"]),
-                "parts": frozenset(trouble["parts"]),
-            }
-        ),
+        trouble=Trouble(**trouble),
         parts=frozenset(values["parts"]),
         broken=frozenset(values["broken"]),
-        recovery=None
-        if recovery is None
-        else Recovery(
-            **{**recovery, "kind": Kind(recovery["kind"]), "links": _links(recovery["links"])}
-        ),
+        recovery=None if recovery is None else Recovery(**_revived(recovery)),
         told={name: Change(change) for name, change in values["told"].items()},
     )
+
+
+def _revived(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a trouble or a recovery, of which JSON knows neither the kind nor the links."""
+    return {**values, "kind": Kind(values["kind"]), "links": _links(values["links"])}
 
 
 def _links(plain: Iterable[Mapping[str, str]]) -> tuple[Link, ...]:

@@ -281,7 +281,7 @@ def _subjects_of(history: RunHistory, step: str) -> Iterator[tuple[str, frozense
 def _scope(history: RunHistory, parts: frozenset[str]) -> str:
     """In a backfill the partitions of a table are one incident, else each is its own."""
     backfill = history.run.tags.get(BACKFILL_ID_TAG)
-    if parts == {""}:
+    if parts == frozenset({""}):
         return ""
     return f"backfill {backfill}" if backfill else history.partition
 

@@ -4,6 +4,9 @@ Each keeps what it knows in its cursor: how far the event log was read, which in
 was told what. A tick that ends badly keeps the cursor as it was, and the next one does the same work again.
 """
 
+# Dagster leaves types out of what is used here; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import functools
 import json
 import logging

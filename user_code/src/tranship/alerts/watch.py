@@ -74,7 +74,7 @@ def _watch(chosen: argparse.Namespace) -> int:
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda _number, _frame: stop.set())
     if channels:
         _LOGGER.info("Watching; tells %s.", ", ".join(channel.name for channel in channels))
     else:

@@ -4,6 +4,9 @@ Private because an IO manager is shown its own output only. Dagster's maintainer
 do not want to make it public (https://github.com/dagster-io/dagster/issues/16348).
 """
 
+# Dagster leaves types out of what is used here; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from typing import Any
 
 import dagster as dg

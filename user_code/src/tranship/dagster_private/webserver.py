@@ -36,7 +36,7 @@ def develop(arguments: Sequence[str], webserver: str) -> None:
 def serve(*middleware: Callable[..., Any]) -> None:
     """Run the command line of `dagster-webserver`, whose server asks our middleware first, outermost first."""
 
-    class Guarded(DagsterWebserver):
+    class Guarded(DagsterWebserver[Any, Any]):
         def build_middleware(self) -> list[Middleware]:
             return [*map(Middleware, middleware), *super().build_middleware()]
 

@@ -5,11 +5,14 @@ a second of a short run, and starts two Pythons that do no more than wait for th
 when something is uploaded, and `tail` waits by itself.
 """
 
+# Dagster leaves types out of what is used here; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Self, TextIO
 
@@ -215,7 +218,7 @@ class _LocalLogs(LocalComputeLogManager):
 
 
 @contextmanager
-def _into_file_too(stream: TextIO, path: str) -> Iterator[None]:
+def _into_file_too(stream: TextIO, path: str) -> Generator[None]:
     """Write what goes to a stream into a file; `tail` brings it to where the stream went before.
 
     Not a thread: what holds the interpreter while it prints would wait for the thread that reads.

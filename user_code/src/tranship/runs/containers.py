@@ -1,5 +1,8 @@
 """What is asked of the engine about run containers: their images, their state in words, their last output, their names."""
 
+# Docker's client has no stubs; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import logging
 import re
 from collections.abc import Mapping
@@ -187,15 +190,7 @@ def pull_image(
         ImageNotAvailableError: It could not be pulled; says what the engine said.
     """
     repository, tag = parse_repository_tag(image)
-    login: dict[str, str] | None = (
-        None
-        if registry is None
-        else {
-            "username": registry["username"],
-            "password": registry["password"],
-            "serveraddress": registry["url"],
-        }
-    )
+    login = None if registry is None else _login(registry)
 
     def pull() -> None:
         answer = client.api.pull(
@@ -221,6 +216,15 @@ def pull_image(
             f" {getattr(error, 'explanation', None) or error}.",
             "Build it here, or check the registry's address and login.",
         ) from error
+
+
+def _login(registry: Mapping[str, str]) -> dict[str, str]:
+    """What Docker's client calls the settings of a registry."""
+    return {
+        "username": registry["username"],
+        "password": registry["password"],
+        "serveraddress": registry["url"],
+    }
 
 
 def _may_pass(error: BaseException) -> bool:

@@ -1,5 +1,8 @@
 """Loads a project's definitions, and in a run no more than the run needs."""
 
+# Dagster leaves types out of what is used here; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from pathlib import Path
 
 import dagster as dg

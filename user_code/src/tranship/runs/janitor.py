@@ -1,5 +1,8 @@
 """The janitor: removes run containers some time after they ended, and never anything that is not ours."""
 
+# Docker's client has no stubs; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -49,15 +52,7 @@ def sweep(
     """
     logger = logger or logging.getLogger(__name__)
     now = now or datetime.now(UTC)
-    label = f"{DEPLOYMENT_LABEL}={deployment}"
-    listed = client.api.containers(all=True, filters={"label": [label]})
-    candidates = {
-        entry["Id"]: entry["Labels"][RUN_ID_LABEL]
-        for entry in listed
-        if entry["State"] in ("created", "exited", "dead")
-        and (entry.get("Labels") or {}).get(DEPLOYMENT_LABEL) == deployment
-        and (entry.get("Labels") or {}).get(RUN_ID_LABEL)
-    }
+    candidates = _ended_containers(client, deployment)
     statuses = _run_statuses(instance, set(candidates.values()))
     removed: list[str] = []
     for container_id, run_id in candidates.items():
@@ -79,6 +74,19 @@ def sweep(
         logger.info("Removed container %s of run %s.", state.name, run_id)
         removed.append(state.name)
     return removed
+
+
+def _ended_containers(client: docker.DockerClient, deployment: str) -> dict[str, str]:
+    """Our containers in which nothing runs: id, and the run it was made for."""
+    label = f"{DEPLOYMENT_LABEL}={deployment}"
+    listed = client.api.containers(all=True, filters={"label": [label]})
+    return {
+        entry["Id"]: entry["Labels"][RUN_ID_LABEL]
+        for entry in listed
+        if entry["State"] in ("created", "exited", "dead")
+        and (entry.get("Labels") or {}).get(DEPLOYMENT_LABEL) == deployment
+        and (entry.get("Labels") or {}).get(RUN_ID_LABEL)
+    }
 
 
 def _is_over(

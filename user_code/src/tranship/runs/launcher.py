@@ -1,5 +1,8 @@
 """`ContainerRunLauncher`: each run in a Docker container of its own, and no run whose end goes unexplained."""
 
+# Docker's client has no stubs; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import logging
 import os
 import secrets

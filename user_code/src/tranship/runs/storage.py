@@ -5,6 +5,9 @@ two steps, each a login and a new process of Postgres. Here every process keeps 
 tries a kept connection before it is used, so that a restart of Postgres harms no run.
 """
 
+# Dagster leaves types out of what is used here; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 from typing import Any
 
 import sqlalchemy

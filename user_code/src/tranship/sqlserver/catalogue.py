@@ -7,7 +7,7 @@ what it lacks; where one is missing, that fact is missing too (and logged), neve
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tranship.patterns import select_tables, table_not_found
 from tranship.sqlserver import catalogue_queries as queries
@@ -24,6 +24,7 @@ from tranship.sqlserver.inspection import (
 )
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows
+from tranship.sqlserver.stopping import DriverConnection
 from tranship.systems import SourceTable
 from tranship.tables import TableName, TableSchema
 
@@ -127,7 +128,7 @@ def describe_many(
 
 
 def describe_over(
-    connection: Any, settings: SqlServerSettings, tables: Sequence[TableName]
+    connection: DriverConnection, settings: SqlServerSettings, tables: Sequence[TableName]
 ) -> dict[TableName, TableSchema]:
     """The same over a connection that is open.
 
@@ -236,7 +237,7 @@ def table_sizes(settings: SqlServerSettings, tables: Iterable[TableName]) -> dic
     return {table: pages[key] * _PAGE_BYTES for table, key in folded.items() if key in pages}
 
 
-def _tables(connection: Any) -> dict[TableName, bool]:
+def _tables(connection: DriverConnection) -> dict[TableName, bool]:
     """Every table and view, and whether it is a view."""
     return {
         TableName(schema, name): kind == "VIEW"
@@ -245,7 +246,7 @@ def _tables(connection: Any) -> dict[TableName, bool]:
 
 
 def _is_view(
-    connection: Any, settings: SqlServerSettings, tables: Sequence[TableName]
+    connection: DriverConnection, settings: SqlServerSettings, tables: Sequence[TableName]
 ) -> dict[TableName, bool]:
     """Whether each of the tables is a view.
 

@@ -8,6 +8,9 @@ own that texts may hold. So those that came are counted, and the server is asked
 the way.
 """
 
+# pyarrow-stubs leaves types unknown; what is ours is checked in full.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tranship.arrow_types import ArrowArray
 from tranship.comparisons import Predicate
 from tranship.errors import BatchDoesNotFitError, ValueDoesNotFitError
 from tranship.reads import OnNul
@@ -24,9 +28,10 @@ from tranship.tables import Column, TableName, TableSchema
 
 if TYPE_CHECKING:
     from tranship.sqlserver.query import Query
+    from tranship.sqlserver.stopping import BoundedCursor
 
 
-Conversion = Callable[[pa.Array, int], pa.Array]
+Conversion = Callable[[ArrowArray, int], ArrowArray]
 NUL = "\x00"
 
 REPLACEMENT = "\ufffd"
@@ -105,7 +110,7 @@ def _conversion(
     if fetched == target:
         return None
 
-    def cast(array: pa.Array, _: int) -> pa.Array:
+    def cast(array: ArrowArray, _: int) -> ArrowArray:
         try:
             return array.cast(target)
         except pa.ArrowException as error:
@@ -119,8 +124,8 @@ def _conversion(
 
 
 def without_nul(
-    array: pa.Array, policy: OnNul, *, table: TableName, column: str, first_row: int
-) -> pa.Array:
+    array: ArrowArray, policy: OnNul, *, table: TableName, column: str, first_row: int
+) -> ArrowArray:
     r"""A text column that meets the policy.
 
     Args:
@@ -156,7 +161,7 @@ def without_nul(
     )
 
 
-def holds_zero_byte(array: pa.Array) -> bool:
+def holds_zero_byte(array: ArrowArray) -> bool:
     """Whether the bytes behind a `large_string` array include a zero, which UTF-8 uses for U+0000 only."""
     import pyarrow.compute as pc
 
@@ -204,7 +209,7 @@ class ReplacementWatch:
                 earlier, first = self.seen.get(column.name, (0, row))
                 self.seen[column.name] = (earlier + count, first)
 
-    def check(self, cursor: Any, part: Predicate | None) -> None:
+    def check(self, cursor: "BoundedCursor", part: Predicate | None) -> None:
         """Ask the server how many it has, over the connection and the snapshot that the rows came from.
 
         Args:
@@ -242,7 +247,7 @@ class ReplacementWatch:
         return f"sum(cast((datalength({text}) - datalength({without})) / 2 as bigint))"
 
 
-def _holds_replacement(array: pa.Array) -> bool:
+def _holds_replacement(array: ArrowArray) -> bool:
     """Whether the bytes behind a `large_string` array include those of U+FFFD."""
     _, offsets, text = array.buffers()
     if not len(array) or offsets is None or text is None:

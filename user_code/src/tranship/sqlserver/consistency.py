@@ -1,11 +1,10 @@
 """Which moment a read sees: one, where the database keeps row versions; said in the log where not."""
 
 from enum import StrEnum
-from typing import Any
 
 from tranship.sqlserver import catalogue_queries as queries
 from tranship.sqlserver.statements import rows
-from tranship.sqlserver.stopping import stoppable_cursor
+from tranship.sqlserver.stopping import DriverConnection, stoppable_cursor
 from tranship.tables import TableName
 
 _ON = 1
@@ -42,7 +41,7 @@ class Consistency(StrEnum):
         return None
 
 
-def begin_consistent_read(connection: Any) -> Consistency:
+def begin_consistent_read(connection: DriverConnection) -> Consistency:
     """Make the connection's next SELECT see one moment, where the database keeps row versions.
 
     A statement sees one moment under snapshot isolation, and under read committed where

@@ -6,7 +6,7 @@ before it is shown.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -182,7 +182,7 @@ def _sentence(text: str) -> str:
 @contextmanager
 def driver_errors(
     driver: Any, settings: SqlServerSettings, doing: str, *, driver_calls_only: bool = True
-) -> Iterator[None]:
+) -> Generator[None]:
     """Let the errors of a block leave as errors of this library.
 
     Args:

@@ -22,6 +22,7 @@ from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.identity import identity_of
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import CompiledStatement, quoted, rows
+from tranship.sqlserver.stopping import DriverConnection
 from tranship.sqlserver.types import is_large
 from tranship.tables import Column, TableName, TableSchema
 
@@ -87,7 +88,7 @@ def fingerprints(
     return marks, refused
 
 
-def _mark(connection: Any, settings: SqlServerSettings, table: TableName) -> str:
+def _mark(connection: DriverConnection, settings: SqlServerSettings, table: TableName) -> str:
     schema = describe_over(connection, settings, [table])[table]
     whose = identity_of(connection, settings, table).token
     version = next((column for column in schema.columns if _type(column) == "rowversion"), None)
@@ -98,7 +99,7 @@ def _mark(connection: Any, settings: SqlServerSettings, table: TableName) -> str
     return ":".join([whose, *("-" if value is None else _shown(value) for value in values)])
 
 
-def _versions(connection: Any, table: TableName, version: Column) -> tuple[Any, ...]:
+def _versions(connection: DriverConnection, table: TableName, version: Column) -> tuple[Any, ...]:
     """Row count and highest version; and the lowest one that an open transaction may have written, where that is lower.
 
     Without it, a row that is committed late, behind versions which were seen before, would not show.
@@ -115,7 +116,7 @@ def _versions(connection: Any, table: TableName, version: Column) -> tuple[Any, 
     return count, last, lowest_open
 
 
-def _lowest_open(connection: Any) -> Any:
+def _lowest_open(connection: DriverConnection) -> Any:
     try:
         return rows(connection, _LOWEST_OPEN)[0][0]
     except driver().Error:

@@ -29,6 +29,7 @@ from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.inspection import Rows, fold, if_known
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import CompiledStatement, several
+from tranship.sqlserver.stopping import DriverConnection
 from tranship.tables import TableName
 
 SERVER, DATABASE, CREATED = "server", "database", "database_created"
@@ -40,7 +41,7 @@ GRANT_TO_SEE = "grant view any database to <login>"
 
 
 def identity_of(
-    connection: Any, settings: SqlServerSettings, table: TableName | None = None
+    connection: DriverConnection, settings: SqlServerSettings, table: TableName | None = None
 ) -> SourceIdentity:
     """What the server tells of itself, of the database and of a table.
 
@@ -70,7 +71,9 @@ def identity_of(
 
 
 def _answers(
-    connection: Any, settings: SqlServerSettings, statements: Sequence[CompiledStatement]
+    connection: DriverConnection,
+    settings: SqlServerSettings,
+    statements: Sequence[CompiledStatement],
 ) -> list[Rows]:
     """The rows of each statement, in one round trip; nothing of those that the server refuses."""
     try:
@@ -94,7 +97,7 @@ def _shown(value: Any) -> object:
 
 
 def identity_counter(
-    connection: Any, settings: SqlServerSettings, table: TableName, column: str
+    connection: DriverConnection, settings: SqlServerSettings, table: TableName, column: str
 ) -> Decimal | None:
     """The last value that a column which the server numbers upwards was given; `None` for any other column.
 

@@ -5,9 +5,19 @@ A login takes TLS and several round trips, and a session's first look at the cat
 
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from mssql_python import Connection
 
 KEPT_SECONDS = 5.0
+
+
+class Closable(Protocol):
+    """What is asked of a connection here."""
+
+    def close(self) -> None:
+        """End the session."""
 
 
 class IdleConnection:
@@ -29,7 +39,7 @@ class IdleConnection:
         """A copy for another process; the connection stays."""
         return type(self), (self._seconds,)
 
-    def put(self, connection: Any) -> None:
+    def put(self, connection: Closable) -> None:
         """Leave an open connection in which nothing is under way; one that was left before is closed."""
         timer = threading.Timer(self._seconds, self._expire, (connection,))
         timer.daemon = True
@@ -38,7 +48,7 @@ class IdleConnection:
         timer.start()
         _close(earlier)
 
-    def take(self) -> Any | None:
+    def take(self) -> "Connection | None":
         """The connection that was left, which the caller closes; `None` where there is none."""
         with self._lock:
             kept, self._kept = self._kept, None
@@ -54,7 +64,7 @@ class IdleConnection:
             kept, self._kept = self._kept, None
         _close(kept)
 
-    def _expire(self, connection: Any) -> None:
+    def _expire(self, connection: Closable) -> None:
         with self._lock:
             kept = self._kept
             if kept is None or kept[0] is not connection:

@@ -20,6 +20,7 @@ from tranship.sqlserver.connection import driver
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import CompiledStatement, rows, several
+from tranship.sqlserver.stopping import DriverConnection
 from tranship.sqlserver.types import arrow_type, source_type
 from tranship.tables import Column, TableName, TableSchema
 
@@ -62,30 +63,8 @@ class Answers:
 
     def __init__(self, columns: Rows, keys: Rows, facts: Mapping[str, Rows]) -> None:
         self._columns: defaultdict[TableName, list[Column]] = defaultdict(list)
-        for (
-            schema,
-            name,
-            column,
-            nullable,
-            data_type,
-            length,
-            precision,
-            scale,
-            fraction,
-            collation,
-        ) in columns:
-            source = source_type(
-                data_type, length=length, precision=precision, scale=scale, fraction=fraction
-            )
-            self._columns[TableName(schema, name)].append(
-                Column(
-                    column,
-                    arrow_type(source) or pa.null(),
-                    nullable == "YES",
-                    source,
-                    equality=equality_of(collation, source),
-                )
-            )
+        for schema, name, *described in columns:
+            self._columns[TableName(schema, name)].append(_column(*described))
         self._keys: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for schema, name, column in keys:
             self._keys[fold(schema, name)].append(column.lower())
@@ -143,7 +122,10 @@ class Answers:
 
 
 def ask(
-    connection: Any, settings: SqlServerSettings, tables: Iterable[TableName], facts: Sequence[str]
+    connection: DriverConnection,
+    settings: SqlServerSettings,
+    tables: Iterable[TableName],
+    facts: Sequence[str],
 ) -> Answers:
     """What the catalogue says of tables: their columns and keys, and the optional facts asked for.
 
@@ -179,14 +161,20 @@ def ask(
 
 
 def if_known(
-    connection: Any, settings: SqlServerSettings, statement: CompiledStatement, what: str
+    connection: DriverConnection,
+    settings: SqlServerSettings,
+    statement: CompiledStatement,
+    what: str,
 ) -> Rows:
     """Rows of a `sys` view; none, and a line in the log, where the server has no such view."""
     return known(connection, settings, statement, what) or []
 
 
 def known(
-    connection: Any, settings: SqlServerSettings, statement: CompiledStatement, what: str
+    connection: DriverConnection,
+    settings: SqlServerSettings,
+    statement: CompiledStatement,
+    what: str,
 ) -> Rows | None:
     """The same, but `None` where the server has no such view: no row tells that there is nothing."""
     try:
@@ -207,6 +195,29 @@ def estimates(counts: Rows) -> dict[tuple[str, str], int]:
 def fold(schema: str, name: str) -> tuple[str, str]:
     """A table's name as it is matched between views."""
     return schema.lower(), name.lower()
+
+
+def _column(
+    name: str,
+    nullable: str,
+    data_type: str,
+    length: int | None,
+    precision: int | None,
+    scale: int | None,
+    fraction: int | None,
+    collation: str | None,
+) -> Column:
+    """A column by what INFORMATION_SCHEMA.COLUMNS says of it."""
+    source = source_type(
+        data_type, length=length, precision=precision, scale=scale, fraction=fraction
+    )
+    return Column(
+        name,
+        arrow_type(source) or pa.null(),
+        nullable == "YES",
+        source,
+        equality=equality_of(collation, source),
+    )
 
 
 def _spelled(folded: Sequence[str], columns: Sequence[Column]) -> tuple[str, ...]:

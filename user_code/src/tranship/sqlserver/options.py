@@ -44,7 +44,7 @@ class ReadOptions:
     where: "sa.ColumnElement[bool] | str | None" = None
     order_by: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    cast: Mapping[str, str] = field(default_factory=dict)
+    cast: Mapping[str, str] = field(default_factory=dict[str, str])
     on_nul: OnNul = OnNul.ERROR
     masked: OnMasked = OnMasked.REFUSE
     on_surrogate: OnSurrogate = OnSurrogate.ERROR

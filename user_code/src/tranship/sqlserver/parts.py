@@ -11,6 +11,7 @@ from tranship.errors import ConfigurationError
 from tranship.sqlserver.conditions import ROW_COUNT, as_shown
 from tranship.sqlserver.query import Query
 from tranship.sqlserver.statements import rows
+from tranship.sqlserver.stopping import DriverConnection
 from tranship.sqlserver.types import is_large
 
 _DENSE = 0.5
@@ -51,7 +52,7 @@ def part_column(query: Query, named: str | None) -> str:
 
 
 def part_predicates(
-    connection: Any, query: Query, column: str, parts: int
+    connection: DriverConnection, query: Query, column: str, parts: int
 ) -> list[Predicate | None]:
     """Conditions that each row of the query meets exactly one of.
 
@@ -89,7 +90,7 @@ def _is_dense(low: int, high: int, count: int) -> bool:
     return count >= _DENSE * (high - low + 1)
 
 
-def quantile_cuts(connection: Any, query: Query, column: str, parts: int) -> list[Any]:
+def quantile_cuts(connection: DriverConnection, query: Query, column: str, parts: int) -> list[Any]:
     """The first key of each part but the first, where all parts have about as many rows."""
     key = sql_column(column)
     part = sa.func.ntile(sa.literal_column(str(parts))).over(order_by=key)

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import pyarrow as pa
 
@@ -25,7 +24,7 @@ from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import Query, build_query, row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows, run
-from tranship.sqlserver.stopping import stoppable_cursor
+from tranship.sqlserver.stopping import BoundedCursor, stoppable_cursor
 from tranship.sqlserver.types import is_large
 from tranship.sqlserver.visibility import check_columns, filter_note
 from tranship.tables import TableSchema
@@ -164,7 +163,7 @@ class _Part:
                 run(cursor, self.query.select(self.predicate))
                 yield from self._fetch(cursor)
 
-    def _fetch(self, cursor: Any) -> Iterator[pa.RecordBatch]:
+    def _fetch(self, cursor: BoundedCursor) -> Iterator[pa.RecordBatch]:
         """Batches of about the size that was asked for, however wide their rows turn out to be.
 
         This is the loop of the driver's `arrow_reader`, except that the number of rows follows the

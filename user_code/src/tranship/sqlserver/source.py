@@ -1,6 +1,6 @@
 """SQL Server as a source of loads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -36,6 +36,7 @@ from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.shown_values import arriving, fetchable, loss
 from tranship.sqlserver.statements import rows
+from tranship.sqlserver.stopping import DriverConnection
 from tranship.sqlserver.types import arrow_type
 from tranship.sqlserver.visibility import hidden_keys
 from tranship.tables import Column, SourceType, TableSchema
@@ -225,13 +226,17 @@ class SqlServerSource(Source):
         lossy = [name for name, arrives in arrive.items() if arrives is not None]
         if not lossy:
             return None
-        fetched = [sa.literal_column(fetchable(self.schema.column(name))) for name in lossy]
+        fetched: list[sa.ColumnElement[Any]] = [
+            sa.literal_column(fetchable(self.schema.column(name))) for name in lossy
+        ]
         count = sa.func.count_big(sa.literal_column("*"))
-        groups = [
+        groups: list[sa.ColumnElement[Any]] = [
             sql_column(name) if arrives is None else sa.literal_column(arrives)
             for name, arrives in arrive.items()
         ]
-        ends = [end(value) for value in fetched for end in (sa.func.min, sa.func.max)]
+        ends: list[sa.ColumnElement[Any]] = [
+            end(value) for value in fetched for end in (sa.func.min, sa.func.max)
+        ]
         statement = self._rows_of(WholeTable(), count, *ends)
         collisions = self._ask(statement.group_by(*groups).having(count > 1).limit(1))
         if not collisions:
@@ -269,8 +274,9 @@ class SqlServerSource(Source):
     @override
     def chunk_end(self, column: str, part: Slice, row_count: int) -> Any:
         key = sql_column(column)
+        one: sa.ColumnElement[Any] = sa.literal_column("1")
         ends = (
-            self._rows_of(part, key.label("k"), sa.literal_column("1").label("one"))
+            self._rows_of(part, key.label("k"), one.label("one"))
             .order_by(key)
             .offset(row_count - 1)
             .limit(2)
@@ -305,7 +311,7 @@ class SqlServerSource(Source):
             return rows(connection, statement)
 
     @contextmanager
-    def _connection(self, keep: IdleConnection | None) -> Iterator[Any]:
+    def _connection(self, keep: IdleConnection | None) -> Generator[DriverConnection]:
         with connect(
             self.settings,
             doing=f"asking about {self.table}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tranship.errors import ConfigurationError
-from tranship.sqlserver.stopping import stoppable_cursor
+from tranship.sqlserver.stopping import BoundedCursor, DriverConnection, stoppable_cursor
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -56,7 +56,7 @@ def compile_statement(statement: Statement) -> CompiledStatement:
     return CompiledStatement(compiled.string, values)
 
 
-def run(cursor: Any, statement: Statement | CompiledStatement) -> Any:
+def run(cursor: BoundedCursor, statement: Statement | CompiledStatement) -> BoundedCursor:
     """Execute a statement on a driver's cursor, which is returned."""
     compiled = (
         statement if isinstance(statement, CompiledStatement) else compile_statement(statement)
@@ -69,14 +69,16 @@ def run(cursor: Any, statement: Statement | CompiledStatement) -> Any:
     )
 
 
-def rows(connection: Any, statement: Statement | CompiledStatement) -> list[tuple[Any, ...]]:
+def rows(
+    connection: DriverConnection, statement: Statement | CompiledStatement
+) -> list[tuple[Any, ...]]:
     """All rows of a small result, such as a catalogue query."""
     with stoppable_cursor(connection) as cursor:
         return [tuple(row) for row in run(cursor, statement).fetchall()]
 
 
 def several(
-    connection: Any, statements: Sequence[CompiledStatement]
+    connection: DriverConnection, statements: Sequence[CompiledStatement]
 ) -> list[list[tuple[Any, ...]]]:
     """The rows of several small results, asked for in one round trip.
 

@@ -11,11 +11,11 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from tranship.budget import duration
@@ -23,14 +23,57 @@ from tranship.deadlines import within
 from tranship.errors import TransientError
 from tranship.read_ahead import on_cancel
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _FILES = Path("/proc/self/fd")
 
 _connecting = threading.Lock()
-_sockets: "WeakKeyDictionary[Any, DriverSocket]" = WeakKeyDictionary()
+_sockets: "WeakKeyDictionary[DriverConnection, DriverSocket]" = WeakKeyDictionary()
 FREE_SECONDS = 5.0
 """How long freeing a statement waits for a cancel of it that is under way."""
 
+_Answer = TypeVar("_Answer")
+
 _log = logging.getLogger(__name__)
+
+
+class DriverCursor(Protocol):
+    """What is used of a cursor of mssql-python."""
+
+    hstmt: Any
+
+    def execute(self, operation: str, /, *values: Any) -> Any:
+        """Run a statement."""
+        ...
+
+    def fetchall(self) -> Sequence[Any]:
+        """The rows that are left."""
+        ...
+
+    def nextset(self) -> Any:
+        """Go on to the next result; false where there is none."""
+        ...
+
+    def arrow_batch(self, rows: int, /) -> "pa.RecordBatch":
+        """The next rows; none at the end."""
+        ...
+
+    def close(self) -> None:
+        """Free the statement."""
+        ...
+
+
+class DriverConnection(Protocol):
+    """What is used of a connection of mssql-python."""
+
+    def cursor(self) -> Any:
+        """A `DriverCursor`; the driver's own declares more than we ask for."""
+        ...
+
+    def close(self) -> None:
+        """End the session."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +104,7 @@ class DriverSocket:
 @contextmanager
 def watch_for_socket(
     port: int, wait_seconds: float, answer_seconds: float
-) -> Iterator[Callable[[Any], None]]:
+) -> Generator[Callable[[DriverConnection], None]]:
     """Notice the socket that a driver opens in the block; gives what remembers it for the connection.
 
     One connects at a time: of two, nobody could tell whose socket is whose. Who does not get its turn in time
@@ -76,7 +119,7 @@ def watch_for_socket(
     try:
         before = {one.inode for one in _sockets_to(port)} if has_turn else set[int]()
 
-        def remember(connection: Any) -> None:
+        def remember(connection: DriverConnection) -> None:
             new = [one for one in _sockets_to(port) if one.inode not in before]
             if has_turn and len(new) == 1:
                 _sockets[connection] = replace(new[0], answer_seconds=answer_seconds)
@@ -87,14 +130,14 @@ def watch_for_socket(
             _connecting.release()
 
 
-def socket_of(connection: Any) -> DriverSocket | None:
+def socket_of(connection: DriverConnection) -> DriverSocket | None:
     """The socket of a connection; `None` where it is not known."""
     with suppress(TypeError):  # a double of a test that cannot be referred to weakly
         return _sockets.get(connection)
     return None
 
 
-def shut_down(connection: Any) -> None:
+def shut_down(connection: DriverConnection) -> None:
     """End every call of a connection that waits for the server, by a lost connection."""
     connection_socket = socket_of(connection)
     if connection_socket is not None:
@@ -120,7 +163,7 @@ def _peer_port(descriptor: int) -> int | None:
 
 
 @contextmanager
-def stoppable_cursor(connection: Any) -> Iterator[Any]:
+def stoppable_cursor(connection: DriverConnection) -> "Generator[BoundedCursor]":
     """A cursor that is closed at the end; what waits in it ends when its producer is cancelled.
 
     Freeing a statement in one thread while another cancels it would be a use after free, so the two take turns.
@@ -132,7 +175,7 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
     Args:
         connection: The driver's connection; its only cursor, for as long as the block runs.
     """
-    cursor = connection.cursor()
+    cursor: DriverCursor = connection.cursor()
     turn = threading.Lock()
 
     def stop() -> None:
@@ -144,7 +187,7 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
 
     try:
         with on_cancel(stop):
-            yield _BoundedCursor(cursor, socket_of(connection))
+            yield BoundedCursor(cursor, socket_of(connection))
     except Exception as error:
         # Where the driver knows no reason, the server's messages before it are all there is.
         for _, message in getattr(cursor, "messages", ()):
@@ -161,27 +204,31 @@ def stoppable_cursor(connection: Any) -> Iterator[Any]:
             )
 
 
-class _BoundedCursor:
+class BoundedCursor:
     """A driver's cursor whose calls end: where the server says nothing for too long, its socket is shut down."""
 
-    def __init__(self, cursor: Any, connection_socket: DriverSocket | None) -> None:
+    def __init__(self, cursor: DriverCursor, connection_socket: DriverSocket | None) -> None:
         self._cursor = cursor
         self._socket = connection_socket
 
-    def execute(self, *statement_and_values: Any) -> "_BoundedCursor":
-        self._call(self._cursor.execute, *statement_and_values)
+    def execute(self, operation: str, *values: Any) -> "BoundedCursor":
+        """Run a statement."""
+        self._call(self._cursor.execute, operation, *values)
         return self
 
-    def fetchall(self) -> list[Any]:
+    def fetchall(self) -> Sequence[Any]:
+        """The rows that are left."""
         return self._call(self._cursor.fetchall)
 
     def nextset(self) -> Any:
+        """Go on to the next result; false where there is none."""
         return self._call(self._cursor.nextset)
 
-    def arrow_batch(self, rows: int) -> Any:
+    def arrow_batch(self, rows: int) -> "pa.RecordBatch":
+        """The next rows; none at the end."""
         return self._call(self._cursor.arrow_batch, rows)
 
-    def _call(self, call: Callable[..., Any], *values: Any) -> Any:
+    def _call(self, call: Callable[..., _Answer], *values: Any) -> _Answer:
         if self._socket is None:
             return call(*values)
         seconds = self._socket.answer_seconds
@@ -198,7 +245,7 @@ class _BoundedCursor:
                 raise
 
 
-def cancel(cursor: Any) -> None:
+def cancel(cursor: DriverCursor) -> None:
     """Ask the server to stop the statement of a cursor that another thread is waiting for.
 
     SQLCancel is the one ODBC call that may come from another thread. The driver makes it only when

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tranship.arrow_types import ArrowArray
 from tranship.errors import ConfigurationError, UnsupportedTypeError
 from tranship.tables import SourceType, TableName
 
@@ -167,7 +168,7 @@ def is_large(source: SourceType) -> bool:
     )
 
 
-Conversion = Callable[[pa.Array], pa.Array]
+Conversion = Callable[[ArrowArray], ArrowArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +204,11 @@ def _cast_to(target: pa.DataType) -> Conversion:
     return lambda array: array.cast(target)
 
 
-def _lower_case(array: pa.Array) -> pa.Array:
+def _lower_case(array: ArrowArray) -> ArrowArray:
     import pyarrow.compute as pc
 
     return pc.ascii_lower(array)
 
 
-def _without_7th_digit(array: pa.Array) -> pa.Array:
+def _without_7th_digit(array: ArrowArray) -> ArrowArray:
     return array.cast(pa.time64("us"), safe=False)

@@ -9,7 +9,7 @@ Programs that send no `Origin` are not stopped: this is about browsers, and no l
 
 import ipaddress
 import os
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -109,7 +109,7 @@ class OwnPagesOnly:
         return all(site in _OWN_SITES for site in headers.get("sec-fetch-site", []))
 
 
-def names_of(environment: "os._Environ[str] | dict[str, str]") -> list[str]:
+def names_of(environment: Mapping[str, str]) -> list[str]:
     """The public names of the UI, by the variables of a deployment.
 
     Example:
