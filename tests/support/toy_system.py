@@ -357,12 +357,23 @@ class ToyKeys(StagedKeys):
 
     @override
     def remove_deleted(self, transaction: Any) -> int:
+        return self._remove(transaction, self._gone)
+
+    @override
+    def count_staged(self, transaction: Any) -> int:
+        return self._number(transaction, f"select count(*) from {self._rows} where {self._staged}")
+
+    @override
+    def remove_staged(self, transaction: Any) -> int:
+        return self._remove(transaction, self._staged)
+
+    def _remove(self, transaction: Any, condition: str) -> int:
         how = (
             f"update {self._rows} set {quoted(self.mark)} = now() where"
             if self.mark
             else f"delete from {self._rows} where"
         )
-        return len(transaction.execute(f"{how} {self._gone} returning 1").fetchall())
+        return len(transaction.execute(f"{how} {condition} returning 1").fetchall())
 
     @override
     def unmark(self, transaction: Any) -> int:
@@ -413,6 +424,10 @@ class ToyKeys(StagedKeys):
     @property
     def _not_among(self) -> str:
         return f"(({self._key}) not in (select ({self._key}) from {self._beside}))"
+
+    @property
+    def _staged(self) -> str:
+        return f"{self._live} and (({self._key}) in (select ({self._key}) from {self._beside}))"
 
     @property
     def _gone(self) -> str:

@@ -215,6 +215,16 @@ def of(origin: Origin, place: Place, **settings: Any) -> Replica:
     return Replica(origin, place, TablePlan(origin.name, place.table(origin.name.name), **settings))
 
 
+def track_changes(origin: Origin) -> None:
+    """Let the database and a table of it track changes."""
+    state = origin.connection.cursor().execute("select change_tracking_current_version()")
+    if state.fetchval() is None:
+        origin.run(
+            "alter database current set change_tracking = on (change_retention = 2 days, auto_cleanup = on)"
+        )
+    origin.run("alter table {table} enable change_tracking")
+
+
 class Meanwhile:
     """Things that happen once, at a moment of the next load."""
 

@@ -16,10 +16,18 @@ from typing import Any
 
 import mssql_python
 import pytest
-from tests.integration.replication.conftest import EVENTS, KEYLESS, VERSIONED, Origin, Place, of
+from tests.integration.replication.conftest import (
+    EVENTS,
+    KEYLESS,
+    VERSIONED,
+    Origin,
+    Place,
+    of,
+    track_changes,
+)
 from tests.integration.replication.killing import Loaders
 
-from tranship.replication.plan import Mode, OnDelete
+from tranship.replication.plan import FollowedChanges, Mode, OnDelete
 
 SEEDS = int(os.environ.get("TRANSHIP_TEST_SEEDS", "20"))
 SECONDS = 1.5
@@ -54,6 +62,15 @@ WAYS = {
             "delete": OnDelete.REMOVE,
         },
         EVERYTHING,
+    ),
+    "tracking": Way(
+        EVENTS,
+        {
+            "mode": Mode.MERGE,
+            "changes": FollowedChanges.TRACKING,
+            "delete": OnDelete.REMOVE,
+        },
+        (*EVERYTHING, "truncate"),
     ),
     "replace": Way(EVENTS, {"mode": Mode.REPLACE}, EVERYTHING),
     "append by number": Way(EVENTS, {"mode": Mode.APPEND, "cursor": "id"}, ("insert",)),
@@ -106,6 +123,10 @@ class Writer:
                 )
             case "delete":
                 self._run(f"delete from {{table}} where id = {some}")
+            case "truncate":
+                # Seldom: what comes after it is the whole table.
+                if self.chance.random() < 0.1:
+                    self._run("truncate table {table}")
             case _:
                 other = self.chance.randint(1, FIRST_ROWS)
                 self._run(
@@ -136,6 +157,8 @@ def test_every_row_arrives_once_whenever_loads_are_killed(
     place: Place = request.getfixturevalue(TARGETS[seed // len(WAYS) % len(TARGETS)])
     columns = "id, name, amount, changed"
     made = of(origin(way.ddl), place, **way.settings, delete_guard="100%")
+    if made.plan.changes is FollowedChanges.TRACKING:
+        track_changes(made.origin)
     made.origin.add(*range(1, FIRST_ROWS + 1))
     new_ids, lock = iter(range(FIRST_ROWS + 1, 1_000_000)), threading.Lock()
 

@@ -59,6 +59,25 @@ def test_a_default_is_none_for_tables_whose_mode_has_no_use_for_it() -> None:
     assert table_plan(made, TableName("dbo", "A"), "staging").mode == "replace"
 
 
+@pytest.mark.parametrize(
+    ("defaults", "own", "expected"),
+    [
+        ({"mode": "merge", "cursor": "Id", "lookback": 1}, {"changes": "tracking"}, ("tracking", None, None)),
+        ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {"cursor": "Id"}, (None, "Id", None)),
+        ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {}, ("tracking", None, "fail")),
+        ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {"mode": "replace"}, (None, None, None)),
+        ({"mode": "merge", "cursor": "Id"}, {}, (None, "Id", None)),
+    ],
+)  # fmt: skip
+def test_a_table_follows_a_cursor_or_a_record_of_changes(
+    defaults: dict[str, Any], own: dict[str, Any], expected: tuple[str | None, ...]
+) -> None:
+    settings = merged(Tuning(**defaults), TableSettings(table="dbo.A", **own))
+    assert (settings.changes, settings.cursor, settings.on_gap) == expected
+    assert settings.lookback is None
+    table_plan(settings, TableName("dbo", "A"), "copies")
+
+
 def test_merging_changes_neither_the_defaults_nor_the_table() -> None:
     defaults, table = Tuning(mode="merge"), TableSettings(table="dbo.A", key=["id"])
     merged(defaults, table)

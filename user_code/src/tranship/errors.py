@@ -21,6 +21,7 @@ where it can, then the step's retry policy does. All others come back until some
         * TableHeldError
       * SchemaDriftError
       * BookmarkMovedError
+      * ChangesLostError
       * CursorWentBackError
       * DeletionsStoppedError
       * NewSourceError

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tranship.change_feeds import ChangeFeed
 from tranship.cursors import Cursor, Value
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
@@ -206,6 +207,17 @@ class Source(ABC):
         Returns:
             The last of their values, which rows after them may have too; `None` where the part has no more rows.
         """
+
+    def change_feed(self) -> ChangeFeed:
+        """What the server records of the table's changes by itself.
+
+        Raises:
+            ConfigurationError: Such a source records none, or not of such a table.
+        """
+        raise ConfigurationError(
+            f"{self.table} is in a source of kind {self.kind}, which has no record of changes to follow.",
+            "Leave changes out, and name a cursor.",
+        )
 
     # ---- keys and types ----
 

@@ -84,6 +84,18 @@ class StagedKeys(ABC):
         """
 
     @abstractmethod
+    def count_staged(self, transaction: Transaction) -> int:
+        """How many rows, without those that are marked, have a key that is staged here."""
+
+    @abstractmethod
+    def remove_staged(self, transaction: Transaction) -> int:
+        """Remove the rows whose keys are staged here, or mark them where there is a mark.
+
+        Returns:
+            How many.
+        """
+
+    @abstractmethod
     def unmark(self, transaction: Transaction) -> int:
         """Take the mark from rows whose key the source has.
 

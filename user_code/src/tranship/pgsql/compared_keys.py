@@ -63,11 +63,22 @@ class ComparedKeys(StagedKeys):
 
     @override
     def remove_deleted(self, transaction: SqlCursor) -> int:
+        return self._remove(transaction, self._is_deleted)
+
+    @override
+    def count_staged(self, transaction: SqlCursor) -> int:
+        return self._count(transaction, self._is_staged)
+
+    @override
+    def remove_staged(self, transaction: SqlCursor) -> int:
+        return self._remove(transaction, self._is_staged)
+
+    def _remove(self, transaction: SqlCursor, condition: sql.Composable) -> int:
         if self.mark is None:
-            statement = sql.SQL("delete from {} where {}").format(self._quoted, self._is_deleted)
+            statement = sql.SQL("delete from {} where {}").format(self._quoted, condition)
         else:
             statement = sql.SQL("update {} set {} = current_timestamp where {}").format(
-                self._quoted, self._identifier(self.mark), self._is_deleted
+                self._quoted, self._identifier(self.mark), condition
             )
         transaction.execute(statement)
         return transaction.rowcount
@@ -174,6 +185,12 @@ class ComparedKeys(StagedKeys):
     @property
     def _is_deleted(self) -> sql.Composable:
         return sql.SQL("{} and {}").format(self._live, self._not_among)
+
+    @property
+    def _is_staged(self) -> sql.Composable:
+        return sql.SQL("{} and exists (select 1 from {} as k where {})").format(
+            self._live, self._quoted_beside, self._same(self._quoted)
+        )
 
     @property
     def _not_among(self) -> sql.Composable:

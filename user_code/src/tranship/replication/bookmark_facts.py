@@ -1,4 +1,4 @@
-"""What a bookmark keeps beside its value: the key of the rows, the columns that old rows lack, and how long a cursor has stood still."""
+"""What a bookmark keeps beside its value: the key of the rows, the columns that old rows lack, the record of changes, how long a cursor has stood still."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from tranship.bookmarks import Bookmark
+from tranship.change_feeds import ChangePosition
 from tranship.cursors import Cursor, Kind
 from tranship.source import HighWaterMark
 
@@ -15,6 +16,7 @@ _MOST_CHARACTERS = 20_000
 _PATIENCE = 4
 """A column without any value is looked at again when a quarter of the time has passed that it was empty before."""
 _STALLED = "standing_still"
+_RECORD, _ROWS_IN_SOURCE = "change_record", "rows_in_source"
 SEVERAL_LOADS = 3
 """From how many on a cursor that does not move is told of."""
 
@@ -110,6 +112,31 @@ def backfill_after_write(
         return pending
     lacking = [*(pending.columns if pending else ()), *new]
     return PendingBackfill(tuple(dict.fromkeys(lacking)), since=datetime.now(UTC))
+
+
+def change_facts(position: ChangePosition, rows_in_source: int | None = None) -> dict[str, Any]:
+    """What a bookmark keeps of the record of changes that its version is of.
+
+    Args:
+        position: The place in the record.
+        rows_in_source: How many rows the source had there, where it was counted.
+    """
+    counted = {} if rows_in_source is None else {_ROWS_IN_SOURCE: rows_in_source}
+    return {_RECORD: position.record, **counted}
+
+
+def change_position(bookmark: Bookmark) -> ChangePosition | None:
+    """The place in the source's record of changes that a copy is of; `None` where it is kept up to date in another way."""
+    record = bookmark.facts.get(_RECORD)
+    if record is None or bookmark.cursor_value is None:
+        return None
+    return ChangePosition(int(bookmark.cursor_value), str(record))
+
+
+def rows_at_bookmark(bookmark: Bookmark) -> int | None:
+    """How many rows the source had at the last load; `None` where nobody wrote it down."""
+    rows = bookmark.facts.get(_ROWS_IN_SOURCE, bookmark.facts.get("rows"))
+    return None if rows is None else int(rows)
 
 
 def written_facts(names: Sequence[str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tranship.cursors import Cursor, Value
 from tranship.errors import TranshipError
 from tranship.replication.bookmark_facts import stall_facts
 from tranship.replication.cursors import KEYLESS_CURSOR
+from tranship.replication.deletions import DetectedDeletes
 from tranship.replication.plan import OnCursorBack
 from tranship.replication.writing import BookmarkedWrites
 from tranship.slices import Interval, Slice, WholeTable
@@ -48,6 +49,21 @@ class ChangeDetection(ABC):
     def up_to(self) -> str | None:
         """The bookmark's value once all rows of the last look are in the copy."""
         return None
+
+    def after_first_load(self, bookmark: Bookmark) -> str:
+        """Bring what changed while a first load was read in chunks, where this way knows; gives what was loaded, in words."""
+        del bookmark
+        return ""
+
+    @property
+    def deletes(self) -> DetectedDeletes | None:
+        """What became of rows that are gone, where this way finds them."""
+        return None
+
+    @property
+    def finds_deletes(self) -> bool:
+        """Whether rows that are gone are among what changed, so that no keys are compared."""
+        return False
 
     @abstractmethod
     def load(self, bookmark: Bookmark, start_from: str | None) -> str:

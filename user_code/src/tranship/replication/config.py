@@ -5,6 +5,7 @@ Every setting of a table may also stand under `defaults`; a table's own wins. De
 """
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from tranship.errors import ConfigurationError
 Scalar = str | int | float
 _INCREMENTAL = ("append", "merge")
 _ONLY_FOR = {
+    "changes": {"merge"},
+    "on_gap": {"merge"},
     "cursor": _INCREMENTAL,
     "lookback": _INCREMENTAL,
     "late_rows": _INCREMENTAL,
@@ -176,6 +179,16 @@ class Tuning(_Settings):
         "all rows are read again, and rows that are gone stay; without a key they replace the copy), warn (go "
         "on from the bookmark), or fail (default without a key).",
     )
+    changes: Literal["cursor", "tracking"] | None = Field(
+        default=None,
+        description="How mode merge knows what changed: cursor (default; without one all rows are read), or tracking (SQL "
+        "Server's Change Tracking, which tells of deletions too).",
+    )
+    on_gap: Literal["reload", "fail"] | None = Field(
+        default=None,
+        description="When the source's record of changes does not reach back to the last load (it was cleaned up, or begun "
+        "anew): reload (default: the whole table, said in words), or fail.",
+    )
     columns: ColumnSettings | None = Field(default=None, description="Which columns, and how.")
     where: str | None = Field(
         default=None,
@@ -299,9 +312,18 @@ def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
     for name, modes in _ONLY_FOR.items():
         if mode not in modes:
             general.pop(name, None)
+    for name in _not_beside(own, general):
+        general.pop(name, None)
     if mode == "partition" and general.get("on_schema_change") == "rebuild":
         general["on_schema_change"] = "evolve"  # what a table of parts can do of it
     return TableSettings(**{**general, **own})
+
+
+def _not_beside(own: Mapping[str, Any], general: Mapping[str, Any]) -> tuple[str, ...]:
+    """The defaults about a cursor for a table that follows a record of changes, and the other way round."""
+    if own.get("changes", "cursor" if "cursor" in own else general.get("changes")) == "tracking":
+        return ("cursor", "lookback", "late_rows", "on_cursor_back")
+    return ("changes", "on_gap")
 
 
 def parse_duration(text: str, setting: str) -> timedelta:

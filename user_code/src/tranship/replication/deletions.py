@@ -28,7 +28,7 @@ from tranship.replication.keys import (
     comparable_keys,
     slices_of_keys,
 )
-from tranship.replication.plan import OnDelete
+from tranship.replication.plan import OnDelete, TablePlan
 from tranship.replication.writing import BookmarkedWrites
 from tranship.slices import AllOf, Slice, WholeTable
 from tranship.tables import TableName, TableSchema
@@ -65,6 +65,17 @@ class DeletionGuard:
     percent: Decimal
     policy: OnDelete
     allows_all: bool = False
+
+    @classmethod
+    def of(cls, plan: TablePlan, *, allows_all: bool) -> "DeletionGuard":
+        """The guard of a table.
+
+        Args:
+            plan: The table's plan.
+            allows_all: Whether the run was told that rows were deleted on purpose.
+        """
+        percent = parse_share(plan.delete_guard, f"delete_guard of {plan.source}")
+        return cls(plan.source, plan.target, percent, plan.delete, allows_all)
 
     def check(self, *, keys: int, rows: int, gone: int) -> None:
         """Let it pass, or not.
@@ -169,7 +180,7 @@ class DeleteDetection:
         rules = TableSchema.from_arrow(keys.schema).equalities(self.key)
         mark = DELETED_AT.name if self.guard.policy is OnDelete.MARK else None
         compared = self.target.staged_keys(self.table, tuple(self.key), rules, mark)
-        self._refuse_a_copy(compared.table)
+        refuse_a_copy(self.target, self.table, compared.table)
         # Made anew where the key is another one than it was, and without a key of its own: a look may show a row twice.
         replace_keys = WriteRequest(
             compared.table,
@@ -177,12 +188,12 @@ class DeleteDetection:
             declared=Declared(key=tuple(self.key)),
         )
         first = self.target.write(
-            replace_keys, _keyless(keys), self.log, partial(self._first_look, compared)
+            replace_keys, keyless(keys), self.log, partial(self._first_look, compared)
         )
         self.loaded = self._progress.write_id
         if self._progress.gone:
             append = WriteRequest(compared.table, mode=WriteMode.APPEND)
-            again = _keyless(self._look_again())
+            again = keyless(self._look_again())
             self.target.write(append, again, self.log, partial(self._second_look, compared))
         progress = self._progress
         return DetectedDeletes(
@@ -192,16 +203,6 @@ class DeleteDetection:
             missed=progress.gone - progress.rows,
             lacking=tuple(progress.lacking),
         )
-
-    def _refuse_a_copy(self, beside: TableName) -> None:
-        """Never write keys over rows: a table of the source may be called as the table of keys is."""
-        own_bookmark = self.target.bookmark_if_kept(beside)
-        if own_bookmark is not None:
-            raise ConfigurationError(
-                f"The keys of {self.table} are written to {beside}, which is a copy of {own_bookmark.source}: it was not "
-                "touched.",
-                f"Give that copy another name (target:), then drop {beside} and forget its bookmark.",
-            )
 
     def _first_look(self, keys: StagedKeys, transaction: Transaction) -> None:
         """Count what looks gone; where nothing does, that was all."""
@@ -247,26 +248,54 @@ class DeleteDetection:
         keys.clear(transaction)
 
     def _take_turn(self, transaction: Transaction) -> str:
-        """Make sure that nobody loaded or compared the table since, and that nobody else goes on with these keys.
-
-        Returns:
-            The write that the bookmark is of from now on.
-        """
-        self.target.lock(transaction, self.table)
-        places = self.target.bookmarks(self.table)
-        bookmark = places.read(transaction, self.target.table_name(self.table))
-        # Rows that another run brought since would look as if they were gone.
-        if bookmark is None or bookmark.write_id != self.loaded:
-            raise BookmarkMovedError(
-                f"{self.table} was loaded while its keys were read; no row was removed.",
-                "Run the load again; a pool with one slot keeps loads of one table apart.",
-            )
-        moved = replace(bookmark, write_id=uuid.uuid4().hex)
-        places.move(transaction, moved, expected_write_id=bookmark.write_id)
-        return moved.write_id
+        """Make sure that nobody loaded the table since; gives the write that the bookmark is of from now on."""
+        return take_turn(self.target, self.table, transaction, self.loaded).write_id
 
 
-def _keyless(keys: Batches) -> Batches:
+def take_turn(target: Target, table: TableName, transaction: Transaction, loaded: str) -> Bookmark:
+    """Make sure that nobody loaded or compared a table since, and that nobody else goes on with the keys beside it.
+
+    Args:
+        target: Where the table is.
+        table: The table.
+        transaction: The one that writes the keys, or what they lead to.
+        loaded: The write that the bookmark was of before the keys were read.
+
+    Returns:
+        The bookmark, of another write from now on.
+
+    Raises:
+        BookmarkMovedError: Somebody did.
+    """
+    target.lock(transaction, table)
+    places = target.bookmarks(table)
+    bookmark = places.read(transaction, target.table_name(table))
+    # Rows that another run brought since would look as if they were gone.
+    if bookmark is None or bookmark.write_id != loaded:
+        raise BookmarkMovedError(
+            f"{table} was loaded while its keys were read; no row was removed.",
+            "Run the load again; a pool with one slot keeps loads of one table apart.",
+        )
+    moved = replace(bookmark, write_id=uuid.uuid4().hex)
+    places.move(transaction, moved, expected_write_id=bookmark.write_id)
+    return moved
+
+
+def refuse_a_copy(target: Target, table: TableName, beside: TableName) -> None:
+    """Never write keys over rows: a table of the source may be called as the table of keys is.
+
+    Raises:
+        ConfigurationError: The table beside a copy is another copy.
+    """
+    own_bookmark = target.bookmark_if_kept(beside)
+    if own_bookmark is not None:
+        raise ConfigurationError(
+            f"The keys of {table} are written to {beside}, which is a copy of {own_bookmark.source}: it was not touched.",
+            f"Give that copy another name (target:), then drop {beside} and forget its bookmark.",
+        )
+
+
+def keyless(keys: Batches) -> Batches:
     """The same keys, for a table that has no key itself."""
     schema = replace(TableSchema.from_arrow(keys.schema), primary_key=()).to_arrow()
 
@@ -318,13 +347,7 @@ class _Deletes:
 
     def run(self, *, allows_all: bool) -> DetectedDeletes:
         writes, plan = self.writes, self.writes.plan
-        guard = DeletionGuard(
-            source=plan.source,
-            target=plan.target,
-            percent=parse_share(plan.delete_guard, f"delete_guard of {plan.source}"),
-            policy=plan.delete,
-            allows_all=allows_all,
-        )
+        guard = DeletionGuard.of(plan, allows_all=allows_all)
         detection = DeleteDetection(
             target=writes.target,
             table=plan.target,

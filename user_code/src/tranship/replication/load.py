@@ -25,10 +25,11 @@ from tranship.replication.change_detection import (
 from tranship.replication.chunks import Backfill, FirstLoad
 from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import KEYLESS_CURSOR, check_lookback, cursor_of
-from tranship.replication.deletions import DetectedDeletes, detect_deletes
+from tranship.replication.deletions import DeletionGuard, DetectedDeletes, detect_deletes
 from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.keys import change_of_rules, digest_rules, refuse_collisions, rules_of
-from tranship.replication.plan import Mode, OnDelete, TablePlan
+from tranship.replication.plan import FollowedChanges, Mode, OnDelete, TablePlan
+from tranship.replication.tracked_changes import TrackedChanges
 from tranship.replication.writing import (
     BookmarkedWrites,
     measured_columns,
@@ -166,7 +167,10 @@ class _Load:
             measured=measured_columns(request.measured, changes),
             guard=SourceGuard(plan, source, log, accepts_new=request.full_reload),
         )
-        changed = change_detection_of(writes, cursor)
+        changed: ChangeDetection = change_detection_of(writes, cursor)
+        if plan.changes is FollowedChanges.TRACKING:
+            guard = DeletionGuard.of(plan, allows_all=request.allow_deletes)
+            changed = TrackedChanges(writes, guard)
         return cls(request, writes, cursor, changed, plan, source, target, log)
 
     def run(self) -> LoadReport:
@@ -181,7 +185,9 @@ class _Load:
             filled = self._until_bookmark_holds(lambda: backfill.run(self._bookmark()), "filled")
             what += f"; {filled}" if filled else ""
         deletes = None
-        if self.plan.delete is not OnDelete.IGNORE:
+        if self.changed.finds_deletes:
+            deletes = self.changed.deletes
+        elif self.plan.delete is not OnDelete.IGNORE:
             deletes = self._until_bookmark_holds(self._detect_deletes, "compared")
         bookmark = self._bookmark()
         if (why := stall_warning(bookmark)) is not None:
@@ -249,14 +255,16 @@ class _Load:
         is_free = not exists or self.target.is_empty(self.plan.target)
         first = FirstLoad(self.writes)
         if is_free and (column := first.column()) is not None:
-            return first.run(column, bookmark, self.changed.up_to)
+            what = first.run(column, bookmark, self.changed.up_to)
+            return what + self.changed.after_first_load(self._bookmark())
         self.writes.replace_all(bookmark, up_to=self.changed.up_to)
         return f"the whole table, because {why}"
 
     def _go_on(self, bookmark: Bookmark) -> str:
         """From where the last load came to."""
         if bookmark.loading is not None:
-            return FirstLoad(self.writes).resume(bookmark, bookmark.loading)
+            what = FirstLoad(self.writes).resume(bookmark, bookmark.loading)
+            return what + self.changed.after_first_load(self._bookmark())
         try:
             return self.changed.load(bookmark, self.request.start_from)
         except SchemaDriftError as error:

@@ -82,6 +82,22 @@ class OnCursorBack(StrEnum):
     FAIL = "fail"
 
 
+class FollowedChanges(StrEnum):
+    """How a load of mode merge knows what changed."""
+
+    CURSOR = "cursor"
+    """By the cursor; without one all rows are read."""
+    TRACKING = "tracking"
+    """By SQL Server's Change Tracking."""
+
+
+class OnGap(StrEnum):
+    """What happens where the source's record of changes does not reach back to the last load."""
+
+    RELOAD = "reload"
+    FAIL = "fail"
+
+
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """How one table is moved; see `tranship.replication.config.Tuning` for what each setting means.
@@ -110,6 +126,8 @@ class TablePlan:
         on_surrogate: What happens to texts that hold half of a UTF-16 pair.
         on_new_source: What happens where the source is another one than that of the last load.
         key_comparison: By what rows are told apart.
+        changes: How a load of mode merge knows what changed.
+        on_gap: What happens where the source's record of changes does not reach back to the last load.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -141,6 +159,8 @@ class TablePlan:
     on_surrogate: OnSurrogate = OnSurrogate.ERROR
     on_new_source: OnNewSource = OnNewSource.RELOAD
     key_comparison: KeyComparison = KeyComparison.SOURCE
+    changes: FollowedChanges = FollowedChanges.CURSOR
+    on_gap: OnGap = OnGap.RELOAD
 
     def __post_init__(self) -> None:
         refuse = _Refusals(self.source)
@@ -153,6 +173,7 @@ class TablePlan:
         self._check_mode(refuse)
         parse_share(self.delete_guard, f"delete_guard of {self.source}")
         self._check_cursor(refuse)
+        self._check_changes(refuse)
 
     def _check_mode(self, refuse: "_Refusals") -> None:
         """What goes with the mode, and what does not."""
@@ -195,6 +216,25 @@ class TablePlan:
                 f"{name} needs a cursor",
                 f"Name the cursor, or leave {name} out.",
             )
+
+    def _check_changes(self, refuse: "_Refusals") -> None:
+        """A record of changes is followed instead of a cursor, and by key."""
+        tracks = self.changes is FollowedChanges.TRACKING
+        refuse.unless(
+            self.mode is Mode.MERGE or not tracks,
+            f"changes tracking brings changed rows by key, and the mode is {self.mode}",
+            "Set mode to merge.",
+        )
+        refuse.unless(
+            not (tracks and self.cursor),
+            f"changes tracking has no use for the cursor {self.cursor}",
+            "Leave one of them out.",
+        )
+        refuse.unless(
+            tracks or self.on_gap is OnGap.RELOAD,
+            "on_gap is about a record of changes, and none is followed",
+            "Set changes to tracking, or leave on_gap out.",
+        )
 
     @property
     def source_request(self) -> SourceRequest:
@@ -267,6 +307,8 @@ def table_plan(
         on_surrogate=OnSurrogate(settings.on_surrogate or OnSurrogate.ERROR),
         on_new_source=OnNewSource(settings.on_new_source or OnNewSource.RELOAD),
         key_comparison=KeyComparison(settings.key_comparison or KeyComparison.SOURCE),
+        changes=FollowedChanges(settings.changes or FollowedChanges.CURSOR),
+        on_gap=OnGap(settings.on_gap or OnGap.RELOAD),
     )
 
 

@@ -14,7 +14,13 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from tranship.comparisons import sql_column
-from tranship.replication.bookmark_facts import PendingBackfill, declared_key, stall_warning
+from tranship.replication.bookmark_facts import (
+    PendingBackfill,
+    change_position,
+    declared_key,
+    rows_at_bookmark,
+    stall_warning,
+)
 from tranship.replication.column_statistics import (
     ColumnStatistics,
     Sums,
@@ -25,7 +31,7 @@ from tranship.replication.column_statistics import (
     statistics_of,
     window,
 )
-from tranship.replication.plan import Mode, OnDelete
+from tranship.replication.plan import FollowedChanges, Mode, OnDelete
 from tranship.replication.source_and_copy import WHOLE, NewerRows, Part, SourceAndCopy
 from tranship.slices import Slice
 from tranship.tables import TableSchema
@@ -209,8 +215,7 @@ class Verification(SourceAndCopy):
         """What a write that replaced rows left: counted as it streamed by, or in the source now."""
         part = self._partitions()
         if self.plan.partitions is None or self.loaded is not None:
-            rows = self.bookmark.facts.get("rows")
-            return part, None if rows is None else int(rows)
+            return part, rows_at_bookmark(self.bookmark)
         return part, self.source.count(part.in_source)
 
     def _partitions(self) -> Part:
@@ -234,6 +239,13 @@ class Verification(SourceAndCopy):
                 lambda: self._measure_source(columns, part),
                 lambda others: self._measure_copy(columns, part, others),
             )
+        elif self.plan.changes is FollowedChanges.TRACKING:
+            expected = self._measure_unchanged(columns)
+            if expected is None:
+                return unknown(
+                    "rows changed since the last load, so that sums cannot be compared now."
+                )
+            actual = self._measure_copy(columns, WHOLE)
         else:
             part = self._partitions()
             by_itself = self.plan.partitions is not None and self.loaded is None
@@ -276,6 +288,14 @@ class Verification(SourceAndCopy):
         if not aggregates:
             return {}
         return statistics_of(types, self.source.aggregates(part.in_source, aggregates))
+
+    def _measure_unchanged(self, columns: Columns) -> dict[str, ColumnStatistics] | None:
+        """The source's columns, if no row of it has changed since the last load; else `None`."""
+        since, feed = change_position(self.bookmark), self.source.change_feed()
+        if since is None or feed.gap(since) is not None or feed.count(since):
+            return None
+        measured = self._measure_source(columns, WHOLE)
+        return None if feed.count(since) else measured
 
     def _measure_copy(
         self, columns: Columns, part: Part, others: sa.ColumnElement[bool] | None = None

@@ -24,7 +24,7 @@ from tranship.replication.column_statistics import MeasuredBatches
 from tranship.replication.columns import ColumnChanges
 from tranship.replication.guard import SourceGuard
 from tranship.replication.keys import comparable_keys, names_of_rules
-from tranship.replication.plan import OnDelete, TablePlan
+from tranship.replication.plan import FollowedChanges, OnDelete, TablePlan
 from tranship.slices import Slice, WholeTable
 from tranship.source import Source
 from tranship.tables import TableSchema
@@ -111,7 +111,43 @@ class BookmarkedWrites:
             leaves_out: Columns that the table loses.
             filled: What old rows lack after this write of a back-fill; by itself, each write finds out.
         """
-        read = _Reads(self, part)
+        return self._write(
+            _Reads(self, part), bookmark, part, request, up_to, loading, leaves_out, filled, None
+        )
+
+    def write_rows(
+        self,
+        bookmark: Bookmark,
+        rows: Batches,
+        request: WriteRequest,
+        *,
+        up_to: str,
+        also: Callable[[Transaction], None] | None = None,
+    ) -> Bookmark:
+        """Write rows that were read already, each key once, and the bookmark they lead to in one transaction.
+
+        Args:
+            bookmark: The one that the load started from.
+            rows: The rows, as the target gets them.
+            request: Where they go, and how.
+            up_to: The bookmark's value.
+            also: What else is done in the transaction, after the rows.
+        """
+        read = _Reads(self, WholeTable(), given=rows)
+        return self._write(read, bookmark, WholeTable(), request, up_to, None, (), None, also)
+
+    def _write(
+        self,
+        read: "_Reads",
+        bookmark: Bookmark | None,
+        part: Slice,
+        request: WriteRequest,
+        up_to: str | None,
+        loading: dict[str, Any] | None,
+        leaves_out: Sequence[str],
+        filled: tuple[PendingBackfill | None] | None,
+        also: Callable[[Transaction], None] | None,
+    ) -> Bookmark:
         new = self._bookmark(up_to, loading)
         request = replace(request, declared=self._declared(bookmark, request, read))
         lasting = {**self.lasting, **self._columns_facts(bookmark, part, read, filled)}
@@ -120,6 +156,8 @@ class BookmarkedWrites:
 
         def move(transaction: Transaction) -> None:
             self.target.drop_columns(transaction, request.table, leaves_out)
+            if also is not None:
+                also(transaction)
             facts = {**self._facts_of(request, read), **lasting}
             places.move(transaction, replace(new, facts=facts), expected_write_id=expected)
 
@@ -219,7 +257,7 @@ class BookmarkedWrites:
         """What old rows lack once these columns are written; nothing where all rows are read."""
         if isinstance(part, WholeTable) or not (self.plan.cursor or self.plan.partitions):
             return None
-        pending = backfill_after_write(bookmark, names, self._names_in_table)
+        pending = backfill_after_write(bookmark, names, self.names_in_table)
         if pending is None or self.plan.partitions is None:
             return pending
         self.log.warning(
@@ -229,7 +267,7 @@ class BookmarkedWrites:
         )
         return None
 
-    def _names_in_table(self) -> set[str]:
+    def names_in_table(self) -> set[str]:
         """The data's names of the columns that the table has."""
         schema = self.target.schema_of(self.plan.target)
         present = set(schema.names) if schema is not None else set[str]()
@@ -247,7 +285,12 @@ class BookmarkedWrites:
 
     def rows(self, part: Slice, *, in_order: bool = False) -> Batches:
         """The source's rows as the target gets them."""
-        rows = self.source.read(self.changes.read, part, log=self.log, in_order=in_order)
+        return self.as_written(
+            self.source.read(self.changes.read, part, log=self.log, in_order=in_order)
+        )
+
+    def as_written(self, rows: Batches) -> Batches:
+        """Rows of the source as the target gets them, held to one source."""
         return self.guard.confirmed(
             self.changes.applied(comparable_keys(rows, self.rules, self.plan))
         )
@@ -259,11 +302,15 @@ class _Reads:
 
     writes: BookmarkedWrites
     part: Slice
+    given: Batches | None = None
     stream: MeasuredBatches = field(init=False)
     _one_moment: bool | None = None
 
     def __post_init__(self) -> None:
-        self.stream = MeasuredBatches(self.writes.rows(self.part), self.writes.measured)
+        rows = self.writes.rows(self.part) if self.given is None else self.given
+        self.stream = MeasuredBatches(rows, self.writes.measured)
+        if self.given is not None:
+            self._one_moment = True  # each key comes once
 
     @property
     def is_of_one_moment(self) -> bool:
@@ -332,6 +379,8 @@ def signature_of(
         "where": plan.where,
         "columns": plan.columns.model_dump(),
         "mark": plan.delete is OnDelete.MARK,
+        # Not there where it was not before, so that copies keep the signature that they had.
+        **({"changes": str(plan.changes)} if plan.changes is not FollowedChanges.CURSOR else {}),
         "mask_key": hmac.new(mask_key, b"signature", hashlib.sha256).hexdigest()
         if mask_key
         else None,

@@ -30,6 +30,7 @@ class Query:
         casts: The types that columns are cast to, by column.
         predicate: The rows that belong; `None` for all.
         order_by: Columns to order by.
+        rows_of: What the rows are taken from in the table's place, as SQL.
     """
 
     table: TableName
@@ -38,6 +39,7 @@ class Query:
     casts: Mapping[str, SourceType]
     predicate: Predicate | None
     order_by: tuple[str, ...] = ()
+    rows_of: str | None = None
 
     def select(self, part: Predicate | None = None) -> CompiledStatement:
         """The statement, of all rows that belong or of those in one part."""
@@ -63,9 +65,8 @@ class Query:
         conditions = [one for one in (self.predicate, part) if one is not None]
         if not conditions:
             ordered = f" order by {', '.join(map(quoted, order_by))}" if order_by else ""
-            return CompiledStatement(
-                f"select {selected} from {quoted(self.table.schema)}.{quoted(self.table.name)}{ordered}"
-            )
+            rows_of = self.rows_of or f"{quoted(self.table.schema)}.{quoted(self.table.name)}"
+            return CompiledStatement(f"select {selected} from {rows_of}{ordered}")
         from tranship.sqlserver.conditions import select_where
 
         return select_where(selected, self.table, conditions, order_by)

@@ -161,41 +161,44 @@ class _Part:
             self.consistency = begin_consistent_read(connection)
             with stoppable_cursor(connection) as cursor:
                 run(cursor, self.query.select(self.predicate))
-                yield from self._fetch(cursor)
+                yield from fetched(cursor, self.query, self.options, self.predicate)
 
-    def _fetch(self, cursor: BoundedCursor) -> Iterator[pa.RecordBatch]:
-        """Batches of about the size that was asked for, however wide their rows turn out to be.
 
-        This is the loop of the driver's `arrow_reader`, except that the number of rows follows the
-        bytes of the last batch: rows with large values would otherwise come 65,536 at a time.
-        """
-        fit = conformer(
-            self.query.table, self.query.schema, cursor.arrow_batch(0).schema, self.options.on_nul
-        )
-        rows = min(self.options.batch_rows, self._first_rows())
-        watch = ReplacementWatch(self.query)
-        watches = self.options.on_surrogate is OnSurrogate.ERROR
-        fetched = 0
-        while (batch := cursor.arrow_batch(rows)).num_rows:
-            rows = self._next_rows(batch)
-            conformed = fit.conform(batch, first_row=fetched + 1)
-            if watches:
-                watch.see(conformed, first_row=fetched + 1)
-            yield conformed
-            fetched += batch.num_rows
-        watch.check(cursor, self.predicate)
+def fetched(
+    cursor: BoundedCursor, query: Query, options: ReadOptions, predicate: Predicate | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Batches of about the size that was asked for, however wide their rows turn out to be.
 
-    def _first_rows(self) -> int:
-        large = any(
-            column.source_type is not None and is_large(column.source_type)
-            for column in self.query.schema.columns
-        )
-        return _FIRST_ROWS_OF_LARGE_VALUES if large else _FIRST_ROWS
+    This is the loop of the driver's `arrow_reader`, except that the number of rows follows the
+    bytes of the last batch: rows with large values would otherwise come 65,536 at a time.
+    """
+    fit = conformer(query.table, query.schema, cursor.arrow_batch(0).schema, options.on_nul)
+    rows = min(options.batch_rows, _first_rows(query))
+    watch = ReplacementWatch(query)
+    watches = options.on_surrogate is OnSurrogate.ERROR
+    fetched = 0
+    while (batch := cursor.arrow_batch(rows)).num_rows:
+        rows = _next_rows(batch, options)
+        conformed = fit.conform(batch, first_row=fetched + 1)
+        if watches:
+            watch.see(conformed, first_row=fetched + 1)
+        yield conformed
+        fetched += batch.num_rows
+    watch.check(cursor, predicate)
 
-    def _next_rows(self, batch: pa.RecordBatch) -> int:
-        fitting = self.options.batch_bytes * batch.num_rows // max(batch.nbytes, 1)
-        grown = min(fitting, batch.num_rows * _GROWTH)
-        return max(min(grown, self.options.batch_rows), min(_FEWEST_ROWS, self.options.batch_rows))
+
+def _first_rows(query: Query) -> int:
+    large = any(
+        column.source_type is not None and is_large(column.source_type)
+        for column in query.schema.columns
+    )
+    return _FIRST_ROWS_OF_LARGE_VALUES if large else _FIRST_ROWS
+
+
+def _next_rows(batch: pa.RecordBatch, options: ReadOptions) -> int:
+    fitting = options.batch_bytes * batch.num_rows // max(batch.nbytes, 1)
+    grown = min(fitting, batch.num_rows * _GROWTH)
+    return max(min(grown, options.batch_rows), min(_FEWEST_ROWS, options.batch_rows))
 
 
 def row_count(settings: SqlServerSettings, request: ReadRequest) -> int:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from typing_extensions import override
 
+from tranship.change_feeds import ChangeFeed
 from tranship.comparisons import sql_column
 from tranship.cursors import ROWVERSION_BYTES, Cursor, Kind, Value, has_zone
 from tranship.errors import ConfigurationError, TranshipError
@@ -25,6 +26,7 @@ from tranship.sqlserver.catalogue import (
     is_local_clock,
     row_count_estimate,
 )
+from tranship.sqlserver.change_tracking import TrackedTable
 from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import Consistency, begin_consistent_read
@@ -85,7 +87,7 @@ class SqlServerSource(Source):
         log: Any = None,
         in_order: bool = False,
     ) -> Batches:
-        options = self._options(columns)
+        options = self.read_options(columns)
         if in_order:
             options = replace(options, parts=1, order_by=self.key)
         return reader.read(
@@ -221,6 +223,10 @@ class SqlServerSource(Source):
         )
 
     @override
+    def change_feed(self) -> ChangeFeed:
+        return TrackedTable(self)
+
+    @override
     def collision(self, key: Sequence[str]) -> Collision | None:
         arrive = {name: self._arriving(name) for name in key}
         lossy = [name for name, arrives in arrive.items() if arrives is not None]
@@ -295,7 +301,8 @@ class SqlServerSource(Source):
         )
         return select_rows(table, predicate, *expressions)
 
-    def _options(self, columns: Sequence[str]) -> ReadOptions:
+    def read_options(self, columns: Sequence[str]) -> ReadOptions:
+        """How these columns are read, by the request."""
         casts = {name: type_ for name, type_ in self.request.cast.items() if name in columns}
         return ReadOptions(
             where=self.request.where,

@@ -1,0 +1,192 @@
+"""Where the record of changes does not reach back to the copy, the whole table is loaded and the run says why."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mssql_python
+import pytest
+from tests.integration.replication.conftest import EVENTS, Origin, Place, Replica, of
+from tests.integration.replication.tracking.conftest import TRACKED
+
+from standins.sqlserver.remote import SqlServerProcess
+from tranship.change_feeds import ChangesLostError
+from tranship.errors import ConfigurationError
+from tranship.replication.plan import OnGap, OnNewSource
+from tranship.sqlserver.reader import fetched
+from tranship.sqlserver.settings import SqlServerSettings
+from tranship.writes import OnSchemaChange
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SqlServerProcess]:
+    """A source of the tests' own, whose history they cut off."""
+    with SqlServerProcess(password="Correct-Horse-1") as running:
+        running.execute("alter database current set change_tracking = on")
+        yield running
+
+
+@pytest.fixture
+def replica_of(server: SqlServerProcess, postgres: Place) -> Iterator[Callable[..., Replica]]:
+    """A tracked table with ten rows, and its copy, loaded."""
+    connection: Any = mssql_python.connect(server.odbc(), autocommit=True)
+    server.become(is_visible=True)
+
+    def make(**settings: Any) -> Replica:
+        settings_of_source = SqlServerSettings.from_url(server.url())
+        origin = Origin(settings_of_source, connection, f"t_{uuid.uuid4().hex[:12]}")
+        origin.run(EVENTS, "alter table {table} enable change_tracking")
+        made = of(origin, postgres, **{**TRACKED, **settings})
+        origin.add(*range(1, 11))
+        made.load()
+        return made
+
+    yield make
+    connection.close()
+
+
+def current_version(made: Replica) -> int:
+    cursor = made.origin.connection.cursor()
+    return cursor.execute("select change_tracking_current_version()").fetchval()
+
+
+def cleaned_up(server: SqlServerProcess, made: Replica) -> None:
+    made.origin.run(
+        "update {table} set name = N'y' where id = 2", "delete from {table} where id = 1"
+    )
+    server.clean_up_changes(current_version(made))
+
+
+def truncated(_: SqlServerProcess, made: Replica) -> None:
+    made.origin.run("truncate table {table}")
+    made.origin.add(3, 4)
+
+
+def switched_off_and_on(_: SqlServerProcess, made: Replica) -> None:
+    made.origin.run(
+        "alter table {table} disable change_tracking", "delete from {table} where id = 1"
+    )
+    made.origin.run("alter table {table} enable change_tracking")
+
+
+def made_anew(_: SqlServerProcess, made: Replica) -> None:
+    made.origin.run("drop table {table}", EVENTS, "alter table {table} enable change_tracking")
+    made.origin.add(7, 8)
+
+
+def restored(server: SqlServerProcess, made: Replica) -> None:
+    made.origin.run("delete from {table} where id = 1")
+    server.restore_changes(max(current_version(made) - 3, 0))
+
+
+def restored_where_the_login_may_not_see_it(server: SqlServerProcess, made: Replica) -> None:
+    server.become(is_visible=False)
+    again = of(made.origin, made.place, **TRACKED)
+    again.load()
+    restored(server, again)
+
+
+GAPS = {
+    cleaned_up: "changes are there from version [0-9]+ on, and the copy is of version [0-9]+: they were cleaned up",
+    truncated: "its record of changes was begun anew at version",
+    switched_off_and_on: "its record of changes was begun anew at version",
+    made_anew: "the table was created anew",
+    restored: "was restored from a backup",
+    restored_where_the_login_may_not_see_it: "an older state was restored",
+}
+
+
+@pytest.mark.parametrize("gap", GAPS, ids=lambda gap: gap.__name__)
+def test_a_gap_is_named_and_answered_by_the_whole_table(
+    server: SqlServerProcess, replica_of: Callable[..., Replica], gap: Callable[..., None]
+) -> None:
+    made = replica_of()
+    gap(server, made)
+    again = of(made.origin, made.place, **TRACKED)  # looked up anew: the table may be another one
+    report = again.load()
+    again.assert_equal()
+    assert report.what.startswith("the whole table")
+    assert re.search(GAPS[gap], report.what), report.what
+    again.origin.add(500)
+    report = again.load()
+    again.assert_equal()
+    # What was cleaned up before the restore stays so: the versions of now lie below it for a while.
+    if "restored" not in gap.__name__:
+        assert report.what.startswith("1 rows that changed since version")
+
+
+@pytest.mark.parametrize("gap", [cleaned_up, truncated], ids=lambda gap: gap.__name__)
+def test_a_gap_fails_the_load_where_the_settings_say_so(
+    server: SqlServerProcess, replica_of: Callable[..., Replica], gap: Callable[..., None]
+) -> None:
+    made = replica_of(on_gap=OnGap.FAIL, on_new_source=OnNewSource.FAIL)
+    before = made.copied()
+    gap(server, made)
+    with pytest.raises(ChangesLostError, match=r"Nothing was written.*full_reload") as caught:
+        made.load()
+    assert not caught.value.transient
+    assert sorted(made.copied()) == sorted(before)
+    made.load(full_reload=True)
+    made.assert_equal()
+
+
+def test_a_truncation_right_after_a_load_is_seen(replica_of: Callable[..., Replica]) -> None:
+    # The new record begins at the very version that the copy is of, so that no comparison of versions tells.
+    made = replica_of()
+    assert made.bookmark is not None
+    made.origin.run("truncate table {table}")
+    assert current_version(made) == int(made.bookmark.cursor_value or 0)
+    made.load()
+    assert made.copied() == []
+
+
+def test_a_column_that_was_added_with_a_default_is_filled(
+    replica_of: Callable[..., Replica],
+) -> None:
+    made = replica_of(on_schema_change=OnSchemaChange.EVOLVE)
+    made.origin.run("alter table {table} add region nvarchar(10) not null default N'EU'")
+    again = of(made.origin, made.place, **{**TRACKED, "on_schema_change": OnSchemaChange.EVOLVE})
+    assert "region is new" in again.load().what
+    again.assert_equal("id, name, region")
+
+
+def test_changes_that_are_cleaned_up_while_they_are_read_are_missed_by_nobody(
+    server: SqlServerProcess, replica_of: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = replica_of()
+    made.origin.run("alter database current set allow_snapshot_isolation off")
+    reading = "tranship.sqlserver.change_tracking.fetched"
+
+    def cleaning(*arguments: Any, **options: Any) -> Any:
+        yield from fetched(*arguments, **options)
+        server.clean_up_changes(current_version(made))
+
+    try:
+        made.origin.run("update {table} set name = N'y' where id = 2")
+        monkeypatch.setattr(reading, cleaning)
+        with pytest.raises(ChangesLostError, match="cleaned up"):
+            made.load()
+        monkeypatch.setattr(reading, fetched)
+        assert made.load().what.startswith("the whole table")
+        made.assert_equal()
+    finally:
+        made.origin.run("alter database current set allow_snapshot_isolation on")
+
+
+def test_what_must_be_switched_on_is_printed_as_it_runs(
+    server: SqlServerProcess, postgres: Place
+) -> None:
+    connection: Any = mssql_python.connect(server.odbc(), autocommit=True)
+    origin = Origin(
+        SqlServerSettings.from_url(server.url()), connection, f"t_{uuid.uuid4().hex[:12]}"
+    )
+    origin.run(EVENTS)
+    made = of(origin, postgres, **TRACKED)
+    with pytest.raises(ConfigurationError, match="are not tracked") as caught:
+        made.load()
+    statement = caught.value.remedy.partition("run: ")[2]
+    origin.run(statement)
+    made.load()
+    made.assert_equal()
+    connection.close()

@@ -1,0 +1,88 @@
+"""What a source itself records of a table's changes: which rows changed since a version, and which are gone.
+
+A cursor column shows rows that are there; a record of changes shows those that are not, too. A source that keeps one hands
+out a `ChangeFeed` (`Source.change_feed`).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from tranship.errors import TranshipError
+from tranship.frames import Batches
+
+
+class ChangesLostError(TranshipError):
+    """The source's record of changes does not reach back to what the copy has.
+
+    Not transient: the same changes can never be had, only the whole table.
+
+    What to do: Run the load again, which reloads the table; keep the record for longer than the longest time between two loads.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePosition:
+    """A place in a source's record of changes.
+
+    Args:
+        version: The last change that is before it.
+        record: What tells the record from one that was begun anew, of which no version says anything about this one.
+    """
+
+    version: int
+    record: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed between two places, seen at one moment; each stream can be read once, deleted keys first.
+
+    Args:
+        position: The place that they lead to.
+        deleted_keys: The keys of rows that are gone, or that the table's condition lets through no more.
+        rows: The rows that are new or changed, as they are now.
+        rows_in_source: How many rows the table has at that moment.
+    """
+
+    position: ChangePosition
+    deleted_keys: Batches
+    rows: Batches
+    rows_in_source: int
+
+
+class ChangeFeed(ABC):
+    """The record of one table's changes."""
+
+    @abstractmethod
+    def position(self) -> ChangePosition:
+        """The place that the record is at now. Rows that are read afterwards have every change before it.
+
+        Raises:
+            ConfigurationError: There is no record, or this login may not see it; with the statements that change that.
+        """
+
+    @abstractmethod
+    def gap(self, since: ChangePosition) -> str | None:
+        """Why changes since a place cannot be had, in words and figures; `None` where they can."""
+
+    @abstractmethod
+    def count(self, since: ChangePosition) -> int:
+        """How many rows changed since a place."""
+
+    @abstractmethod
+    def changes(
+        self, since: ChangePosition, columns: Sequence[str], *, log: Any = None
+    ) -> AbstractContextManager[Changes]:
+        """What changed since a place; the streams are of use inside of the block only.
+
+        Args:
+            since: The place.
+            columns: The columns of the rows.
+            log: Where it is said what the read sees.
+
+        Raises:
+            ChangesLostError: They cannot be had any more, also where that happens while they are read.
+        """

@@ -1,0 +1,212 @@
+"""Loads by the source's own record of changes: rows that changed since the copy's version, and keys of rows that are gone.
+
+The version that a load leads to is committed with its rows. A record that does not reach back to the copy's version, for whatever
+reason, is answered by the whole table, never by fewer rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+from typing_extensions import override
+
+from tranship.bookmarks import Bookmark
+from tranship.change_feeds import ChangeFeed, ChangePosition, Changes, ChangesLostError
+from tranship.errors import ConfigurationError
+from tranship.frames import Batches
+from tranship.replication.bookmark_facts import (
+    backfill_after_write,
+    change_facts,
+    change_position,
+)
+from tranship.replication.change_detection import ChangeDetection
+from tranship.replication.columns import DELETED_AT
+from tranship.replication.deletions import (
+    DeletionGuard,
+    DetectedDeletes,
+    keyless,
+    refuse_a_copy,
+    take_turn,
+)
+from tranship.replication.keys import comparable_keys
+from tranship.replication.plan import OnDelete, OnGap
+from tranship.replication.writing import BookmarkedWrites
+from tranship.tables import TableSchema
+from tranship.target import StagedKeys, Transaction
+from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest
+
+_MOST_CHANGED = 0.2
+"""The share of a table beyond which reading all of it costs the source less than joining the changes to their rows."""
+
+
+_FEW_ROWS = 10_000
+"""Of a smaller table it is of no account how it is read."""
+
+
+@dataclass(slots=True)
+class TrackedChanges(ChangeDetection):
+    """The changes that the source has recorded since the version of the bookmark.
+
+    Args:
+        writes: The load's writes.
+        guard: How many rows may go at once.
+    """
+
+    writes: BookmarkedWrites
+    guard: DeletionGuard
+    _feed: ChangeFeed = field(init=False)
+    _position: ChangePosition | None = None
+    _deletes: DetectedDeletes | None = None
+
+    def __post_init__(self) -> None:
+        self._feed = self.writes.source.change_feed()
+
+    @override
+    def why_reload(self, bookmark: Bookmark) -> str | None:
+        since = change_position(bookmark)
+        gap = self._feed.gap(since) if since else "its bookmark is of no record of changes"
+        if since is None or gap is not None:
+            return self._gap(f"the changes since the last load cannot be had: {gap}")
+        names = self.writes.changes.written(
+            self.writes.source.schema.select(self.writes.changes.read)
+        ).names
+        pending = backfill_after_write(bookmark, names, self.writes.names_in_table)
+        if pending is not None:
+            # https://learn.microsoft.com/sql/relational-databases/track-changes/manage-change-tracking-sql-server
+            return f"{', '.join(pending.columns)} is new, and the values of old rows are no changes"
+        return None if bookmark.loading is not None else self._too_many(since)
+
+    def _gap(self, what: str) -> str:
+        plan = self.writes.plan
+        if plan.on_gap is OnGap.FAIL:
+            raise ChangesLostError(
+                f"{plan.target} cannot be brought up to date: {what}. Nothing was written.",
+                "Run the load once with full_reload, or set on_gap to reload.",
+            )
+        self.writes.log.warning("All of %s is loaded again: %s.", plan.source, what)
+        return what
+
+    def _too_many(self, since: ChangePosition) -> str | None:
+        """Why the whole table is read although its changes could be had."""
+        estimate = self.writes.source.estimated_rows() or 0
+        changed = self._feed.count(since)
+        if changed <= estimate * _MOST_CHANGED:
+            return None
+        return (
+            f"{changed:,} of about {estimate:,} rows changed, of which reading all costs less"
+            if estimate > _FEW_ROWS
+            else None
+        )
+
+    @override
+    def look(self, bookmark: Bookmark | None) -> None:
+        self._position = self._feed.position()
+        self.writes.lasting = change_facts(self._position)
+
+    @property
+    @override
+    def up_to(self) -> str | None:
+        return None if self._position is None else str(self._position.version)
+
+    @property
+    @override
+    def deletes(self) -> DetectedDeletes | None:
+        return self._deletes
+
+    @property
+    @override
+    def finds_deletes(self) -> bool:
+        return True
+
+    @override
+    def after_first_load(self, bookmark: Bookmark) -> str:
+        # The version was taken before the first chunk; what changed while the chunks were read comes now.
+        return f"; then {self.load(bookmark, None)}"
+
+    @override
+    def load(self, bookmark: Bookmark, start_from: str | None) -> str:
+        if start_from is not None:
+            raise ConfigurationError(
+                f"{self.writes.plan.target} follows the source's record of changes and cannot start from {start_from}.",
+                "Leave start_from out; full_reload loads all of it.",
+            )
+        since = change_position(bookmark)
+        if since is None:
+            raise ConfigurationError(
+                f"The bookmark of {self.writes.plan.target} names no version.",
+                "Run it with full_reload.",
+            )
+        writes = self.writes
+        with self._feed.changes(since, writes.changes.read, log=writes.log) as changes:
+            writes.lasting = change_facts(changes.position, changes.rows_in_source)
+            removal = self._staged(bookmark, changes)
+            expected = bookmark if removal is None else removal.bookmark
+            rows = writes.as_written(changes.rows)
+            request = writes.request(WriteMode.MERGE)
+            up_to = str(changes.position.version)
+            writes.write_rows(expected, rows, request, up_to=up_to, also=removal and removal.run)
+        merged = writes.done[-1].rows
+        gone = removal.rows if removal is not None else 0
+        if writes.plan.delete is not OnDelete.IGNORE:
+            self._deletes = DetectedDeletes(changes.rows_in_source, gone)
+        shown = f"{merged:,} rows that changed since version {since.version}"
+        return f"{shown}, and {gone:,} that are gone" if gone else shown
+
+    # ---- rows that are gone ----
+
+    def _staged(self, bookmark: Bookmark, changes: Changes) -> "_Removal | None":
+        """The keys of rows that are gone, in the table beside the copy; `None` where none are, or they are left."""
+        plan, writes = self.writes.plan, self.writes
+        if plan.delete is OnDelete.IGNORE:
+            return None
+        stream = iter(changes.deleted_keys.open())
+        first = next(stream, None)
+        if first is None:
+            return None
+
+        def opened() -> Iterator[pa.RecordBatch]:
+            yield first
+            yield from stream
+
+        read = replace(changes.deleted_keys, open=opened)
+        of_keys = replace(writes.changes, read=writes.source.key, marks_deleted=False)
+        keys: Batches = of_keys.applied(comparable_keys(read, writes.rules, plan))
+        rules = TableSchema.from_arrow(keys.schema).equalities(writes.key)
+        mark = DELETED_AT.name if plan.delete is OnDelete.MARK else None
+        staged = writes.target.staged_keys(plan.target, writes.key, rules, mark)
+        refuse_a_copy(writes.target, plan.target, staged.table)
+        # First, and by itself: whoever stages keys and then waited for the table would wait for a load that has the table
+        # and waits for the keys. From here on a second load, which would stage other keys, finds the bookmark moved.
+        with writes.target.transaction(f"beginning a load of {plan.target}", plan.target) as own:
+            claimed = take_turn(writes.target, plan.target, own, bookmark.write_id)
+        request = WriteRequest(
+            staged.table,
+            on_schema_change=OnSchemaChange.REBUILD,
+            declared=Declared(key=writes.key),
+        )
+        writes.target.write(request, keyless(keys), writes.log, _nothing_else)
+        return _Removal(self, staged, changes.rows_in_source, claimed)
+
+
+def _nothing_else(transaction: Transaction) -> None:
+    del transaction
+
+
+@dataclass(slots=True)
+class _Removal:
+    """Marks or removes the rows whose keys are staged, in the transaction that brings the others."""
+
+    tracked: TrackedChanges
+    staged: StagedKeys
+    rows_in_source: int
+    bookmark: Bookmark
+    rows: int = 0
+
+    def run(self, transaction: Transaction) -> None:
+        """Let them go."""
+        gone = self.staged.count_staged(transaction)
+        self.tracked.guard.check(
+            keys=self.rows_in_source, rows=self.staged.count_rows(transaction), gone=gone
+        )
+        self.rows = self.staged.remove_staged(transaction) if gone else 0
+        self.staged.clear(transaction)
