@@ -124,6 +124,24 @@ def test_without_snapshot_isolation_changes_arrive_and_the_run_says_what_to_swit
     assert "alter database current set allow_snapshot_isolation on" in caplog.text
 
 
+def test_where_each_statement_sees_its_own_moment_one_transaction_still_sees_one(
+    copy: Callable[..., Replica], source_connection: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = copy()
+    made.origin.add(*range(1, 11))
+    run = source_connection.cursor().execute
+    run("alter database current set read_committed_snapshot on")
+    try:
+        made.load()
+        made.origin.run(*CHANGED)
+        with caplog.at_level("INFO"):
+            made.load()
+    finally:
+        run("alter database current set read_committed_snapshot off")
+    made.assert_equal()
+    assert "are read under" not in caplog.text
+
+
 def test_a_first_load_in_chunks_has_what_changed_while_it_was_read(
     copy: Callable[..., Replica], meanwhile: Meanwhile
 ) -> None:

@@ -22,7 +22,7 @@ from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
 from tranship.sqlserver.connection import connect
-from tranship.sqlserver.consistency import Consistency, begin_consistent_read
+from tranship.sqlserver.consistency import Consistency, begin_consistent_transaction
 from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.reader import fetched
 from tranship.sqlserver.statements import CompiledStatement, quoted, rows, run
@@ -110,10 +110,8 @@ class TrackedTable(ChangeFeed):
         self, since: ChangePosition, columns: Sequence[str], *, log: Any = None
     ) -> Generator[Changes]:
         with self._connection("reading the changes") as connection:
-            seen = begin_consistent_read(connection)
-            if seen is Consistency.SNAPSHOT:
-                _execute(connection, "begin transaction")
-            elif log is not None:
+            seen = begin_consistent_transaction(connection)
+            if seen is not Consistency.SNAPSHOT and log is not None:
                 log.info(
                     "The changes of %s are read under %s: a row that changes meanwhile is read as it is then, and comes "
                     "again with the next load. To read one moment: alter database current set allow_snapshot_isolation on",
@@ -275,11 +273,6 @@ _RECORD = """
 def _in_words(period: int, unit: int) -> str:
     name, _ = _UNITS[unit]
     return f"{period} {name}{'' if period == 1 else 's'}"
-
-
-def _execute(connection: Any, statement: str) -> None:
-    with stoppable_cursor(connection) as cursor:
-        cursor.execute(statement)
 
 
 class _Parted:

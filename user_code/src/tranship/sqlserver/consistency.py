@@ -60,3 +60,22 @@ def begin_consistent_read(connection: DriverConnection) -> Consistency:
     with stoppable_cursor(connection) as cursor:
         cursor.execute("set transaction isolation level snapshot")
     return Consistency.SNAPSHOT
+
+
+def begin_consistent_transaction(connection: DriverConnection) -> Consistency:
+    """Begin a transaction all of whose SELECTs see one moment, where the database allows that.
+
+    READ_COMMITTED_SNAPSHOT, which is enough for one SELECT, gives each of them a moment of its own; no transaction is begun
+    then.
+
+    Args:
+        connection: A connection in which each statement is its own transaction; what was begun ends with it.
+    """
+    state = rows(connection, queries.SNAPSHOT_STATE)
+    allowed, versioned = state[0] if state else (0, 0)
+    if allowed != _ON:
+        return Consistency.COMMITTED_SNAPSHOT if versioned else Consistency.COMMITTED
+    with stoppable_cursor(connection) as cursor:
+        cursor.execute("set transaction isolation level snapshot")
+        cursor.execute("begin transaction")
+    return Consistency.SNAPSHOT
