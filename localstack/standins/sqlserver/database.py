@@ -25,11 +25,13 @@ class Faults:
         refuse_connections: new connections are closed at once.
         delay_seconds: every request waits this long before it is answered.
         drop_after_rows: the connection breaks after this many rows of one result.
+        silent_after_rows: after this many rows of one result the server says nothing more, and keeps the connection.
     """
 
     refuse_connections: bool = False
     delay_seconds: float = 0.0
     drop_after_rows: int | None = None
+    silent_after_rows: int | None = None
 
 
 class AlteredTables:

@@ -35,6 +35,10 @@ from standins.sqlserver.types import INT
 DEADLOCK = 1205
 
 
+SILENT_SECONDS = 30.0
+"""How long a server that was told to say nothing keeps a connection that nobody gives up."""
+
+
 class Execution:
     """Runs statements on a session's connection, within its transaction."""
 
@@ -111,7 +115,10 @@ class Execution:
     ) -> Iterator[tuple[int, bytes]]:
         """Encoded rows, read from DuckDB as the client takes them."""
         kinds = [column.type for column in columns]
-        limit = self._state.store.faults.drop_after_rows
+        faults = self._state.store.faults
+        limit = (
+            faults.drop_after_rows if faults.silent_after_rows is None else faults.silent_after_rows
+        )
         sent = 0
         with self.guard(None, writing=False):
             self._transactions.enter(writes=False)
@@ -134,6 +141,8 @@ class Execution:
                         yield part.num_rows, encode_rows(part, kinds)
                         sent += part.num_rows
                         if broken:
+                            if faults.silent_after_rows is not None:
+                                self._cancelled.wait(SILENT_SECONDS)
                             raise ConnectionDropped
             finally:
                 # An open result would block whatever the connection does next.

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from cable import Cable
 
+from standins.sqlserver.remote import SqlServerProcess
 from tranship.deadlines import within
 from tranship.errors import TransientError
 from tranship.reads import ReadRequest
@@ -81,3 +82,23 @@ def test_a_consumer_that_leaves_a_silent_server_is_not_kept(
     cast("Generator[pa.RecordBatch, None, None]", batches).close()
     assert time.monotonic() - started < 8
     assert readers() == []
+
+
+def test_a_server_that_falls_silent_between_long_values_stops_no_thread():
+    with SqlServerProcess(password="Correct-Horse-1") as server:
+        server.execute("create table dbo.Letters (Id int not null primary key, Body nvarchar(max))")
+        for number in range(8):
+            server.execute(
+                f"insert into dbo.Letters values ({number}, replicate(cast(N'x' as nvarchar(max)), 100000))"
+            )
+        settings = replace(SqlServerSettings.from_url(server.url()), answer_timeout_seconds=3)
+        letters = ReadRequest(TableName("dbo", "Letters"))
+        assert read(settings, letters).to_table().num_rows == 8
+        server.faults(silent_after_rows=4)
+        started = time.monotonic()
+        with pytest.raises(TransientError, match=SILENCE):
+            read(settings, letters).to_table()
+        assert time.monotonic() - started < 20
+        assert readers() == []
+        server.faults()
+        assert read(settings, letters).to_table().num_rows == 8

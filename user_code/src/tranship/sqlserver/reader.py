@@ -6,6 +6,7 @@ stops early cancels the queries. Nothing here knows the target.
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -173,26 +174,23 @@ def fetched(
     bytes of the last batch: rows with large values would otherwise come 65,536 at a time.
     """
     fit = conformer(query.table, query.schema, cursor.arrow_batch(0).schema, options.on_nul)
-    rows = min(options.batch_rows, _first_rows(query))
-    watch = ReplacementWatch(query)
-    watches = options.on_surrogate is OnSurrogate.ERROR
-    fetched = 0
-    while (batch := cursor.arrow_batch(rows)).num_rows:
-        rows = _next_rows(batch, options)
-        conformed = fit.conform(batch, first_row=fetched + 1)
-        if watches:
-            watch.see(conformed, first_row=fetched + 1)
-        yield conformed
-        fetched += batch.num_rows
-    watch.check(cursor, predicate)
-
-
-def _first_rows(query: Query) -> int:
-    large = any(
+    long = any(
         column.source_type is not None and is_large(column.source_type)
         for column in query.schema.columns
     )
-    return _FIRST_ROWS_OF_LARGE_VALUES if large else _FIRST_ROWS
+    rows = min(options.batch_rows, _FIRST_ROWS_OF_LARGE_VALUES if long else _FIRST_ROWS)
+    watch = ReplacementWatch(query)
+    watches = options.on_surrogate is OnSurrogate.ERROR
+    fetched = 0
+    with cursor.fetching_long_values() if long else nullcontext():
+        while (batch := cursor.arrow_batch(rows)).num_rows:
+            rows = _next_rows(batch, options)
+            conformed = fit.conform(batch, first_row=fetched + 1)
+            if watches:
+                watch.see(conformed, first_row=fetched + 1)
+            yield conformed
+            fetched += batch.num_rows
+    watch.check(cursor, predicate)
 
 
 def _next_rows(batch: pa.RecordBatch, options: ReadOptions) -> int:

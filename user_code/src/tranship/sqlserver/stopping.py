@@ -22,6 +22,7 @@ from tranship.budget import duration
 from tranship.deadlines import within
 from tranship.errors import TransientError
 from tranship.read_ahead import on_cancel
+from tranship.sqlserver.watchdog import Watchdog
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -210,6 +211,7 @@ class BoundedCursor:
     def __init__(self, cursor: DriverCursor, connection_socket: DriverSocket | None) -> None:
         self._cursor = cursor
         self._socket = connection_socket
+        self._watchdog: Watchdog | None = None
 
     def execute(self, operation: str, *values: Any) -> "BoundedCursor":
         """Run a statement."""
@@ -226,7 +228,23 @@ class BoundedCursor:
 
     def arrow_batch(self, rows: int) -> "pa.RecordBatch":
         """The next rows; none at the end."""
-        return self._call(self._cursor.arrow_batch, rows)
+        if self._watchdog is None:
+            return self._call(self._cursor.arrow_batch, rows)
+        with self._watchdog.call():
+            return self._call(self._cursor.arrow_batch, rows)
+
+    @contextmanager
+    def fetching_long_values(self) -> "Generator[None]":
+        """A block in which rows are fetched while the driver keeps the interpreter's lock: watched from another process."""
+        if self._socket is None or self._socket.answer_seconds <= 0:
+            yield
+            return
+        self._watchdog = Watchdog(self._socket.descriptor, self._socket.answer_seconds)
+        try:
+            yield
+        finally:
+            self._watchdog.close()
+            self._watchdog = None
 
     def _call(self, call: Callable[..., _Answer], *values: Any) -> _Answer:
         if self._socket is None:
@@ -236,7 +254,7 @@ class BoundedCursor:
             try:
                 return call(*values)
             except Exception as error:
-                if deadline.passed:
+                if deadline.passed or (self._watchdog is not None and self._watchdog.has_cut):
                     raise TransientError(
                         f"The server said nothing for {duration(seconds)}, so the connection was given up.",
                         "Look whether it, or what is between, is stuck. If a query does take that long until "
