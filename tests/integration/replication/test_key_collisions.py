@@ -81,7 +81,7 @@ def test_keys_of_which_all_arrives_cost_no_question(
     made = replica(**BY_CHANGE | {"cursor": "id"})
     made.origin.add(1, 2)
     monkeypatch.setattr(
-        "tranship.sqlserver.source.as_shown", lambda *_: pytest.fail("the source was asked")
+        "tranship.sqlserver.source.fetchable", lambda *_: pytest.fail("the source was asked")
     )
     made.load()
     made.assert_equal()
