@@ -25,6 +25,7 @@ demo: .venv/.complete
 ui: .venv/.complete
 	@.venv/bin/python -m demo ui $(DEMO_OPTIONS)
 
+# Workers take tests from each other at the end, where one would still have minutes of them and the other none.
 # The stack's tests come last and alone: they start a dozen containers and time what happens in them.
 test: .venv/.complete
 ifdef PYTEST_OPTIONS
@@ -32,7 +33,7 @@ ifdef PYTEST_OPTIONS
 else ifdef FAST
 	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) tests/unit
 else
-	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --ignore=tests/stack --ignore=tests/installed --durations=20
+	.venv/bin/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal --ignore=tests/stack --ignore=tests/installed --durations=20
 	.venv/bin/python -m pytest tests/installed -o faulthandler_timeout=2400
 	.venv/bin/python -m pytest tests/stack -o faulthandler_timeout=1200
 endif
