@@ -329,7 +329,7 @@ def test_a_rowversion_that_arrives_as_a_number_is_refused(
 ) -> None:
     made = replica(VERSIONED, mode=Mode.MERGE, cursor="version")
     made.origin.add(1)
-    original: Callable[..., Any] = SqlServerSource._ask
+    original: Callable[..., Any] = SqlServerSource.ask
 
     def numbers(source: SqlServerSource, statement: Any) -> Any:
         return [
@@ -337,7 +337,7 @@ def test_a_rowversion_that_arrives_as_a_number_is_refused(
             for row in original(source, statement)
         ]
 
-    monkeypatch.setattr(SqlServerSource, "_ask", numbers)
+    monkeypatch.setattr(SqlServerSource, "ask", numbers)
     with pytest.raises(
         Exception, match='as a value of the cursor "version", which is a rowversion'
     ):

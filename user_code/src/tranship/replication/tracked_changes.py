@@ -31,14 +31,13 @@ from tranship.replication.deletions import (
 from tranship.replication.keys import comparable_keys
 from tranship.replication.plan import OnDelete, OnGap
 from tranship.replication.writing import BookmarkedWrites
+from tranship.slices import WholeTable
 from tranship.tables import TableSchema
 from tranship.target import StagedKeys, Transaction
 from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest
 
 _MOST_CHANGED = 0.2
 """The share of a table beyond which reading all of it costs the source less than joining the changes to their rows."""
-
-
 _FEW_ROWS = 10_000
 """Of a smaller table it is of no account how it is read."""
 
@@ -89,14 +88,12 @@ class TrackedChanges(ChangeDetection):
     def _too_many(self, since: ChangePosition) -> str | None:
         """Why the whole table is read although its changes could be had."""
         estimate = self.writes.source.estimated_rows() or 0
+        if estimate <= _FEW_ROWS:
+            return None
         changed = self._feed.count(since)
         if changed <= estimate * _MOST_CHANGED:
             return None
-        return (
-            f"{changed:,} of about {estimate:,} rows changed, of which reading all costs less"
-            if estimate > _FEW_ROWS
-            else None
-        )
+        return f"{changed:,} of about {estimate:,} rows changed, of which reading all costs less"
 
     @override
     def look(self, bookmark: Bookmark | None) -> None:
@@ -144,7 +141,14 @@ class TrackedChanges(ChangeDetection):
             rows = writes.as_written(changes.rows)
             request = writes.request(WriteMode.MERGE)
             up_to = str(changes.position.version)
-            writes.write_rows(expected, rows, request, up_to=up_to, also=removal and removal.run)
+            writes.write(
+                expected,
+                WholeTable(),
+                request,
+                up_to=up_to,
+                rows=rows,
+                also=None if removal is None else removal.run,
+            )
         merged = writes.done[-1].rows
         gone = removal.rows if removal is not None else 0
         if writes.plan.delete is not OnDelete.IGNORE:
@@ -185,7 +189,7 @@ class TrackedChanges(ChangeDetection):
             declared=Declared(key=writes.key),
         )
         writes.target.write(request, keyless(keys), writes.log, _nothing_else)
-        return _Removal(self, staged, changes.rows_in_source, claimed)
+        return _Removal(self.guard, staged, changes.rows_in_source, claimed)
 
 
 def _nothing_else(transaction: Transaction) -> None:
@@ -196,7 +200,7 @@ def _nothing_else(transaction: Transaction) -> None:
 class _Removal:
     """Marks or removes the rows whose keys are staged, in the transaction that brings the others."""
 
-    tracked: TrackedChanges
+    guard: DeletionGuard
     staged: StagedKeys
     rows_in_source: int
     bookmark: Bookmark
@@ -205,7 +209,7 @@ class _Removal:
     def run(self, transaction: Transaction) -> None:
         """Let them go."""
         gone = self.staged.count_staged(transaction)
-        self.tracked.guard.check(
+        self.guard.check(
             keys=self.rows_in_source, rows=self.staged.count_rows(transaction), gone=gone
         )
         self.rows = self.staged.remove_staged(transaction) if gone else 0

@@ -99,6 +99,8 @@ class BookmarkedWrites:
         loading: dict[str, Any] | None = None,
         leaves_out: Sequence[str] = (),
         filled: tuple[PendingBackfill | None] | None = None,
+        rows: Batches | None = None,
+        also: Callable[[Transaction], None] | None = None,
     ) -> Bookmark:
         """Write rows and the bookmark they lead to in one transaction, and drop the columns that are left out.
 
@@ -110,44 +112,10 @@ class BookmarkedWrites:
             loading: How far an unfinished first load is.
             leaves_out: Columns that the table loses.
             filled: What old rows lack after this write of a back-fill; by itself, each write finds out.
-        """
-        return self._write(
-            _Reads(self, part), bookmark, part, request, up_to, loading, leaves_out, filled, None
-        )
-
-    def write_rows(
-        self,
-        bookmark: Bookmark,
-        rows: Batches,
-        request: WriteRequest,
-        *,
-        up_to: str,
-        also: Callable[[Transaction], None] | None = None,
-    ) -> Bookmark:
-        """Write rows that were read already, each key once, and the bookmark they lead to in one transaction.
-
-        Args:
-            bookmark: The one that the load started from.
-            rows: The rows, as the target gets them.
-            request: Where they go, and how.
-            up_to: The bookmark's value.
+            rows: The rows as the target gets them, each key once, where they were read already.
             also: What else is done in the transaction, after the rows.
         """
-        read = _Reads(self, WholeTable(), given=rows)
-        return self._write(read, bookmark, WholeTable(), request, up_to, None, (), None, also)
-
-    def _write(
-        self,
-        read: "_Reads",
-        bookmark: Bookmark | None,
-        part: Slice,
-        request: WriteRequest,
-        up_to: str | None,
-        loading: dict[str, Any] | None,
-        leaves_out: Sequence[str],
-        filled: tuple[PendingBackfill | None] | None,
-        also: Callable[[Transaction], None] | None,
-    ) -> Bookmark:
+        read = _Reads(self, part, given=rows)
         new = self._bookmark(up_to, loading)
         request = replace(request, declared=self._declared(bookmark, request, read))
         lasting = {**self.lasting, **self._columns_facts(bookmark, part, read, filled)}

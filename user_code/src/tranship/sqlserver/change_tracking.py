@@ -25,7 +25,7 @@ from tranship.sqlserver.connection import connect
 from tranship.sqlserver.consistency import Consistency, begin_consistent_transaction
 from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.reader import fetched
-from tranship.sqlserver.statements import CompiledStatement, quoted, rows, run
+from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table, rows, run
 from tranship.sqlserver.stopping import stoppable_cursor
 from tranship.tables import Column, SourceType, TableSchema
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tranship.sqlserver.source import SqlServerSource
 
 _IS_PRESENT = "__is_present"
-_UNITS = {1: ("minute", 1), 2: ("hour", 60), 3: ("day", 24 * 60)}
+_UNITS = {1: "minute", 2: "hour", 3: "day"}
 """https://learn.microsoft.com/sql/relational-databases/system-catalog-views/change-tracking-catalog-views-sys-change-tracking-databases"""
 
 
@@ -101,15 +101,18 @@ class TrackedTable(ChangeFeed):
     @override
     def count(self, since: ChangePosition) -> int:
         statement = CompiledStatement(f"select count_big(*) from {self._changetable(since)} as c")
-        with self._connection("counting the changes") as connection:
-            return int(rows(connection, statement)[0][0])
+        return int(self.source.ask(statement)[0][0])
 
     @override
     @contextmanager
     def changes(
         self, since: ChangePosition, columns: Sequence[str], *, log: Any = None
     ) -> Generator[Changes]:
-        with self._connection("reading the changes") as connection:
+        with connect(
+            self.source.settings,
+            doing=f"reading the changes of {self.source.table}",
+            reuse=self.source.idle,
+        ) as connection:
             seen = begin_consistent_transaction(connection)
             if seen is not Consistency.SNAPSHOT and log is not None:
                 log.info(
@@ -118,7 +121,7 @@ class TrackedTable(ChangeFeed):
                     self.source.table,
                     seen,
                 )
-            record = self._checked(self._asked(connection))
+            record = self._checked(rows(connection, self._question))
             self._refuse_gap(record, since)
             query = self._query(since, columns)
             row_count = int(
@@ -136,28 +139,19 @@ class TrackedTable(ChangeFeed):
     # ---- the record ----
 
     def _record(self) -> _Record:
-        with self._connection("asking about the changes") as connection:
-            return self._checked(self._asked(connection))
+        return self._checked(self.source.ask(self._question))
 
-    def _asked(self, connection: Any) -> _Record:
-        answer = rows(connection, CompiledStatement(_RECORD, (self._quoted, self._quoted)))
-        if not answer:
-            return _Record(None, None, None, is_granted=False, retention=None)
-        current, lowest, begin, granted, period, unit = answer[0]
-        return _Record(
-            None if current is None else int(current),
-            None if lowest is None else int(lowest),
-            None if begin is None else int(begin),
-            is_granted=granted is None or bool(granted),
-            retention=None if period is None or unit not in _UNITS else _in_words(period, unit),
-        )
+    @property
+    def _question(self) -> CompiledStatement:
+        return CompiledStatement(_RECORD, (self._quoted, self._quoted))
 
-    def _checked(self, record: _Record) -> _Record:
-        """The same record, if changes can be read from it.
+    def _checked(self, answer: Sequence[tuple[Any, ...]]) -> _Record:
+        """What the server says, if changes can be read.
 
         Raises:
             ConfigurationError: They cannot, with the statements that change that.
         """
+        record = _record_of(answer)
         table = self.source.table
         if self.source.key != self.source.schema.primary_key or not self.source.key:
             raise ConfigurationError(
@@ -202,7 +196,7 @@ class TrackedTable(ChangeFeed):
             yield from fetched(cursor, query, options)
         if seen is not Consistency.SNAPSHOT:
             # What was cleaned up while it was read is missing from it.
-            self._refuse_gap(self._checked(self._asked(connection)), since)
+            self._refuse_gap(self._checked(rows(connection, self._question)), since)
 
     def _query(self, since: ChangePosition, columns: Sequence[str]) -> Query:
         """All that changed: keys of rows that are gone first, then rows."""
@@ -251,13 +245,7 @@ class TrackedTable(ChangeFeed):
 
     @property
     def _quoted(self) -> str:
-        table = self.source.table
-        return f"{quoted(table.schema)}.{quoted(table.name)}"
-
-    @contextmanager
-    def _connection(self, doing: str) -> Generator[Any]:
-        with connect(self.source.settings, doing=f"{doing} of {self.source.table}") as connection:
-            yield connection
+        return quoted_table(self.source.table)
 
 
 _RECORD = """
@@ -270,9 +258,21 @@ _RECORD = """
 """
 
 
+def _record_of(answer: Sequence[tuple[Any, ...]]) -> _Record:
+    if not answer:
+        return _Record(None, None, None, is_granted=False, retention=None)
+    current, lowest, begin, granted, period, unit = answer[0]
+    return _Record(
+        None if current is None else int(current),
+        None if lowest is None else int(lowest),
+        None if begin is None else int(begin),
+        is_granted=granted is None or bool(granted),
+        retention=None if period is None or unit not in _UNITS else _in_words(period, unit),
+    )
+
+
 def _in_words(period: int, unit: int) -> str:
-    name, _ = _UNITS[unit]
-    return f"{period} {name}{'' if period == 1 else 's'}"
+    return f"{period} {_UNITS[unit]}{'' if period == 1 else 's'}"
 
 
 class _Parted:

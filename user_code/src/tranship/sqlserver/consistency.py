@@ -51,11 +51,10 @@ def begin_consistent_read(connection: DriverConnection) -> Consistency:
     Args:
         connection: A connection in which each statement is its own transaction.
     """
-    state = rows(connection, queries.SNAPSHOT_STATE)
-    allowed, versioned = state[0] if state else (0, 0)
+    allowed, versioned = _row_versions(connection)
     if versioned:
         return Consistency.COMMITTED_SNAPSHOT
-    if allowed != _ON:
+    if not allowed:
         return Consistency.COMMITTED
     with stoppable_cursor(connection) as cursor:
         cursor.execute("set transaction isolation level snapshot")
@@ -71,11 +70,17 @@ def begin_consistent_transaction(connection: DriverConnection) -> Consistency:
     Args:
         connection: A connection in which each statement is its own transaction; what was begun ends with it.
     """
-    state = rows(connection, queries.SNAPSHOT_STATE)
-    allowed, versioned = state[0] if state else (0, 0)
-    if allowed != _ON:
+    allowed, versioned = _row_versions(connection)
+    if not allowed:
         return Consistency.COMMITTED_SNAPSHOT if versioned else Consistency.COMMITTED
     with stoppable_cursor(connection) as cursor:
         cursor.execute("set transaction isolation level snapshot")
         cursor.execute("begin transaction")
     return Consistency.SNAPSHOT
+
+
+def _row_versions(connection: DriverConnection) -> tuple[bool, bool]:
+    """Whether a transaction may see one moment, and whether each statement does so by itself."""
+    state = rows(connection, queries.SNAPSHOT_STATE)
+    allowed, versioned = state[0] if state else (0, 0)
+    return allowed == _ON, bool(versioned)

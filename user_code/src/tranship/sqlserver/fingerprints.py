@@ -21,7 +21,7 @@ from tranship.sqlserver.consistency import begin_consistent_read
 from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.identity import identity_of
 from tranship.sqlserver.settings import SqlServerSettings
-from tranship.sqlserver.statements import CompiledStatement, quoted, rows
+from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table, rows
 from tranship.sqlserver.stopping import DriverConnection
 from tranship.sqlserver.types import is_large
 from tranship.tables import Column, TableName, TableSchema
@@ -109,7 +109,7 @@ def _versions(connection: DriverConnection, table: TableName, version: Column) -
     # Asked for first: a transaction that ends between the two is then seen in the second.
     lowest_open = _lowest_open(connection)
     count, last = rows(
-        connection, CompiledStatement(f"select count_big(*), {highest} from {_name(table)}")
+        connection, CompiledStatement(f"select count_big(*), {highest} from {quoted_table(table)}")
     )[0]
     if last is None or lowest_open is None or lowest_open > last:
         return count, last
@@ -129,7 +129,7 @@ def row_hashes(table: TableName, schema: TableSchema) -> CompiledStatement:
     half = "sum(cast(cast(substring(h.[row], {}, 7) as bigint) as decimal(38, 0)))"
     return CompiledStatement(
         f"select count_big(*), {half.format(1)}, {half.format(8)}\n"
-        f"from (select hashbytes('SHA2_256', {text}) as [row] from {_name(table)}) as h"
+        f"from (select hashbytes('SHA2_256', {text}) as [row] from {quoted_table(table)}) as h"
     )
 
 
@@ -160,10 +160,6 @@ def _joined(texts: Sequence[str]) -> str:
             for start in range(0, len(parts), _TEXTS_AT_ONCE)
         ]
     return parts[0]
-
-
-def _name(table: TableName) -> str:
-    return f"{quoted(table.schema)}.{quoted(table.name)}"
 
 
 def _type(column: Column) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tranship.comparisons import Predicate
 from tranship.reads import ReadRequest
 from tranship.sqlserver.options import ReadOptions
-from tranship.sqlserver.statements import CompiledStatement, quoted
+from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table
 from tranship.sqlserver.types import cast_type, require_arrow_type
 from tranship.tables import Column, SourceType, TableName, TableSchema, column_not_found, is_text
 
@@ -65,7 +65,7 @@ class Query:
         conditions = [one for one in (self.predicate, part) if one is not None]
         if not conditions:
             ordered = f" order by {', '.join(map(quoted, order_by))}" if order_by else ""
-            rows_of = self.rows_of or f"{quoted(self.table.schema)}.{quoted(self.table.name)}"
+            rows_of = self.rows_of or quoted_table(self.table)
             return CompiledStatement(f"select {selected} from {rows_of}{ordered}")
         from tranship.sqlserver.conditions import select_where
 

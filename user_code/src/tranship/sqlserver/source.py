@@ -152,17 +152,17 @@ class SqlServerSource(Source):
 
     def _extreme(self, cursor: Cursor, function: Any, part: Slice) -> Value | None:
         statement = self._rows_of(part, function(sql_column(cursor.column)))
-        return cursor.checked(self._ask(statement)[0][0])
+        return cursor.checked(self.ask(statement)[0][0])
 
     @override
     def count_newer(self, cursor: Cursor, value: Value) -> int:
         now = None
         if cursor.kind in {Kind.TIME, Kind.DATE}:
-            now = _latest(cursor, self._ask(sa.select(*_clocks(cursor)))[0])
+            now = _latest(cursor, self.ask(sa.select(*_clocks(cursor)))[0])
         return self.count(Interval(cursor.column, value, now, includes_low=False))
 
     def _highest_time(self, cursor: Cursor) -> HighWaterMark:
-        highest, *clocks = self._ask(
+        highest, *clocks = self.ask(
             self._rows_of(WholeTable(), sa.func.max(sql_column(cursor.column)), *_clocks(cursor))
         )[0]
         highest, now = cursor.checked(highest), _latest(cursor, clocks)
@@ -174,7 +174,7 @@ class SqlServerSource(Source):
     def _highest_version(self, cursor: Cursor) -> HighWaterMark:
         # Asked for as bytes: a server that has no rowversion of its own may give a number.
         version = sa.cast(sa.func.max(sql_column(cursor.column)), sa.BINARY(ROWVERSION_BYTES))
-        highest: Any = cursor.checked(self._ask(self._rows_of(WholeTable(), version))[0][0])
+        highest: Any = cursor.checked(self.ask(self._rows_of(WholeTable(), version))[0][0])
         lowest_open: Any = cursor.checked(self._if_known(_LOWEST_OPEN))
         if lowest_open is None:
             counter = cursor.checked(self._if_known(_LAST_USED))
@@ -188,7 +188,7 @@ class SqlServerSource(Source):
         """The answer to a question that not every server knows; `None` where it does not (Babelfish)."""
         try:
             with driver_errors(driver(), self.settings, "asking for the last rowversion"):
-                return self._ask(statement)[0][0]
+                return self.ask(statement)[0][0]
         except TranshipError as error:
             if error.transient:
                 raise
@@ -196,13 +196,13 @@ class SqlServerSource(Source):
 
     @override
     def local_clock_of(self, column: str) -> str | None:
-        answer = self._ask(column_default(self.table, column))
+        answer = self.ask(column_default(self.table, column))
         default = answer[0][0] if answer else None
         return default if is_local_clock(default) else None
 
     @override
     def count(self, part: Slice) -> int:
-        return int(self._ask(self._rows_of(part, ROW_COUNT))[0][0])
+        return int(self.ask(self._rows_of(part, ROW_COUNT))[0][0])
 
     @override
     def aggregates(
@@ -244,7 +244,7 @@ class SqlServerSource(Source):
             end(value) for value in fetched for end in (sa.func.min, sa.func.max)
         ]
         statement = self._rows_of(WholeTable(), count, *ends)
-        collisions = self._ask(statement.group_by(*groups).having(count > 1).limit(1))
+        collisions = self.ask(statement.group_by(*groups).having(count > 1).limit(1))
         if not collisions:
             return None
         keys, *values = collisions[0]
@@ -289,7 +289,7 @@ class SqlServerSource(Source):
             .subquery("last_and_next")
         )
         statement = sa.select(sa.func.count_big(ends.c.one), sa.func.min(ends.c.k))
-        count, last = self._ask(statement)[0]
+        count, last = self.ask(statement)[0]
         return last if count > 1 else None
 
     def _rows_of(
@@ -313,7 +313,8 @@ class SqlServerSource(Source):
             parts=self.request.parallel,
         )
 
-    def _ask(self, statement: Any) -> list[tuple[Any, ...]]:
+    def ask(self, statement: Any) -> list[tuple[Any, ...]]:
+        """The rows of a small result, over the connection that the last question left."""
         with self._connection(keep=self.idle) as connection:
             return rows(connection, statement)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tranship.errors import ConfigurationError
 from tranship.sqlserver.stopping import BoundedCursor, DriverConnection, stoppable_cursor
+from tranship.tables import TableName
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -106,3 +107,13 @@ def quoted(name: str) -> str:
         '[Order]]s [%]]]'
     """
     return "[" + name.replace("]", "]]") + "]"
+
+
+def quoted_table(table: TableName) -> str:
+    """A table with its schema, in brackets.
+
+    Example:
+        >>> quoted_table(TableName("dbo", "Order lines"))
+        '[dbo].[Order lines]'
+    """
+    return f"{quoted(table.schema)}.{quoted(table.name)}"

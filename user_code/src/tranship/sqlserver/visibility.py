@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tranship.errors import ConfigurationError, UnsupportedTypeError
-from tranship.sqlserver.statements import quoted
+from tranship.sqlserver.statements import quoted, quoted_table
 from tranship.tables import TableName
 from tranship.visibility import OnMasked, Visibility
 
@@ -129,7 +129,7 @@ def check_columns(
         raise ConfigurationError(
             f"{table} has columns that are masked for this login (dynamic data masking): "
             f"{', '.join(masked)}. Masks would be loaded as if they were the values.",
-            f"Its owner runs: grant unmask on {quoted(table.schema)}.{quoted(table.name)} ({listed}) to "
+            f"Its owner runs: grant unmask on {quoted_table(table)} ({listed}) to "
             f"{quoted(user)}; (before SQL Server 2022: grant unmask to {quoted(user)};) or leave them out: "
             f"exclude: [{', '.join(masked)}]; or load the masks knowingly: masked: accept.",
             details={"masked": ", ".join(masked)},
@@ -146,7 +146,7 @@ def check_columns(
 
 def hidden_keys(table: TableName, user: str) -> ConfigurationError:
     """The error for a table of which nobody can say whether it has a key."""
-    name = f"{quoted(table.schema)}.{quoted(table.name)}"
+    name = quoted_table(table)
     return ConfigurationError(
         f"Whether {table} has a primary key is hidden from this login, and without one its rows cannot be told apart.",
         f"Its owner runs: grant view definition on {name} to {quoted(user)}; or name the key: key: [id].",
