@@ -291,6 +291,28 @@ def test_an_error_of_the_server_stops_the_source(
     assert sql_rows("select v::text from {}", table) == [("{}",)]
 
 
+@pytest.mark.parametrize("bad", [0, 5, 50, 300])
+def test_an_error_amid_rows_that_wait_to_be_sent_stops_the_source(
+    settings: PostgresSettings, table: TableName, load: Load, sql_rows: Run, bad: int
+) -> None:
+    """The driver takes the error off the socket while it waits to send."""
+    load(table, pa.table({"v": ["{}"]}), column_types={"v": "jsonb"})
+    good = '{"a": "' + "x" * 1_000 + '"}'
+    given: list[int] = []
+
+    def frames() -> Iterator[pa.RecordBatch]:
+        for number in range(4_000):
+            given.append(number)
+            yield pa.record_batch({"v": ["{"] if number == bad else [good] * 500})
+
+    rows = Batches(pa.schema({"v": pa.string()}), frames, replayable=False)
+    with pytest.raises(ValueDoesNotFitError, match="invalid input syntax for type json"):
+        write(settings, WriteRequest(table, column_types={"v": "jsonb"}), rows)
+    # What the queues and the kernel's buffers hold goes with it: some 20 MB.
+    assert len(given) < bad + 100
+    assert sql_rows("select v::text from {}", table) == [("{}",)]
+
+
 def test_a_write_whose_server_died_does_not_wait_for_a_silent_source(
     postgres_url: str,
     settings: PostgresSettings,

@@ -9,8 +9,8 @@ the original one is raised, once. A user's generator is read in this thread inst
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import importlib.util
-import selectors
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -25,6 +25,7 @@ from tranship.arrow_types import ArrowArray
 from tranship.errors import ConfigurationError, RowsOutsideSliceError, TransientError
 from tranship.frames import Batches
 from tranship.pgsql.driver import SqlConnection, SqlCursor
+from tranship.pgsql.incoming import Incoming
 from tranship.postgres.casting import ColumnPlan, fit_batch
 from tranship.postgres.text_forms import hex_from_bytes
 from tranship.postgres.types import PostgresType
@@ -206,8 +207,10 @@ def copy_in(
     statement = sql.SQL("copy {} ({}) from stdin with ({})").format(
         target.relation, columns, options
     )
-    with _taken_from(batches, lambda: _chunks(target, batches, encoding)) as ahead:
-        rows = _CopyFile(cursor.connection, ahead, progress)
+    with (
+        _taken_from(batches, lambda: _chunks(target, batches, encoding)) as ahead,
+        closing(_CopyFile(cursor.connection, ahead, progress)) as rows,
+    ):
         try:
             cursor.copy_expert(statement.as_string(cursor), rows)
         except psycopg2.Error as error:
@@ -304,7 +307,7 @@ class _CopyFile:
     copied: Copied = field(default_factory=Copied)
     failure: BaseException | None = None
     interrupted: bool = False
-    _server: selectors.BaseSelector | None = None
+    _incoming: Incoming | None = None
 
     def read(self, _size: int = -1) -> bytes:
         """The next chunk, whatever its size: the driver takes any. Empty at the end.
@@ -330,19 +333,19 @@ class _CopyFile:
         """Part of what the driver's type asks of a file; COPY never calls it."""
         return self.read()
 
+    def close(self) -> None:
+        """The end of the COPY, whichever way."""
+        if self._incoming is not None:
+            self._incoming.close()
+
     def _stop_if_server_spoke(self, _waited: float = 0.0) -> None:
         """Break off when the server has sent something, or is gone: during a COPY that is an error.
 
         The driver would send everything that is left before it looked. Notices are off.
         """
-        if self._server is None:
-            self._server = _selector()
-            self._server.register(self.connection.fileno(), selectors.EVENT_READ)
-        if self._server.select(0):
+        if self._incoming is None:
+            # Only now: what the server answered to the statement itself has been read.
+            self._incoming = Incoming(self.connection)
+        if self._incoming.is_there():
             self.interrupted = True
             raise ConnectionAbortedError("the server ended the COPY")
-
-
-def _selector() -> selectors.BaseSelector:
-    """One that holds no file of its own, so that nobody has to close it; Windows has no poll()."""
-    return getattr(selectors, "PollSelector", selectors.SelectSelector)()
