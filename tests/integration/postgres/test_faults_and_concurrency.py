@@ -343,7 +343,7 @@ def test_a_write_whose_server_died_does_not_wait_for_a_silent_source(
             replace(one_shot(frames()), any_thread=True),
         )
     never.set()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
     assert sql_rows("select min(g), max(g) from {}", table) == [(1, 1)]
 
 
@@ -553,7 +553,7 @@ def test_a_refused_connection_says_why_in_seconds(
     wrong = replace(settings, **change)
     with pytest.raises(Exception, match=words) as caught:
         write(wrong, WriteRequest(table), Batches.of(generation(1)))
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 30
     assert "wr0ng" not in f"{caught.value!r} {caught.value.__cause__} {wrong!r}"
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from cable import Cable
 
-from tranship.bounded_connections import CANCEL_SECONDS, KEEPALIVES, stoppable
+from tranship.bounded_connections import KEEPALIVES, stoppable
 from tranship.errors import ConfigurationError, TransientError
 from tranship.frames import Batches
 from tranship.postgres.connection import connect
@@ -85,7 +85,7 @@ def test_a_copy_whose_server_falls_silent_ends_with_the_old_rows(
     started = time.monotonic()
     with pytest.raises(TransientError, match=SILENCE):
         write(impatient, WriteRequest(table), Batches.of(frames()), progress=silence)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     cable.pull()  # the server learns of it too, and lets go of its locks
     assert sql_rows("select count(*) from {}", table) == [(3,)]
 
@@ -130,8 +130,9 @@ def test_a_negative_time_is_a_wrong_setting() -> None:
 
 
 def test_no_thread_waits_while_a_silent_server_is_asked_to_stop(
-    impatient: PostgresSettings, cable: Cable
+    impatient: PostgresSettings, cable: Cable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tranship.bounded_connections.CANCEL_SECONDS", 4.0)
     ended: list[float] = []
 
     def sleep(connection: Any) -> None:
@@ -153,10 +154,10 @@ def test_no_thread_waits_while_a_silent_server_is_asked_to_stop(
             before = time.monotonic()
             time.sleep(0.01)
             longest = max(longest, time.monotonic() - before)
-        waiting.join(10)
-    assert longest < CANCEL_SECONDS / 2
+        waiting.join(30)
+    assert longest < 2.0
     assert ended
-    assert ended[0] - asked < 10
+    assert ended[0] - asked < 30
 
 
 def test_a_query_that_nobody_waits_for_any_more_is_ended_at_the_server(

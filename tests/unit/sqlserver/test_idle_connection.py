@@ -37,10 +37,10 @@ def test_a_connection_that_nobody_takes_is_closed():
 
 
 def test_a_connection_that_was_taken_is_not_closed_later():
-    idle, connection = IdleConnection(seconds=0.02), Connection()
+    idle, connection = IdleConnection(seconds=0.5), Connection()
     idle.put(connection)
     assert idle.take() is connection
-    time.sleep(0.1)
+    time.sleep(0.7)
     assert connection.closed == 0
 
 

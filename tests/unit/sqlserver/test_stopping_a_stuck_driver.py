@@ -135,7 +135,7 @@ def test_stopping_ends_whatever_the_driver_is_stuck_in(
     next(batches)
     started = time.monotonic()
     batches.close()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     assert not driver.freed_while_cancelling
     driver.released.set()
 
@@ -151,7 +151,7 @@ def test_a_part_that_is_stuck_before_its_first_row_does_not_hold_the_others_up(
     assert driver.reached.wait(5)
     started = time.monotonic()
     batches.close()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     driver.released.set()
 
 
@@ -177,7 +177,7 @@ def test_an_error_of_the_consumer_gets_through_whatever_the_driver_is_stuck_in(
         for _ in range(3):
             ahead.get(look)
         look(0)
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 30
     driver.released.set()
 
 
