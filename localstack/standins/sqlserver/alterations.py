@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from standins.sqlserver.catalogue import ColumnDefinition, TableDefinition
+from standins.sqlserver.cdc import definitions as cdc_definitions
 from standins.sqlserver.changes import Changes
 from standins.sqlserver.conversions import assign
 from standins.sqlserver.definitions import Definitions
@@ -52,6 +53,7 @@ class Alterations(Definitions):
             key = table.primary_key
             if key and key.name.lower() == name.lower() and session.recorder.of(table.object_id):
                 raise tracking_errors.key_is_needed(key.name, table.name)
+            cdc_definitions.check_key(session.store.capture, table, name)
             self._rebuild(table, self._without_constraint(table, name))
         elif reader.accept("ADD"):
             self._rebuild(table, self._extended(table, reader))
@@ -197,6 +199,8 @@ class Alterations(Definitions):
         self._create_key_indexes(new)
         self._erase(old.object_id)
         self._record(new)
+        capture = self._environment.session.store.capture
+        cdc_definitions.follow_types(self._connection, capture, old, new)
         self._connection.execute(
             "update standin.tables set modified = cast(now() at time zone 'UTC' as timestamp) where object_id = ?",
             [new.object_id],

@@ -172,6 +172,7 @@ def insertion(
         table,
         ([], ()),
         compiler.tracked(table, "I"),
+        captured=compiler.captured(table, "I"),
         makes_identity=makes_identity,
     )
     gives_identity = table.identity is not None and table.identity.name in given

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import duckdb
 
 from standins.sqlserver import macros
+from standins.sqlserver.cdc import store as cdc_store
 from standins.sqlserver.system_views import SYSTEM_VIEWS, system_view_statements
 from standins.sqlserver.tracking import store
 from standins.sqlserver.typed import identifier
@@ -130,6 +131,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
         _TABLES.format(first_object=FIRST_OBJECT_ID, first_rowversion=FIRST_ROWVERSION)
     )
     connection.execute(store.TABLES)
+    connection.execute(cdc_store.TABLES)
     connection.execute(_NEW_IDENTITY)
     for name, schema_id in _SCHEMAS.items():
         connection.execute(
@@ -155,6 +157,10 @@ class Catalogue:
     def rows(self, sql: str, parameters: list[object]) -> list[tuple]:
         """Runs a query over the catalogue's own tables."""
         return self._connection.execute(sql, parameters).fetchall()
+
+    def value(self, sql: str, bound: dict[str, object]) -> object:
+        """The one value of a query with bound variables."""
+        return self._connection.execute(sql, bound).fetchall()[0][0]
 
     def schema_id(self, schema: str) -> int | None:
         """The id of a schema, None if there is no such schema."""

@@ -6,6 +6,12 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from standins.sqlserver.catalogue import ColumnDefinition, TableDefinition
+from standins.sqlserver.cdc import errors as cdc_errors
+from standins.sqlserver.cdc.recording import (
+    CapturedChange,
+    keys_text,
+    update_through_images,
+)
 from standins.sqlserver.conversions import assign, convert
 from standins.sqlserver.dialect import only, parse
 from standins.sqlserver.errors import SqlError, unknown_column, unknown_object, unsupported
@@ -30,6 +36,7 @@ class Change:
         output: the columns that OUTPUT asked for, the first of those that `sql` returns.
         repeated: `sql` without what it returns, for a repetition.
         tracked: what Change Tracking records; the keys are in a column `TRACKED_KEYS` of what `sql` returns.
+        captured: what Change Data Capture records.
         gives_identity: whether it gives an identity column its values without IDENTITY_INSERT, as a bulk load does.
         also: statements that belong to it and run behind it.
     """
@@ -40,6 +47,7 @@ class Change:
     output: tuple[SourceColumn, ...] = ()
     repeated: str = ""
     tracked: TrackedChange | None = None
+    captured: CapturedChange | None = None
     gives_identity: bool = False
     also: tuple[str, ...] = ()
 
@@ -50,12 +58,6 @@ def source_of(table: TableDefinition, alias: str = "") -> Source:
         SourceColumn(column.name, column.type, column.nullable) for column in table.columns
     )
     return Source(alias or table.name, columns, table)
-
-
-def keys_text(table: TableDefinition) -> str:
-    """The values of a row's primary key as a list of texts, as DuckDB text."""
-    keys = (f"cast({identifier(column.name)} as varchar)" for column in table.key_columns)
-    return f"[{', '.join(keys)}]"
 
 
 class Changes(Queries):
@@ -85,14 +87,22 @@ class Changes(Queries):
         output: tuple[list[str], tuple[SourceColumn, ...]],
         tracked: TrackedChange | None,
         *,
+        captured: CapturedChange | None = None,
         makes_identity: bool = False,
     ) -> Change:
-        """A change with what it returns: what OUTPUT asked for, and the keys that Change Tracking records."""
+        """A change with what it returns: what OUTPUT asked for, the keys that Change Tracking records, and rows that are captured."""
         texts, columns = output
         if tracked is not None:
             texts = [*texts, f"{keys_text(table)} as {TRACKED_KEYS}"]
+        if captured is not None:
+            texts = [*texts, *captured.returned]
         returning = f" returning {', '.join(texts)}" if texts else ""
-        return Change(text + returning, table, makes_identity, columns, text, tracked)
+        return Change(text + returning, table, makes_identity, columns, text, tracked, captured)
+
+    def captured(self, table: TableDefinition, operation: str) -> CapturedChange | None:
+        """What Change Data Capture records of a change, None where the table is not captured."""
+        is_captured = self.environment.session.recorder.captured.captures(table.object_id)
+        return CapturedChange(table, operation) if is_captured else None
 
     def tracked(
         self, table: TableDefinition, operation: str, columns: tuple[int, ...] | None = None
@@ -147,8 +157,10 @@ class Changes(Queries):
             f"{prefix}insert into {table.sql} ({', '.join(names)}) select {', '.join(texts)}{rows}"
         )
         output = self._output_clause(node, table, "inserted")
-        tracked = self.tracked(table, "I")
-        return self.change(text, table, output, tracked, makes_identity=makes_identity)
+        tracked, captured = self.tracked(table, "I"), self.captured(table, "I")
+        return self.change(
+            text, table, output, tracked, captured=captured, makes_identity=makes_identity
+        )
 
     def _output_clause(
         self, node: exp.Expr, table: TableDefinition, pseudo: str
@@ -297,7 +309,10 @@ class Changes(Queries):
         if tracked is not None and tracked.operation == "I":
             keys = f"{prefix}select {keys_text(table)} as {TRACKED_KEYS} from {table.sql} as {identifier(source)} where {condition}"
             tracked = replace(tracked, old_keys=keys)
-        return self.change(text, table, output, tracked)
+        captured = self.captured(table, "U")
+        if captured is not None:
+            captured, text = update_through_images(table, source, assignments, prefix, condition)
+        return self.change(text, table, output, tracked, captured=captured)
 
     def assignments(
         self, table: TableDefinition, items: Sequence[exp.Expr], scope: Scope
@@ -355,7 +370,8 @@ class Changes(Queries):
             raise unsupported("DELETE with several tables in FROM")
         output = self._output_clause(node, table, "deleted")
         text = f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}"
-        return self.change(text, table, output, self.tracked(table, "D"))
+        tracked, captured = self.tracked(table, "D"), self.captured(table, "D")
+        return self.change(text, table, output, tracked, captured=captured)
 
     def _changed(
         self, node: exp.Expr, from_: exp.From | None, joins: object, scope: Scope
@@ -378,6 +394,8 @@ class Changes(Queries):
     def truncate(self, node: exp.TruncateTable) -> Change:
         """TRUNCATE TABLE; that it starts the identity again is done where it is run."""
         table = self.target(node.expressions[0])
+        if self.captured(table, "D") is not None:
+            raise cdc_errors.truncate_refused(table.name)
         also = tracking_definitions.begin_anew(table, self.environment.session)
         text = f"delete from {table.sql}"
         return Change(text, table, repeated=text, also=also)

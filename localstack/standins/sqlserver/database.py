@@ -11,6 +11,7 @@ from duckdb.func import PythonUDFType
 from duckdb.sqltypes import BLOB, VARCHAR
 
 from standins.sqlserver.catalogue import FIRST_ROWVERSION, prepare
+from standins.sqlserver.cdc.store import ChangeDataCapture
 from standins.sqlserver.table_locks import TableLocks
 from standins.sqlserver.tracking.store import ChangeTracking
 
@@ -80,6 +81,7 @@ class Database:
         self._active_versions: dict[int, int] = {}
         self.definitions_changed = 0
         self.tracking = ChangeTracking(self._root)
+        self.capture = ChangeDataCapture(self._root)
         self.locks = TableLocks()
         self.altered = AlteredTables()
         self.allows_snapshots = True
@@ -186,4 +188,5 @@ class Database:
 
     def close(self) -> None:
         """Closes DuckDB."""
+        self.capture.close()
         self._root.close()

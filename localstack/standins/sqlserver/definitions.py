@@ -12,6 +12,7 @@ from standins.sqlserver.catalogue import (
     KeyDefinition,
     TableDefinition,
 )
+from standins.sqlserver.cdc import definitions as cdc_definitions
 from standins.sqlserver.changes import Changes, source_of
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError, syntax_error, unsupported
@@ -258,22 +259,7 @@ class Definitions:
             schema, name = self._name(parts)
             table = self._catalogue.find(schema, name)
             if table is not None:
-                self._environment.session.transactions.alters(table.full_name)
-                if self._environment.session.recorder.of(table.object_id):
-                    tracking_definitions.stop(
-                        table.object_id, self._environment.session, self._connection
-                    )
-                self._connection.execute(f"drop table {table.sql}")
-                if table.identity:
-                    self._connection.execute(f"drop sequence {table.sequence}")
-                self._erase(table.object_id)
-                self._connection.execute(
-                    "delete from standin.tables where object_id = ?", [table.object_id]
-                )
-                self._connection.execute(
-                    "delete from standin.properties where class = 1 and major_id = ?",
-                    [table.object_id],
-                )
+                self._drop(table)
                 self._catalogue.forget()
             elif not missing_is_fine:
                 raise SqlError(
@@ -284,6 +270,26 @@ class Definitions:
                 )
             if not reader.accept(","):
                 return
+
+    def _drop(self, table: TableDefinition) -> None:
+        session = self._environment.session
+        session.transactions.alters(table.full_name)
+        if session.recorder.of(table.object_id):
+            tracking_definitions.stop(table.object_id, session, self._connection)
+        for instance in session.store.capture.instances.get(table.object_id, ()):
+            cdc_definitions.drop_with_source(self._connection, session, instance)
+            if change_table := self._catalogue.find(cdc_definitions.SCHEMA, f"{instance.name}_CT"):
+                self._drop(change_table)
+        self._connection.execute(f"drop table {table.sql}")
+        if table.identity:
+            self._connection.execute(f"drop sequence {table.sequence}")
+        self._erase(table.object_id)
+        self._connection.execute(
+            "delete from standin.tables where object_id = ?", [table.object_id]
+        )
+        self._connection.execute(
+            "delete from standin.properties where class = 1 and major_id = ?", [table.object_id]
+        )
 
 
 def _has_text(table: TableDefinition, key: KeyDefinition) -> bool:

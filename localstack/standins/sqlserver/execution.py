@@ -157,11 +157,9 @@ class Execution:
             with self.guard(change.table, writing=True, verb=verb):
                 self._transactions.enter(writes=True)
                 data, rows = b"", 0
-                if change.output or change.tracked:
+                if change.output or change.tracked or change.captured:
                     old_keys = self._old_keys(change, environment)
-                    result = self._connection.sql(
-                        change.sql, params=parameters or None
-                    ).to_arrow_table()
+                    result = self._returned(change, environment)
                     rows = result.num_rows
                     if change.output:
                         data = _encoded(result, change)
@@ -178,7 +176,10 @@ class Execution:
                 if verb == "INSERT" and rows and given:
                     numbering.take_inserted(self._connection, table)
                 repeatable = (
-                    environment.deterministic and not change.makes_identity and not change.output
+                    environment.deterministic
+                    and not change.makes_identity
+                    and not change.output
+                    and not (change.captured and change.captured.images)
                 )
                 for statement in change.also:
                     self._connection.execute(statement)
@@ -194,6 +195,21 @@ class Execution:
             if not self._transactions.depth:
                 store.version_writer_ends(self._state.spid)
         return rows, data
+
+    def _returned(self, change: Change, environment: Environment) -> pa.Table:
+        """Runs a change and gives what it returns; what is captured of it is recorded."""
+        captured, recorder = change.captured, self._state.recorder.captured
+        if captured is not None:
+            recorder.prepare(self._connection, captured, _used(captured.images, environment.bound))
+        try:
+            parameters = _used(change.sql, environment.bound)
+            result = self._connection.sql(change.sql, params=parameters or None).to_arrow_table()
+            if captured is not None:
+                recorder.record(self._connection, captured, result)
+        finally:
+            if captured is not None:
+                recorder.release(self._connection, captured)
+        return result
 
     def _old_keys(self, change: Change, environment: Environment) -> pa.ChunkedArray | None:
         if change.tracked is None or not change.tracked.old_keys:

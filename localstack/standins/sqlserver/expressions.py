@@ -104,6 +104,7 @@ class Expressions:
             exp.Convert: self._convert,
             exp.Case: self._case,
             exp.Anonymous: lambda node, scope: self.call(str(node.this), node.expressions, scope),
+            exp.Dot: self._of_system,
             exp.Var: lambda node, scope: self.call(str(node.this), [], scope),
             exp.Window: self._window,
             exp.Subquery: self.scalar_subquery,
@@ -210,6 +211,13 @@ class Expressions:
         if qualifier:
             raise unbound_identifier(".".join(part.name for part in node.parts))
         raise unknown_column(name)
+
+    def _of_system(self, node: exp.Dot, scope: Scope) -> Typed:
+        """A function of the system's, with its schema."""
+        call = node.expression
+        if node.this.name.lower() != "sys" or not isinstance(call, exp.Anonymous):
+            raise unsupported(f"the expression {node.sql(dialect='tsql')[:200]}")
+        return self.call(call.name, call.expressions, scope)
 
     def _literal(self, node: exp.Literal, _scope: Scope) -> Typed:
         text = str(node.this)

@@ -6,12 +6,11 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from standins.sqlserver.changes import Changes, keys_text
+from standins.sqlserver.changes import Changes
 from standins.sqlserver.conversions import assign
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError, unknown_column, unsupported
 from standins.sqlserver.session import Session
-from standins.sqlserver.tracking.recording import TRACKED_KEYS
 from standins.sqlserver.typed import Typed, identifier
 from standins.sqlserver.types import MAX, SqlType, nvarchar
 
@@ -58,6 +57,7 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
     compiler = Changes(environment)
     table = compiler.target(parse(f"select 1 from {name}").find(exp.Table))  # pyright: ignore[reportArgumentType]
     recorder, tracked = session.state.recorder, compiler.tracked(table, "I")
+    captured = compiler.captured(table, "I")
     total = 0
     recorder.begin(session.connection)
     try:
@@ -79,12 +79,15 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
                     raise unknown_column(field.name)
             session.connection.register("incoming", pa.Table.from_batches([batch]))
             text = f"insert into {table.sql} ({', '.join(targets)}) select {', '.join(texts)} from incoming"
-            if tracked is None:
+            change = compiler.change(text, table, ([], ()), tracked, captured=captured)
+            if tracked is None and captured is None:
                 session.connection.execute(text)
             else:
-                text += f" returning {keys_text(table)} as {TRACKED_KEYS}"
-                inserted = session.connection.sql(text).to_arrow_table()
-                recorder.record(tracked, None, inserted)
+                inserted = session.connection.sql(change.sql).to_arrow_table()
+                if tracked is not None:
+                    recorder.record(tracked, None, inserted)
+                if captured is not None:
+                    recorder.captured.record(session.connection, captured, inserted)
             session.connection.unregister("incoming")
             total += batch.num_rows
         recorder.commit(session.connection)

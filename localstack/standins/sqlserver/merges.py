@@ -8,6 +8,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from standins.sqlserver.catalogue import ColumnDefinition, TableDefinition
+from standins.sqlserver.cdc.recording import CapturedChange, merge_images
 from standins.sqlserver.changes import NEXT_VERSION, Change, Changes, source_of
 from standins.sqlserver.conversions import assign
 from standins.sqlserver.dialect import only
@@ -54,7 +55,10 @@ class Merges(Changes):
         tracked = self._tracked_merge(table, updated)
         if tracked is not None:
             output = ([*output[0], f"merge_action as {ACTION}"], output[1])
-        return self.change(text, table, output, tracked, makes_identity=makes_identity)
+        captured = self._captured_merge(table, updated)
+        return self.change(
+            text, table, output, tracked, captured=captured, makes_identity=makes_identity
+        )
 
     def _set(self, table: TableDefinition, action: exp.Update, scope: Scope) -> str:
         texts = self.assignments(table, action.expressions, scope)
@@ -128,6 +132,16 @@ class Merges(Changes):
             # Which of several clauses changed a row is not known here, so no columns are named.
             return tracked
         return replace(tracked, columns=updates[0].columns)
+
+    def _captured_merge(
+        self, table: TableDefinition, updated: list[list[str]]
+    ) -> CapturedChange | None:
+        if self.captured(table, "M") is None:
+            return None
+        keys = {column.name.lower() for column in table.key_columns}
+        if not keys or any(name.lower() in keys for names in updated for name in names):
+            raise unsupported("MERGE that changes the key of a captured table, or of one without")
+        return merge_images(table)
 
 
 def _when(when: exp.When) -> str:

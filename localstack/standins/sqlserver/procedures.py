@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from standins.sqlserver import tokens
 from standins.sqlserver.batch import Statement
+from standins.sqlserver.cdc import procedures as cdc_procedures
 from standins.sqlserver.errors import SqlError, unknown_object, unsupported
 from standins.sqlserver.table_text import TokenReader
 from standins.sqlserver.type_info import ParameterReader, ResultColumn, Value, column_metadata
@@ -173,6 +174,7 @@ def execute_text(
         raise unsupported("EXEC of a string: use sp_executesql")
     name = reader.qualified()[-1].lower()
     arguments = []
+    is_cdc = name.startswith(cdc_procedures.PREFIX)
     while reader.more():
         label = ""
         at = reader.position
@@ -189,7 +191,7 @@ def execute_text(
         if text.lower().endswith((" output", " out")):
             raise unsupported("output parameters of EXEC")
         quoted = text if text.lower() not in {"default"} else "null"
-        value = session.scalar(f"cast({quoted} as nvarchar(max))", variables)
+        value = session.scalar(quoted if is_cdc else f"cast({quoted} as nvarchar(max))", variables)
         arguments.append(Argument(label, Value(nvarchar(0), value)))
         reader.accept(",")
     if name == "sp_executesql":
@@ -209,6 +211,8 @@ def _procedure(
             _extended_property(session, name, arguments)
         case "sp_describe_first_result_set":
             yield from _describe(session, arguments)
+        case _ if name.startswith(cdc_procedures.PREFIX):
+            yield from cdc_procedures.run(session, name, arguments)
         case "sp_reset_connection":
             return
         case _:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from standins.sqlserver import bulk, failures, numbering, settings, tokens
 from standins.sqlserver.batch import If, Statement, split
 from standins.sqlserver.catalogue import Catalogue
+from standins.sqlserver.cdc.recording import CaptureRecorder
 from standins.sqlserver.changes import Changes
 from standins.sqlserver.database import Database
 from standins.sqlserver.dialect import parse
@@ -39,7 +40,9 @@ class Session:
         spid, self.connection = store.connect()
         self.state = SessionState(store, spid, user, database, host, application)
         self._login_database = database
-        self.transactions = Transactions(self.connection, Recorder(store.tracking), store.altered)
+        self.transactions = Transactions(
+            self.connection, Recorder(store.tracking, CaptureRecorder(store.capture)), store.altered
+        )
         self.state.transactions = self.transactions
         self.catalogue = Catalogue(self.connection)
         self._definitions_seen = store.definitions_changed
@@ -207,7 +210,7 @@ class Session:
                 )
                 yield Done(done)
             case "CREATE" | "ALTER" | "DROP":
-                self._execution.define(statement, environment)
+                self.define(statement, environment)
                 yield Done(done)
             case "DBCC":
                 self._execution.write(lambda: numbering.check_identity(self, statement))
@@ -221,6 +224,12 @@ class Session:
             case _:
                 yield settings.run(self, statement, variables)
                 yield Done(done)
+
+    def define(self, statement: Statement, environment: Environment | None = None) -> None:
+        """Runs a statement that creates, alters or drops."""
+        self._execution.define(statement, environment or self.environment())
+        if self.state.store.capture.instances:
+            self.state.store.capture.read()
 
     def _with_context(
         self, statement: Statement, environment: Environment, done: int
@@ -294,7 +303,7 @@ class Session:
     def encode(rows: list[tuple], kinds: list[SqlType]) -> bytes:
         """Rows of Python values as ROW tokens."""
         columns = [
-            pa.array(list(values), kind.arrow)
+            pa.array(list(values), _arrow(kind))
             for values, kind in zip(zip(*rows, strict=True), kinds, strict=True)
         ]
         return encode_rows(
@@ -309,3 +318,10 @@ class Session:
                     Changes(self.environment(variables)).query(parse(statement.text))
                 )
         raise syntax_error(sql[:30])
+
+
+def _arrow(kind: SqlType) -> pa.DataType | None:
+    """The Arrow type of a column that may be all nulls; None where its values tell."""
+    if kind.is_binary:
+        return pa.binary()
+    return pa.string() if kind.is_string else kind.arrow

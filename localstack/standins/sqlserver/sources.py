@@ -7,6 +7,8 @@ from sqlglot import exp
 
 from standins.sqlserver import system_functions
 from standins.sqlserver.catalogue import TableDefinition
+from standins.sqlserver.cdc.definitions import SCHEMA as CDC
+from standins.sqlserver.cdc.functions import ALL_CHANGES, all_changes
 from standins.sqlserver.conditions import Conditions
 from standins.sqlserver.conversions import convert
 from standins.sqlserver.dialect import Literal, only
@@ -89,8 +91,12 @@ class Sources(Conditions):
                 node, scope
             )
         if isinstance(node.this, exp.Anonymous):
-            text, columns = system_functions.table_function(str(node.this.this))
-            return self._add(scope, alias or str(node.this.this), columns, text)
+            called = node.this.name
+            if node.db.lower() == CDC and called.lower().startswith(ALL_CHANGES):
+                text, columns = all_changes(called, node.this.expressions, self)
+                return self._add(scope, alias or called, columns, text) + self._joined(node, scope)
+            text, columns = system_functions.table_function(called)
+            return self._add(scope, alias or called, columns, text)
         if not node.db and (found := scope.cte(node.name)) is not None:
             return self._add(
                 scope, alias or node.name, found, identifier(node.name)
@@ -113,6 +119,8 @@ class Sources(Conditions):
         session = self.environment.session
         if not table.is_view:
             session.check_snapshot(table.full_name)
+        elif table.schema == CDC and not session.store.capture.is_enabled:
+            raise unknown_object(table.full_name)
         elif table.full_name.lower() in VIEWS_OF_STATE:
             check_sees_state(session.home_database, self.environment.catalogue)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from standins.sqlserver.cdc.functions import CDC_FUNCTIONS
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import SourceColumn
 from standins.sqlserver.functions import (
@@ -285,6 +286,7 @@ SYSTEM_FUNCTIONS: dict[str, Callable[[Call], Typed]] = {
     "is_member": lambda _call: integer_constant(1),
     "has_dbaccess": lambda _call: integer_constant(1),
     **TRACKING_FUNCTIONS,
+    **CDC_FUNCTIONS,
     "current_transaction_id": lambda call: integer_constant(
         call.compiler.environment.session.spid, BIGINT
     ),

@@ -6,6 +6,7 @@ To add one: an entry in `_VIEWS` with its columns and types; one without a query
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from standins.sqlserver.cdc.store import VIEWS as CDC_VIEWS
 from standins.sqlserver.collations import DEFAULT_NAME
 from standins.sqlserver.typed import identifier, text_literal
 from standins.sqlserver.types import (
@@ -51,6 +52,8 @@ _TYPES = {
     "max": NVARCHAR_MAX,
     "variant": nvarchar(4000),
     "guid": UNIQUEIDENTIFIER,
+    "lsn": SqlType("binary", 10),
+    "transaction": SqlType("varbinary", 10),
     "decimal25": SqlType("numeric", precision=25),
 }
 _OBJECT = (
@@ -58,7 +61,13 @@ _OBJECT = (
     "create_date datetime, modify_date datetime, is_ms_shipped bit, is_published bit, is_schema_published bit"
 )
 _MOMENTS = "false, false, false"
-_TABLE_ROWS = f"select name, object_id, null, schema_id, 0, 'U ', 'USER_TABLE', created, modified, {_MOMENTS} from standin.tables"
+_IS_CHANGE_TABLE = (
+    "exists (select 1 FROM standin.cdc_change_tables i where i.object_id = tables.object_id)"
+)
+_IS_CAPTURED = (
+    "exists (select 1 FROM standin.cdc_change_tables i where i.source_object_id = tables.object_id)"
+)
+_TABLE_ROWS = f"select name, object_id, null, schema_id, 0, 'U ', 'USER_TABLE', created, modified, {_IS_CHANGE_TABLE}, false, false from standin.tables"
 _KEY_ROWS = f"""select k.name, k.object_id, null, t.schema_id, k.parent_id, k.kind,
     case k.kind when 'PK' then 'PRIMARY_KEY_CONSTRAINT' else 'UNIQUE_CONSTRAINT' end, t.created, t.modified, {_MOMENTS}"""
 _DEFAULT_ROWS = f"""select c.default_name, c.default_id, null, t.schema_id, c.object_id, 'D ', 'DEFAULT_CONSTRAINT', t.created, t.modified, {_MOMENTS}"""
@@ -100,7 +109,7 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         "is_tracked_by_cdc bit, temporal_type tinyint, temporal_type_desc text60, history_table_id int, is_memory_optimized bit, durability tinyint, is_external bit, is_node bit, is_edge bit",
         _TABLE_ROWS.replace(
             " from ",
-            ", 0, 0, true, false, 0, false, 0, 'NON_TEMPORAL_TABLE', null, false, 0, false, false, false from ",
+            f", 0, 0, true, false, 0, {_IS_CAPTURED}, 0, 'NON_TEMPORAL_TABLE', null, false, 0, false, false, false from ",
         ),
     ),
     "sys.objects": (
@@ -190,7 +199,7 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
             ('tempdb', 2, timestamp '2026-01-01', uuid '00000000-0000-0000-0000-000000000000', null)) d(name, id, created, broker, member)
         union all select {_CATALOG}, {DATABASE_ID}, null, created, 150, '{COLLATION_NAME}', 'MULTI_USER', false, 0, 'ONLINE',
             case when snapshot_isolation then 1 else 0 end, case when snapshot_isolation then 'ON' else 'OFF' end, read_committed_snapshot, 'SIMPLE',
-            false, service_broker_guid, group_database_id from standin.identity cross join standin.options""",
+            exists (from standin.cdc_databases), service_broker_guid, group_database_id from standin.identity cross join standin.options""",
     ),
     # A login without VIEW ANY DATABASE sees no row of it, and sees its own database in sys.databases all the same.
     "sys.database_recovery_status": (
@@ -294,7 +303,7 @@ _VIEWS: dict[str, tuple[str, str | None]] = {
         None,
     ),
 }
-_SYSTEM_SCHEMA_NAMES = {"sys": "sys", "information_schema": "INFORMATION_SCHEMA"}
+_SYSTEM_SCHEMA_NAMES = {"sys": "sys", "cdc": "cdc", "information_schema": "INFORMATION_SCHEMA"}
 
 
 def _columns(text: str) -> tuple[tuple[str, SqlType], ...]:
@@ -311,7 +320,9 @@ def _view(name: str, columns: str, query: str | None) -> SystemView:
     return SystemView(f"{_SYSTEM_SCHEMA_NAMES[schema]}.{shown}", _columns(columns), query)
 
 
-SYSTEM_VIEWS: dict[str, SystemView] = {name: _view(name, *parts) for name, parts in _VIEWS.items()}
+SYSTEM_VIEWS: dict[str, SystemView] = {
+    name: _view(name, *parts) for name, parts in (_VIEWS | CDC_VIEWS).items()
+}
 
 
 def _collated(kind: SqlType) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from standins.sqlserver.cdc.recording import CaptureRecorder
 from standins.sqlserver.tracking.keys import Key
 from standins.sqlserver.tracking.store import ChangeTracking, Tracked
 
@@ -58,8 +59,10 @@ _SCHEMA = pa.schema(
 class Recorder:
     """One session's changes since its transaction began; nothing of them is seen before COMMIT, and a rollback draws no version."""
 
-    def __init__(self, tracking: ChangeTracking) -> None:
+    def __init__(self, tracking: ChangeTracking, captured: CaptureRecorder) -> None:
         self.tracking = tracking
+        self.captured = captured
+        """What Change Data Capture records; it goes into the log in the same moment."""
         self.context: bytes | None = None
         self._snapshot = 0
         self._claimed: list[Key] = []
@@ -122,10 +125,11 @@ class Recorder:
         """Drops everything, as a rollback does."""
         self.tracking.keys.release(self, self._claimed)
         self._claimed, self._recorded, self._switched = [], [], {}
+        self.captured.discard()
 
     def commit(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Commits DuckDB's transaction, with a version for what it changed in tracked tables, if it did."""
-        if not self._recorded and not self._switched:
+        if not self._recorded and not self._switched and not self.captured.has_changes:
             connection.execute("commit")
             return
         with self.tracking.committing():
@@ -138,7 +142,9 @@ class Recorder:
             position = self.tracking.position
             if recorded:
                 position = self._write(connection, recorded, version, position)
+            self.captured.write(connection)
             connection.execute("commit")
+            self.captured.capture.committed()
             self.tracking.version, self.tracking.position = version, position
             self.tracking.keys.release(self, self._claimed, version)
             for object_id, tracked in self._switched.items():
