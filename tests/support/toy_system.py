@@ -501,6 +501,9 @@ class ToyTarget(Target):
                 transaction.execute(
                     f"delete from {name} where ({key}) in (select ({key}) from incoming)"
                 )
+                if request.marks_absent is not None:
+                    mark = quoted(request.marks_absent)
+                    transaction.execute(f"update {name} set {mark} = now() where {mark} is null")
             transaction.execute(f"insert into {name} by name select * from incoming")
             transaction.unregister("incoming")
             extra(transaction)

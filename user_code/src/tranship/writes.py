@@ -75,6 +75,8 @@ class WriteRequest:
         declared: What is known of the source's declaration; `None` where the schema is a frame's.
         round: Whether numbers are rounded to the types of `column_types`; otherwise one that such a
             type does not hold exactly fails the write.
+        marks_absent: For `merge`, where the rows are all that there are: the column, a time, that tells since when a row is
+            gone. It becomes now in rows whose key does not come and that have none yet.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -92,6 +94,7 @@ class WriteRequest:
     column_types: Mapping[str, str] = field(default_factory=dict[str, str])
     declared: Declared | None = None
     round: bool = False
+    marks_absent: str | None = None
 
     def __post_init__(self) -> None:
         # Texts are as good as the enums; they come from metadata and configuration.

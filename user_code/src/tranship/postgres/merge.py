@@ -86,6 +86,26 @@ def merge_staged(
     return updated, inserted
 
 
+def mark_absent(cursor: SqlCursor, request: WriteRequest, mark: str) -> int:
+    """Say of rows whose key was not staged since when they are gone, after all that were staged are in the table.
+
+    Returns:
+        How many; those that had been marked before stay as they are.
+    """
+    cursor.execute(
+        sql.SQL(
+            "update {} as t set {} = current_timestamp where t.{} is null and not exists (select from {} as s where {})"
+        ).format(
+            qualified(request.table),
+            sql.Identifier(mark),
+            sql.Identifier(mark),
+            STAGING,
+            _same_key(request.key),
+        )
+    )
+    return cursor.rowcount
+
+
 def _update_staged(
     cursor: SqlCursor, table: sql.Composable, key: Sequence[str], values: Sequence[ColumnPlan]
 ) -> int:

@@ -19,7 +19,13 @@ from tranship.postgres.copy_in import Copied, CopyTarget, Encoder, copy_in, enco
 from tranship.postgres.ddl import check_names, create_table, ensure_schema, new_columns
 from tranship.postgres.faults import translated
 from tranship.postgres.keys import create_keys
-from tranship.postgres.merge import STAGING, create_staging, insert_staged, merge_staged
+from tranship.postgres.merge import (
+    STAGING,
+    create_staging,
+    insert_staged,
+    mark_absent,
+    merge_staged,
+)
 from tranship.postgres.reconcile import Evolution, evolve_table, reconcile
 from tranship.postgres.settings import PostgresSettings
 from tranship.postgres.statements import delete_slice
@@ -233,6 +239,9 @@ class _Write:
             if existing is not None:
                 self._evolve(cursor, existing, evolution)
             updated, inserted = merge_staged(cursor, self.request, plans, self.schema)
+            mark = self.request.marks_absent
+            if mark is not None:
+                self.details["rows_marked"] = mark_absent(cursor, self.request, mark)
         self.details |= {"rows_updated": updated, "rows_inserted": inserted}
         self.details.setdefault("method", "merged")
         return copied

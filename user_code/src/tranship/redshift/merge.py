@@ -32,13 +32,8 @@ def merge_staged(
     key = [fold(name) for name in request.key]
     rules = plan.equalities(schema.equalities(request.key))
     _check_unique(cursor, request, plan, temporary, key, rules)
-    target = sql.Identifier(plan.table.name)
-    values = staged_values(plan, temporary)
-    arriving = dict(zip(plan.names, values, strict=True))
-    equal = {
-        name: sql.SQL("{}.{} = {}").format(target, sql.Identifier(name), arriving[name])
-        for name in key
-    }
+    arriving = dict(zip(plan.names, staged_values(plan, temporary), strict=True))
+    equal = _equal_keys(plan, key, arriving)
     if rules:
         _delete_other_spellings(cursor, plan, temporary, key, rules, equal)
     # All columns where all are key: MERGE wants something to set.
@@ -56,9 +51,57 @@ def merge_staged(
             sql.SQL(" and ").join([*equal.values(), *_same_lengths(plan, temporary, key, rules)]),
             _assignments({name: arriving[name] for name in plan.names if name in changed}),
             column_list(plan.names),
-            sql.SQL(", ").join(values),
+            sql.SQL(", ").join(arriving.values()),
         )
     )
+
+
+def mark_absent(
+    cursor: SqlCursor,
+    request: WriteRequest,
+    plan: LoadPlan,
+    schema: TableSchema,
+    temporary: sql.Identifier | None,
+) -> int:
+    """Say of rows whose key was not staged since when they are gone, after all that were staged are in the table.
+
+    Args:
+        cursor: Of the write's transaction.
+        request: The write; it names the column.
+        plan: The columns.
+        schema: The incoming columns.
+        temporary: Where the rows are; `None` where none came.
+
+    Returns:
+        How many; those that had been marked before stay as they are.
+    """
+    mark = sql.Identifier(fold(request.marks_absent or ""))
+    statement = sql.SQL("update {} set {} = current_timestamp where {} is null").format(
+        qualified(plan.table), mark, mark
+    )
+    if temporary is not None:
+        key = [fold(name) for name in request.key]
+        rules = plan.equalities(schema.equalities(request.key))
+        arriving = dict(zip(plan.names, staged_values(plan, temporary), strict=True))
+        same = [
+            *_equal_keys(plan, key, arriving).values(),
+            *_same_lengths(plan, temporary, key, rules),
+        ]
+        statement += sql.SQL(" and not exists (select 1 from {} where {})").format(
+            temporary, sql.SQL(" and ").join(same)
+        )
+    cursor.execute(statement)
+    return cursor.rowcount
+
+
+def _equal_keys(
+    plan: LoadPlan, key: list[str], arriving: dict[str, sql.Composable]
+) -> dict[str, sql.Composed]:
+    target = sql.Identifier(plan.table.name)
+    return {
+        name: sql.SQL("{}.{} = {}").format(target, sql.Identifier(name), arriving[name])
+        for name in key
+    }
 
 
 def check_declared_key(

@@ -27,7 +27,12 @@ from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_temporary
 from tranship.redshift.faults import message_of, translate
-from tranship.redshift.merge import check_declared_key, merge_staged, staged_values
+from tranship.redshift.merge import (
+    check_declared_key,
+    mark_absent,
+    merge_staged,
+    staged_values,
+)
 from tranship.redshift.plan import LoadPlan, exchange_refused
 from tranship.redshift.settings import RedshiftSettings
 from tranship.redshift.staging import Staged
@@ -56,11 +61,13 @@ class Committed:
         attempts: How often it was run.
         query_id: Redshift's id of the COPY; `None` where nothing was copied or the answer was lost.
         confirmed_later: Whether the answer to COMMIT was lost and the journal told the outcome.
+        rows_marked: Rows that were marked because their key did not come; `None` where none are marked, or the answer was lost.
     """
 
     attempts: int
     query_id: int | None = None
     confirmed_later: bool = False
+    rows_marked: int | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +102,7 @@ class Transaction:
     _attempts: int = field(init=False, default=0)
     _previous: Session | None = field(init=False, default=None)
     _copying: bool = field(init=False, default=False)
+    _marked: int | None = field(init=False, default=None)
 
     def run(self) -> Committed:
         """Commit the rows.
@@ -130,7 +138,7 @@ class Transaction:
             except psycopg2.Error as error:
                 raise self._explained(error, connection) from None
             self._commit(connection)
-        return Committed(self._attempts, query_id)
+        return Committed(self._attempts, query_id, rows_marked=self._marked)
 
     def _was_committed(self, cursor: SqlCursor) -> bool:
         """Take the lock; then look whether an earlier attempt was committed after all."""
@@ -161,6 +169,7 @@ class Transaction:
             if self.request.mode is WriteMode.MERGE:
                 self._alter(cursor)
                 merge_staged(cursor, self.request, self.plan, self.schema, temporary)
+                self._mark_absent(cursor, temporary)
             else:
                 if checks_key:
                     check_declared_key(cursor, self.request, self.plan, self.schema, temporary)
@@ -170,12 +179,19 @@ class Transaction:
         else:
             self._delete(cursor)
             self._alter(cursor)
-            if self.staged.manifest and self.request.mode is not WriteMode.MERGE:
+            if merges:
+                self._mark_absent(cursor, None)
+            elif self.staged.manifest:
                 query_id = self._copy(cursor, qualified(self.plan.table))
         if self.extra is not None:
             self.extra(cursor)
         self._record(cursor)
         return query_id
+
+    def _mark_absent(self, cursor: SqlCursor, temporary: sql.Identifier | None) -> None:
+        if self.request.marks_absent is not None:
+            marked = mark_absent(cursor, self.request, self.plan, self.schema, temporary)
+            self._marked = marked
 
     def _alter(self, cursor: SqlCursor) -> None:
         """Exchange and drop columns, so that the table takes the rows."""

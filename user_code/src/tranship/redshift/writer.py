@@ -310,6 +310,8 @@ class _Write:
             details["tls"] = f"the connection {off}"
         if committed.query_id is not None:
             details["copy_query_id"] = committed.query_id
+        if committed.rows_marked is not None:
+            details["rows_marked"] = committed.rows_marked
         if committed.confirmed_later:
             details["commit"] = "confirmed on a second connection"
         if staged.manifest and self.settings.keep_files:

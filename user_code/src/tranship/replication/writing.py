@@ -21,9 +21,10 @@ from tranship.replication.bookmark_facts import (
     written_facts,
 )
 from tranship.replication.column_statistics import MeasuredBatches
-from tranship.replication.columns import ColumnChanges
+from tranship.replication.columns import DELETED_AT, ColumnChanges
 from tranship.replication.guard import SourceGuard
 from tranship.replication.keys import comparable_keys, names_of_rules
+from tranship.replication.marked_rows import MarkedRows
 from tranship.replication.plan import FollowedChanges, OnDelete, TablePlan
 from tranship.slices import Slice, WholeTable
 from tranship.source import Source
@@ -67,8 +68,33 @@ class BookmarkedWrites:
     done: list[WriteResult] = field(default_factory=list)
 
     def replace_all(self, bookmark: Bookmark | None, up_to: str | None = None) -> None:
-        """Replace everything, and the columns too where the settings ask for others since the last load."""
-        request = self.request(WriteMode.REPLACE)
+        """Load everything anew, and the columns too where the settings ask for others since the last load.
+
+        Rows that are marked as gone stay: no source can give them again.
+        """
+        marked = self.marked
+        if marked.stay(bookmark, self.signature, self.log):
+            merge = replace(self.request(WriteMode.MERGE), marks_absent=DELETED_AT.name)
+            try:
+                self._replace(bookmark, merge, up_to)
+            except SchemaDriftError as error:
+                is_rebuilt = self.plan.on_schema_change is OnSchemaChange.REBUILD
+                if not is_rebuilt and bookmark and bookmark.signature == self.signature:
+                    raise
+                schema = self.target.schema_of(self.plan.target) or TableSchema(())
+                marked.tell_lost(
+                    schema, f"columns cannot be changed in place ({error.what})", self.log
+                )
+            else:
+                return
+        self._replace(bookmark, self.request(WriteMode.REPLACE), up_to)
+
+    @property
+    def marked(self) -> MarkedRows:
+        """The copy's rows that are marked as gone."""
+        return MarkedRows(self.plan, self.source, self.target, self.changes, self.key, self.rules)
+
+    def _replace(self, bookmark: Bookmark | None, request: WriteRequest, up_to: str | None) -> None:
         try:
             self.write(bookmark, WholeTable(), request, up_to=up_to)
         except SchemaDriftError as error:
@@ -183,6 +209,7 @@ class BookmarkedWrites:
     def _facts_of(self, request: WriteRequest, read: "_Reads") -> dict[str, Any]:
         """What a bookmark says of the write that left it."""
         facts: dict[str, Any] = {
+            **self.marked.facts,
             "rows": read.stream.rows,
             "slice": str(request.slice),
             "columns": read.stream.statistics(),
