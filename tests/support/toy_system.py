@@ -636,7 +636,10 @@ class ToySystem(SourceSystem, TargetSystem):
 
     @override
     def fingerprints(
-        self, settings: ToySettings, tables: Sequence[TableName]
+        self,
+        settings: ToySettings,
+        tables: Sequence[TableName],
+        seen: Mapping[TableName, str] | None = None,
     ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
         marks: dict[TableName, str] = {}
         with duckdb.connect(settings.path) as connection:

@@ -11,12 +11,14 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+from standins.sqlserver.remote import SqlServerProcess
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.load import LoadReport, LoadRequest, load
 from tranship.replication.plan import table_plan
 from tranship.replication.planned_tables import expand
 from tranship.sqlserver.catalogue import list_tables
 from tranship.sqlserver.source import SqlServerSource
+from tranship.tables import TableName
 
 SAMPLE = [
     "DimCustomer",
@@ -55,6 +57,62 @@ def loaded(source, postgres, postgres_schema):
         }
 
     return load_all
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A source of the tests' own, in which nothing is tracked yet."""
+    with SqlServerProcess(password="Correct-Horse-1") as running:
+        yield running
+
+
+def test_what_is_tracked_is_followed_and_what_could_be_is_switched_on_as_it_is_printed(run, server):
+    for statement in (
+        "alter database current set allow_snapshot_isolation off",
+        "create table dbo.Orders (Id int not null primary key, V rowversion)",
+        "create table dbo.[Order lines] (Id int not null primary key)",
+        "create table dbo.Heap (Id int)",
+    ):
+        server.execute(statement)
+    arguments = ("init", "--source-url", server.url(), "--small-rows", "0", "--force")
+    server.execute("insert into dbo.Orders (Id) values (1)")
+    server.execute("insert into dbo.[Order lines] values (1)")
+    first = run(*arguments)
+    assert first.exit_code == 0, first.output
+    assert "(1 merge, 2 replace)" in first.output
+    assert "record by itself what changes in 2 tables, deletions too" in first.output
+    statements = [
+        line.removesuffix(";") for line in first.output.splitlines() if line.endswith(";")
+    ]
+    assert statements == [
+        "alter database current set change_tracking = on (change_retention = 7 days, auto_cleanup = on)",
+        "alter database current set allow_snapshot_isolation on",
+        "alter table [dbo].[Order lines] enable change_tracking",
+        "alter table [dbo].[Orders] enable change_tracking",
+    ]
+    written = WRITTEN.read_text()
+    assert "does not record its changes yet" in " ".join(written.replace("#", " ").split())
+    assert "Change Tracking needs a primary key" in written
+
+    for statement in statements:
+        server.execute(statement)
+    second = run(*arguments)
+    assert second.exit_code == 0, second.output
+    assert "(2 merge, 1 replace)" in second.output
+    assert "record by itself" not in second.output
+    attributes = yaml.safe_load(WRITTEN.read_text())["attributes"]
+    assert attributes["tables"][1:] == [
+        {"table": f"{name}", "mode": "merge", "changes": "tracking", "delete": "remove"}
+        for name in ("[dbo].[Order lines]", "dbo.Orders")
+    ]
+    for entry in attributes["tables"]:
+        table_plan(
+            TableSettings(**entry), TableName.parse(entry["table"], default_schema="dbo"), "s"
+        )
+
+    server.execute(f"deny view change tracking on dbo.Orders to [{server.user}]")
+    third = run(*arguments)
+    assert f"grant view change tracking on [dbo].[Orders] to [{server.user}];" in third.output
 
 
 def test_the_sample_warehouse_is_shown_and_becomes_this_file(run, sqlserver_url: str, source):

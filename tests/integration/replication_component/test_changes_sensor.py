@@ -80,6 +80,15 @@ def watch(replication: Replication, tables: list[TableName]) -> Watch:
 
 
 @pytest.fixture
+def tracks(source: Callable[[str], None], sqlserver: SqlServerResource) -> None:
+    """The database tracks changes."""
+    with sqlserver.connect() as connection:
+        version = connection.cursor().execute("select change_tracking_current_version()").fetchval()
+    if version is None:
+        source("alter database current set change_tracking = on")
+
+
+@pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let so many seconds go by."""
 
@@ -149,6 +158,67 @@ def test_a_run_under_way_is_not_doubled(
     assert watch.names() == []
     later(EVERY_SECONDS + 1)
     assert watch.names() == [sorted(one.name for one in tables)]
+
+
+@pytest.fixture
+def one_is_tracked(tables: list[TableName], source: Callable[[str], None], tracks: None) -> None:
+    """The first table is tracked, and its record has begun; the second one is not."""
+    source(f"alter table {tables[0]} enable change_tracking")
+    source(f"insert into {tables[0]} values (9, 9)")
+
+
+@pytest.mark.usefixtures("one_is_tracked")
+def test_tracked_tables_are_asked_for_changes_and_the_others_for_their_rows(
+    watch: Watch, tables: list[TableName], source: Callable[[str], None]
+) -> None:
+    tracked, plain = tables
+    watch.load()
+    assert watch.names() == []
+    for table, change in (
+        (plain, f"update {plain} set Flag = 7 where Id = 1"),
+        (tracked, f"delete from {tracked} where Id = 1"),
+        (tracked, f"truncate table {tracked}"),
+    ):
+        source(change)
+        (request,) = watch.tick()
+        assert [key.path[-1] for key in request.asset_selection or ()] == [table.name]
+        assert watch.run(request)
+        assert watch.names() == []
+
+
+@pytest.mark.usefixtures("one_is_tracked")
+def test_tracking_that_is_switched_off_is_no_rest(
+    watch: Watch, tables: list[TableName], source: Callable[[str], None]
+) -> None:
+    watch.load()
+    source(f"alter table {tables[0]} disable change_tracking")
+    (request,) = watch.tick()
+    assert [key.path[-1] for key in request.asset_selection or ()] == [tables[0].name]
+    assert watch.run(request)
+    assert watch.names() == []
+    source(f"update {tables[0]} set Flag = 3 where Id = 1")
+    assert watch.names() == [[tables[0].name]]
+
+
+@pytest.mark.usefixtures("one_is_tracked")
+def test_a_change_of_a_tracked_table_whose_load_failed_is_asked_for_again(
+    watch: Watch,
+    tables: list[TableName],
+    source: Callable[[str], None],
+    later: Callable[[float], None],
+) -> None:
+    watch.load()
+    source(f"delete from {tables[0]} where Id = 1")
+    (request,) = watch.tick()
+    run = watch.replication.instance.add_run(
+        dg.DagsterRun(
+            job_name="n_changes_job", tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED
+        )
+    )
+    watch.replication.instance.report_run_failed(run)
+    assert watch.names() == []
+    later(EVERY_SECONDS + 1)
+    assert watch.names() == [[tables[0].name]]
 
 
 def test_a_table_that_is_gone_keeps_none_of_the_others_back_and_is_said(

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from tranship.cli.heuristics import LARGE_ROWS, SMALL_ROWS, VERY_LARGE_ROWS
-from tranship.cli.proposals import names_in_target, propose
+from tranship.cli.proposals import names_in_target, offered_statements, propose
 from tranship.replication.plan import Mode
 from tranship.sqlserver.catalogue import is_local_clock
+from tranship.systems import ChangeRecord
 
 
 def test_a_rowversion_is_followed_by_merging(make_table):
@@ -168,3 +169,47 @@ def test_tables_that_would_take_each_others_name_get_one_of_their_own(make_table
         "dbo.ORDERS": "dbo_ORDERS",
         "sales.Orders": "sales_Orders_2",
     }
+
+
+TRACKED = ChangeRecord(is_readable=True)
+OFFERED = ChangeRecord(
+    statements=(
+        "alter database current set change_tracking = on",
+        "alter table [dbo].[Orders] enable change_tracking",
+    )
+)
+
+
+@pytest.mark.parametrize("rows", [SMALL_ROWS, VERY_LARGE_ROWS, None])
+def test_a_record_of_changes_is_followed_before_any_column(make_table, rows):
+    table = make_table(rows=rows, Id="int not null", V="rowversion not null")
+    proposal = propose(replace(table, change_record=TRACKED))
+    assert (proposal.mode, proposal.cursor, proposal.follows_record) == (Mode.MERGE, None, True)
+    assert proposal.reason == "the source itself records what changes, deletions too"
+    assert (proposal.caveats, proposal.offered) == ((), ())
+
+
+def test_a_record_of_changes_is_not_followed_by_a_key_that_is_read_as_another_type(make_table):
+    table = make_table(key=("Node",), Node="hierarchyid not null", V="rowversion not null")
+    proposal = propose(replace(table, change_record=TRACKED))
+    assert (proposal.cursor, proposal.follows_record) == ("V", False)
+
+
+def test_where_a_record_could_be_kept_its_statements_are_offered(make_table):
+    table = make_table(Id="int not null", V="rowversion not null")
+    proposal = propose(replace(table, change_record=OFFERED))
+    assert (proposal.cursor, proposal.offered) == ("V", OFFERED.statements)
+    assert "changes: tracking" in proposal.caveats[-1]
+    small = propose(replace(table, change_record=OFFERED, estimated_rows=SMALL_ROWS))
+    assert small.offered == ()
+    assert offered_statements([small, proposal, proposal]) == list(OFFERED.statements)
+
+
+def test_why_no_record_can_be_kept_is_said(make_table):
+    refused = ChangeRecord(refusal="It is partitioned.")
+    table = make_table(Id="int not null")
+    assert "It is partitioned." in propose(replace(table, change_record=refused)).caveats
+    keyless = make_table(key=(), At="datetime")
+    assert "It is partitioned." in propose(replace(keyless, change_record=refused)).caveats
+    small = propose(replace(table, change_record=refused, estimated_rows=1))
+    assert small.caveats == ()

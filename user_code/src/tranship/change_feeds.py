@@ -68,6 +68,11 @@ class ChangeFeed(ABC):
     def gap(self, since: ChangePosition) -> str | None:
         """Why changes since a place cannot be had, in words and figures; `None` where they can."""
 
+    def doubt(self, since: ChangePosition) -> str | None:
+        """Why changes since a place may not tell all although the record has them, in words; `None` where they do."""
+        del since
+        return None
+
     @abstractmethod
     def count(self, since: ChangePosition) -> int:
         """How many rows changed since a place."""

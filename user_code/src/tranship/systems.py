@@ -41,6 +41,21 @@ _OURS = {
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    """Whether a source records by itself what changes in a table, or what it takes that it does.
+
+    Args:
+        is_readable: Whether it does, and this login may follow it.
+        refusal: Why it cannot, in a sentence.
+        statements: What its owners have to run so that it is readable, as it runs, that of the whole database first.
+    """
+
+    is_readable: bool = False
+    refusal: str | None = None
+    statements: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SourceTable:
     """A table or view of a source, with what its schema in Arrow terms has no place for.
 
@@ -55,6 +70,7 @@ class SourceTable:
         defaults: What the server fills columns with where a row names no value, by column.
         local_clocks: The columns that it fills from a wall clock without an offset.
         readable_as: Types to read columns as that cannot be moved as they are, in the source's words, by column.
+        change_record: What the source itself records of its changes; `None` where it says nothing of it.
     """
 
     name: TableName
@@ -66,6 +82,7 @@ class SourceTable:
     defaults: Mapping[str, str] = field(default_factory=dict[str, str])
     local_clocks: tuple[str, ...] = ()
     readable_as: Mapping[str, str] = field(default_factory=dict[str, str])
+    change_record: ChangeRecord | None = None
 
 
 class Catalogue(ABC):
@@ -216,9 +233,19 @@ class SourceSystem(System):
 
     @abstractmethod
     def fingerprints(
-        self, settings: Any, tables: Sequence[TableName]
+        self,
+        settings: Any,
+        tables: Sequence[TableName],
+        seen: Mapping[TableName, str] | None = None,
     ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
-        """A text for each table that changes when its rows do, and why others have none."""
+        """A text for each table that changes when its rows do, and why others have none.
+
+        Args:
+            settings: Where they are.
+            tables: The tables.
+            seen: The text of each table that was looked at before, empty at the first look. A source that records changes
+                looks for those since: it gives the same text where there are none, and another one where it cannot tell.
+        """
 
 
 class TargetSystem(System):

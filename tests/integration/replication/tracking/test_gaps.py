@@ -7,7 +7,7 @@ from typing import Any
 
 import mssql_python
 import pytest
-from tests.integration.replication.conftest import EVENTS, Origin, Place, Replica, of
+from tests.integration.replication.conftest import EVENTS, Origin, Place, Replica, of, track_changes
 from tests.integration.replication.tracking.conftest import TRACKED
 
 from standins.sqlserver.remote import SqlServerProcess
@@ -16,6 +16,7 @@ from tranship.errors import ConfigurationError
 from tranship.replication.plan import OnGap, OnNewSource
 from tranship.sqlserver.reader import fetched
 from tranship.sqlserver.settings import SqlServerSettings
+from tranship.sqlserver.source import SqlServerSource
 from tranship.writes import OnSchemaChange
 
 
@@ -108,6 +109,9 @@ def test_a_gap_is_named_and_answered_by_the_whole_table(
     again.assert_equal()
     assert report.what.startswith("the whole table")
     assert re.search(GAPS[gap], report.what), report.what
+    again.origin.add(400)
+    again.load()
+    again.assert_equal()
     again.origin.add(500)
     report = again.load()
     again.assert_equal()
@@ -139,6 +143,76 @@ def test_a_truncation_right_after_a_load_is_seen(replica_of: Callable[..., Repli
     assert current_version(made) == int(made.bookmark.cursor_value or 0)
     made.load()
     assert made.copied() == []
+
+
+@pytest.fixture
+def just_tracked(origin: Callable[..., Origin], place: Place) -> Callable[..., Replica]:
+    """A table with rows and its copy, of the very version that its record of changes began with."""
+
+    def make(**settings: Any) -> Replica:
+        made = of(origin(), place, **{**TRACKED, **settings})
+        made.origin.add(*range(1, 11))
+        track_changes(made.origin)
+        made.load()
+        return made
+
+    return make
+
+
+ANEW = {
+    "truncated": ("truncate table {table}",),
+    "switched off and on": (
+        "alter table {table} disable change_tracking",
+        "update {table} set name = N'unseen' where id = 4",
+        "delete from {table} where id = 5",
+        "alter table {table} enable change_tracking",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", ANEW)
+@pytest.mark.parametrize("chunk_rows", [3, 100])
+def test_a_record_that_begins_anew_where_it_began_is_not_taken_for_the_one_before(
+    just_tracked: Callable[..., Replica], way: str, chunk_rows: int
+) -> None:
+    # Nothing was recorded since tracking was switched on: the new record begins with the same version as the old one.
+    made = just_tracked(chunk_rows=chunk_rows)
+    made.origin.run(*ANEW[way])
+    made.origin.add(20)
+    report = made.load()
+    made.assert_equal()
+    assert "with which the record of changes began" in report.what
+    made.origin.add(21)
+    report = made.load()
+    made.assert_equal()
+    assert report.what.startswith("1 rows that changed since version")
+
+
+def test_where_nothing_was_recorded_yet_a_load_does_not_fail_for_a_gap(
+    just_tracked: Callable[..., Replica],
+) -> None:
+    made = just_tracked(on_gap=OnGap.FAIL)
+    assert made.load().what.startswith("the whole table")
+    made.assert_equal()
+
+
+def test_a_truncation_amid_the_first_chunks_is_seen(
+    origin: Callable[..., Origin], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = of(origin(), place, **TRACKED, chunk_rows=3)
+    made.origin.add(*range(1, 11))
+    track_changes(made.origin)
+    read, reads = SqlServerSource.read, iter(range(100))
+
+    def truncates(*arguments: Any, **options: Any) -> Any:
+        if next(reads) == 2:
+            made.origin.run("truncate table {table}")
+            made.origin.add(2, 30)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(SqlServerSource, "read", truncates)
+    made.load()
+    made.assert_equal()
 
 
 def test_a_column_that_was_added_with_a_default_is_filled(

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tranship.cli.proposals import Proposal, names_in_target, written_name
 from tranship.replication.columns import KEY_VARIABLE
-from tranship.replication.plan import Mode
+from tranship.replication.plan import FollowedChanges, Mode, OnDelete
 
 COMPONENT = "tranship.replication.ReplicationComponent"
 LINE_LENGTH = 100
@@ -112,7 +112,14 @@ def _entry(proposal: Proposal, name: str | None) -> Iterator[str]:
     yield f"{_SETTING}mode: {proposal.mode}"
     if proposal.cursor is not None:
         yield f"{_SETTING}cursor: {_scalar(proposal.cursor)}"
-    if proposal.mode in {Mode.MERGE, Mode.APPEND}:
+    if proposal.follows_record:
+        yield f"{_SETTING}changes: {FollowedChanges.TRACKING}"
+        yield from _comment(
+            _SETTING,
+            "Deletions are among the changes. Or mark: rows stay, with the time in _deleted_at; ignore: they stay as they are.",
+        )
+        yield f"{_SETTING}delete: {OnDelete.REMOVE}"
+    elif proposal.mode in {Mode.MERGE, Mode.APPEND}:
         yield from _comment(
             _SETTING,
             "Rows deleted in the source stay in the copy, unless all keys are compared after each load: "
@@ -230,6 +237,8 @@ def table_of_proposals(origin: str, proposals: Sequence[Proposal]) -> Table:
 
 def _proposed(proposal: Proposal) -> str:
     mode = f"{proposal.mode} by {proposal.cursor}" if proposal.cursor else str(proposal.mode)
+    if proposal.follows_record:
+        mode = f"{proposal.mode} by its record of changes"
     lines = [f"{mode}: {proposal.reason}"]
     if others := [str(one) for one in proposal.candidates if one.column.name != proposal.cursor]:
         lines.append(f"could be followed by {', '.join(others)}{' too' if proposal.cursor else ''}")

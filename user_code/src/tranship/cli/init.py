@@ -111,6 +111,7 @@ def init(
 
     console().print(table_of_proposals(origin, proposals))
     click.echo(f"Wrote {output}: {_counted(proposals)}.")
+    print_offered(system.title, proposals)
     click.echo(
         "Nothing is loaded yet. Read the file, above all the comments on merge and append, then run "
         "`dg check yaml` and `dg check defs`."
@@ -148,7 +149,27 @@ def write_file(output: Path, text: str) -> None:
         ) from error
 
 
+def print_offered(source: str, proposals: "Sequence[Proposal]") -> None:
+    """Print what would have to run so that the source records changes, if anything."""
+    from tranship.cli.proposals import offered_statements
+
+    statements = offered_statements(proposals)
+    if not statements:
+        return
+    tables = _tables(sum(bool(proposal.offered) for proposal in proposals))
+    click.echo(
+        f"{source} can record by itself what changes in {tables}, deletions too. Their owners would run:"
+    )
+    for statement in statements:
+        click.echo(f"{statement};")
+    click.echo("Then run this again with --force, or write changes: tracking.")
+
+
 def _counted(proposals: "Sequence[Proposal]") -> str:
     modes = [str(proposal.mode) for proposal in proposals]
     each = ", ".join(f"{modes.count(mode)} {mode}" for mode in dict.fromkeys(sorted(modes)))
-    return f"{len(modes)} table{'' if len(modes) == 1 else 's'} ({each})"
+    return f"{_tables(len(modes))} ({each})"
+
+
+def _tables(count: int) -> str:
+    return f"{count} table{'' if count == 1 else 's'}"

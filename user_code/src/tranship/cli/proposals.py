@@ -15,7 +15,7 @@ from tranship.cli.heuristics import (
 from tranship.cursors import Kind, has_zone, kind_of
 from tranship.errors import TableNotFoundError
 from tranship.replication.plan import DEFAULT_SCHEMA, Mode, default_target
-from tranship.systems import Catalogue, SourceTable
+from tranship.systems import Catalogue, ChangeRecord, SourceTable
 from tranship.tables import Column, TableName
 
 ALL = ("*.*",)
@@ -55,6 +55,8 @@ class Proposal:
         exclude: Columns that cannot be moved at all.
         personal: Columns whose names look like something about a person.
         partition_column: A column to partition a very large table by.
+        follows_record: Whether the source's own record of changes is followed.
+        offered: Statements with which the source would record its changes, where that is worth having.
     """
 
     table: SourceTable
@@ -69,6 +71,8 @@ class Proposal:
     exclude: tuple[str, ...] = ()
     personal: tuple[str, ...] = ()
     partition_column: str | None = None
+    follows_record: bool = False
+    offered: tuple[str, ...] = ()
 
 
 def propose(
@@ -97,8 +101,11 @@ def propose(
     declared = table.schema.primary_key
     key = () if set(declared) & set(exclude) else declared
     candidates = _candidates(table, key)
-    choice = _choice(table, key, candidates, small_rows)
+    # Keys that are read as another type are not those of a record of changes.
+    recorded_key = () if set(key) & set(dict(cast)) else key
+    choice = _followed_record(table, recorded_key) or _choice(table, key, candidates, small_rows)
     clock = _wall_clock(table, choice.cursor)
+    offered, of_record = _unrecorded(table.change_record, choice)
     cursors = {candidate.column.name for candidate in candidates}
     return Proposal(
         table=table,
@@ -108,7 +115,7 @@ def propose(
         key=key,
         cursor=choice.cursor,
         candidates=candidates,
-        caveats=(*choice.caveats, *clock),
+        caveats=(*choice.caveats, *clock, *of_record),
         cast=cast,
         exclude=exclude,
         personal=tuple(
@@ -117,6 +124,8 @@ def propose(
             if column.name not in cursors and _looks_personal(column)
         ),
         partition_column=_partition_column(table, candidates),
+        follows_record=choice.follows_record,
+        offered=offered,
     )
 
 
@@ -126,6 +135,34 @@ class _Choice:
     reason: str
     cursor: str | None = None
     caveats: tuple[str, ...] = ()
+    is_small: bool = False
+    follows_record: bool = False
+
+
+def _followed_record(table: SourceTable, key: tuple[str, ...]) -> _Choice | None:
+    """Following what the source itself records, where it does and rows can be told apart by its key."""
+    record = table.change_record
+    if record is None or not record.is_readable or not key:
+        return None
+    reason = "the source itself records what changes, deletions too"
+    return _Choice(Mode.MERGE, reason, follows_record=True)
+
+
+def _unrecorded(
+    record: ChangeRecord | None, choice: _Choice
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What would have to run so that a table's changes are recorded, and what to say of it; nothing of a small table."""
+    if record is None or choice.is_small or choice.follows_record:
+        return (), ()
+    if record.refusal is not None:
+        return (), (record.refusal,)
+    if not record.statements:
+        return (), ()
+    said = (
+        "The source does not record its changes yet. If it did, changes: tracking would read changed rows alone and see deletions: "
+        "`tranship init` prints the statements."
+    )
+    return record.statements, (said,)
 
 
 def _choice(
@@ -160,6 +197,7 @@ def _small(candidates: tuple[Candidate, ...]) -> _Choice:
     return _Choice(
         Mode.REPLACE,
         "small enough to copy whole, deleted rows included",
+        is_small=True,
         caveats=tuple(
             f"Should it grow: mode merge with the cursor {candidate.column.name}."
             for candidate in candidates[:1]
@@ -295,6 +333,12 @@ def _type_name(column: Column) -> str:
 
 def _looks_personal(column: Column) -> bool:
     return _type_name(column) != "bit" and looks_personal(column.name)
+
+
+def offered_statements(proposals: Iterable[Proposal]) -> list[str]:
+    """What the source's owners have to run so that it records the changes of its tables: each once, of the database first."""
+    # Those of the database are the first of each table's, and the same for all.
+    return list(dict.fromkeys(chain(*(proposal.offered for proposal in proposals))))
 
 
 def names_in_target(

@@ -77,10 +77,14 @@ class PostgresSystem(SourceSystem, TargetSystem):
 
     @override
     def fingerprints(
-        self, settings: PostgresSettings, tables: Sequence[TableName]
+        self,
+        settings: PostgresSettings,
+        tables: Sequence[TableName],
+        seen: Mapping[TableName, str] | None = None,
     ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
         from tranship.postgres.identity import fingerprints
 
+        del seen  # Postgres keeps no record of changes to ask for.
         return fingerprints(settings, tables)
 
 

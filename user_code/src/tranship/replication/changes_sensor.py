@@ -114,9 +114,14 @@ class WatchedTable:
         is_loading = self.asked is not None and self.asked.is_launched
         return not is_loading and not waits
 
+    @property
+    def last_mark(self) -> str | None:
+        """What was last seen of it that a load was asked for by."""
+        return self.seen if self.asked is None else self.asked.mark
+
     def needs(self, mark: str) -> bool:
         """Whether a load has to be asked for, by what is seen of the table now."""
-        return mark not in {self.seen, self.asked.mark if self.asked else self.seen}
+        return mark not in {self.seen, self.last_mark}
 
     def asks(self, token: str, mark: str, now: float) -> "WatchedTable":
         """The same with a load that is asked for now."""
@@ -185,7 +190,7 @@ def changes_sensor(
         minimum_interval_seconds=every_seconds,
         required_resource_keys={sensor.source_key},
         description="Loads the tables whose source has changed. Off until it is switched on: it reads each "
-        "table without a rowversion in the source to fingerprint it.",
+        "table that has no rowversion and is not tracked in the source to fingerprint it.",
     )
 
 
@@ -210,8 +215,13 @@ class _Sensor:
         free = {name: self.watched[name] for name, state in known.items() if state.is_free(now)}
         with as_failures():
             source = system_of_resource(self.source_key, resource, SourceSystem)
+            before = {
+                table.plan.source: mark
+                for name, table in free.items()
+                if (mark := known[name].last_mark) is not None
+            }
             marks, refused = source.fingerprints(
-                resource.settings(), [table.plan.source for table in free.values()]
+                resource.settings(), [table.plan.source for table in free.values()], before
             )
         token = uuid.uuid4().hex
         changed = [

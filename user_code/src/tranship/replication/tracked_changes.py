@@ -66,6 +66,9 @@ class TrackedChanges(ChangeDetection):
         gap = self._feed.gap(since) if since else "its bookmark is of no record of changes"
         if since is None or gap is not None:
             return self._gap(f"the changes since the last load cannot be had: {gap}")
+        if (doubt := self._feed.doubt(since)) is not None:
+            self.writes.log.info("All of %s is loaded again: %s.", self.writes.plan.source, doubt)
+            return doubt
         names = self.writes.changes.written(
             self.writes.source.schema.select(self.writes.changes.read)
         ).names
@@ -117,6 +120,11 @@ class TrackedChanges(ChangeDetection):
 
     @override
     def after_first_load(self, bookmark: Bookmark) -> str:
+        since = change_position(bookmark)
+        if since is not None and (doubt := self._feed.doubt(since)) is not None:
+            self.look(bookmark)
+            self.writes.replace_all(bookmark, up_to=self.up_to)
+            return f"; then all of it in one read: {doubt}"
         # The version was taken before the first chunk; what changed while the chunks were read comes now.
         return f"; then {self.load(bookmark, None)}"
 

@@ -25,6 +25,7 @@ from tranship.sqlserver.inspection import (
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import rows
 from tranship.sqlserver.stopping import DriverConnection
+from tranship.sqlserver.tracking_advice import tracking_advice
 from tranship.systems import SourceTable
 from tranship.tables import TableName, TableSchema
 
@@ -191,6 +192,7 @@ def inspect_tables(
         is_view = _is_view(connection, settings, names)
         for part in _parts(names):
             answers = ask(connection, settings, part, tuple(OPTIONAL))
+            advice = tracking_advice(connection, settings, part)
             for name in part:
                 schema = answers.schema(name) or TableSchema(())
                 defaults = answers.defaults(name)
@@ -206,6 +208,7 @@ def inspect_tables(
                         column for column, default in defaults.items() if is_local_clock(default)
                     ),
                     readable_as=readable_as(schema),
+                    change_record=advice.record(name, schema, settings.user or "<login>"),
                 )
     return inspected
 

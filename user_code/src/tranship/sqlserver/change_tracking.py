@@ -27,6 +27,7 @@ from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.reader import fetched
 from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table, rows, run
 from tranship.sqlserver.stopping import stoppable_cursor
+from tranship.sqlserver.tracking_advice import ALLOW_SNAPSHOTS, TRACK_DATABASE
 from tranship.tables import Column, SourceType, TableSchema
 
 if TYPE_CHECKING:
@@ -79,6 +80,19 @@ class _Record:
             )
         return None
 
+    def doubt(self, since: ChangePosition) -> str | None:
+        """Why changes since a place may not tell all.
+
+        TRUNCATE, and tracking that is switched off and on, make a record begin anew at the database's version, which they do
+        not move: where the one before began there too, nothing tells the two apart.
+        """
+        if self.begin is None or since.version > self.begin:
+            return None
+        return (
+            f"the copy is of version {since.version}, with which the record of changes began: whether the table was truncated, or "
+            "tracking was switched off and on since, cannot be told"
+        )
+
 
 @dataclass(frozen=True)
 class TrackedTable(ChangeFeed):
@@ -97,6 +111,10 @@ class TrackedTable(ChangeFeed):
     @override
     def gap(self, since: ChangePosition) -> str | None:
         return self._record().gap(since)
+
+    @override
+    def doubt(self, since: ChangePosition) -> str | None:
+        return self._record().doubt(since)
 
     @override
     def count(self, since: ChangePosition) -> int:
@@ -162,8 +180,7 @@ class TrackedTable(ChangeFeed):
         if record.current is None:
             raise ConfigurationError(
                 f"The database of {table} does not track changes.",
-                "Let its owner run: alter database current set change_tracking = on (change_retention = 7 days, auto_cleanup = on); "
-                f"alter table {self._quoted} enable change_tracking; alter database current set allow_snapshot_isolation on",
+                f"Let its owner run: {TRACK_DATABASE}; alter table {self._quoted} enable change_tracking; {ALLOW_SNAPSHOTS}",
             )
         if not record.is_granted:
             login = self.source.settings.user or "<login>"

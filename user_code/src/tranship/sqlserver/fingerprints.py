@@ -1,6 +1,6 @@
 """Short texts that change when a table's rows do: what a sensor of changes compares.
 
-With a `rowversion` it is the row count and the highest version, which the server finds without reading rows. Without one the server
+Where the server tracks a table's changes, it is asked whether there are any (`tranship.sqlserver.tracking_marks`). With a `rowversion` it is the row count and the highest version, which the server finds without reading rows. Without one the server
 reads the table and hashes each row: SHA2_256 over all its values, summed in two numbers of 112 bits together. Two states of a
 table have the same text in one case of 2^112, also where many rows change in the same way.
 
@@ -11,7 +11,7 @@ https://learn.microsoft.com/sql/t-sql/functions/binary-checksum-transact-sql
 https://learn.microsoft.com/sql/relational-databases/system-dynamic-management-views/sys-dm-db-index-usage-stats-transact-sql
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tranship.errors import TranshipError
@@ -23,6 +23,7 @@ from tranship.sqlserver.identity import identity_of
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table, rows
 from tranship.sqlserver.stopping import DriverConnection
+from tranship.sqlserver.tracking_marks import tracking_marks
 from tranship.sqlserver.types import is_large
 from tranship.tables import Column, TableName, TableSchema
 
@@ -58,11 +59,20 @@ def fingerprint(settings: SqlServerSettings, table: TableName) -> str:
 
 
 def fingerprints(
-    settings: SqlServerSettings, tables: Sequence[TableName]
+    settings: SqlServerSettings,
+    tables: Sequence[TableName],
+    seen: Mapping[TableName, str] | None = None,
 ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
     """The texts of several tables, over one connection.
 
     A text also says whose rows they are: it changes where another server, database or table answers to the names.
+
+    Args:
+        settings: Where they are.
+        tables: The tables.
+        seen: The text of each table that was looked at before, empty at the first look. Where the server tracks a table's
+            changes it is asked for those since, and the table's rows are not read. `None` where texts are only compared with
+            each other.
 
     Returns:
         The texts, and why there is none for the other tables: one that is gone does not stand in the way of the rest.
@@ -77,7 +87,11 @@ def fingerprints(
         return marks, refused
     with connect(settings, doing="looking for changes") as connection:
         begin_consistent_read(connection)
+        if seen is not None:
+            marks |= tracking_marks(connection, settings, tables, seen)
         for table in tables:
+            if table in marks:
+                continue
             try:
                 with driver_errors(driver(), settings, f"looking for changes of {table}"):
                     marks[table] = _mark(connection, settings, table)

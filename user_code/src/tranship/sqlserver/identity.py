@@ -70,6 +70,12 @@ def identity_of(
     return SourceIdentity.of(parts)
 
 
+def with_table(database: SourceIdentity, object_id: object, created: datetime) -> SourceIdentity:
+    """The identity of a table of a database, of which the server told these two."""
+    own = {TABLE: object_id, TABLE_CREATED: _shown(created)}
+    return SourceIdentity.of({**database.as_json(), **own})
+
+
 def _answers(
     connection: DriverConnection,
     settings: SqlServerSettings,

@@ -4,7 +4,7 @@ What reads and counts is imported by what calls it: every run makes the resource
 """
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -105,9 +105,14 @@ class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]
         return fingerprints.fingerprint(self.settings(), table)
 
     def fingerprints(
-        self, tables: Sequence[TableName]
+        self, tables: Sequence[TableName], seen: Mapping[TableName, str] | None = None
     ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
-        """The same of several tables over one connection, and why others have none."""
+        """The same of several tables over one connection, and why others have none.
+
+        Args:
+            tables: The tables.
+            seen: The texts of an earlier look, `{}` at the first: where the server tracks changes it is asked for those since.
+        """
         from tranship.sqlserver import fingerprints
 
-        return fingerprints.fingerprints(self.settings(), tables)
+        return fingerprints.fingerprints(self.settings(), tables, seen)

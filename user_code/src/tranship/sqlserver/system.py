@@ -105,11 +105,14 @@ class SqlServerSystem(SourceSystem):
 
     @override
     def fingerprints(
-        self, settings: SqlServerSettings, tables: Sequence[TableName]
+        self,
+        settings: SqlServerSettings,
+        tables: Sequence[TableName],
+        seen: Mapping[TableName, str] | None = None,
     ) -> tuple[dict[TableName, str], dict[TableName, TranshipError]]:
         from tranship.sqlserver import fingerprints
 
-        return fingerprints.fingerprints(settings, tables)
+        return fingerprints.fingerprints(settings, tables, seen)
 
 
 SYSTEM = SqlServerSystem()
