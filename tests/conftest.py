@@ -18,6 +18,7 @@ import pytest
 from psycopg2 import extensions, sql
 
 from standins.embedded import EmbeddedPostgres, EmbeddedRedshift, EmbeddedS3, EmbeddedSqlServer
+from standins.embedded.loopback import without_proxy
 
 if TYPE_CHECKING:
     import mssql_python
@@ -26,6 +27,8 @@ NO_ENGINE = "no Docker engine"
 RUN_ENGINE_TESTS = ".ci/run"  # starts an engine of its own where none runs
 ENGINE_TIMEOUT_SECONDS = 10
 
+# Every server of a test is on this machine; what it installs comes through the proxy as ever.
+os.environ.update(without_proxy(os.environ))
 
 # ---- the servers ----
 

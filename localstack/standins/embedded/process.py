@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from standins.embedded.loopback import without_proxy
+
 GUARD = Path(__file__).with_name("guard.py")
 LOG_TAIL_LINES = 20
 POLL_SECONDS = 0.01
@@ -68,7 +70,7 @@ class GuardedProcess:
         self.log = log
         self.pid = 0
         self._stop_seconds = stop_seconds
-        self._environment = {**os.environ, **(environment or {})}
+        self._environment = {**os.environ, **without_proxy(os.environ), **(environment or {})}
         self._specification = {
             "command": list(command),
             "input": input_text,

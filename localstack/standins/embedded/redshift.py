@@ -56,7 +56,13 @@ class EmbeddedRedshift:
             "The Redshift stand-in",
             command,
             log=self.log,
-            environment={"PGPASSWORD": password, "TRANSHIP_STANDIN_PASSWORD": password},
+            environment={
+                "PGPASSWORD": password,
+                "TRANSHIP_STANDIN_PASSWORD": password,
+                # A local S3 asks for no keys, so that without any nobody need ask whether this machine is one of Amazon's:
+                # a proxy would answer that, or the question run into its time-out.
+                "AWS_EC2_METADATA_DISABLED": "true",
+            },
         ).start()
         self.port = wait_for_port(self._server, ready_file, START_SECONDS)
 

@@ -1,9 +1,11 @@
 """S3 with IAM, STS, Redshift's control plane and Secrets Manager, by moto in a process of its own."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Self
 
+from standins.embedded.loopback import without_proxy
 from standins.embedded.process import GuardedProcess
 from standins.embedded.ready_file import new_ready_file, wait_for_port
 
@@ -64,6 +66,7 @@ class EmbeddedS3:
     def environment(self) -> dict[str, str]:
         """Return the variables that point boto3 and its kin here; moto accepts any key."""
         return {
+            **without_proxy(os.environ),
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,

@@ -29,7 +29,13 @@ def demo(directory: Path, *options: str) -> subprocess.Popen[str]:
         "0.1",
         *options,
     ]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # Behind a company's proxy, which knows nothing of our 127.0.0.1.
+    environment = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        environment[name] = "http://127.0.0.1:9"
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
 
 
 def descendants(pid: int) -> set[int]:
@@ -91,7 +97,7 @@ def test_a_demo_that_is_stopped_half_way_leaves_no_process_and_no_half_table(tmp
     left_behind = descendants(process.pid)
     assert left_behind
     process.send_signal(end)
-    process.wait(30)
+    process.wait(90)
     for pid in left_behind:
         assert ends_within(pid, 20), f"process {pid} is still there"
 

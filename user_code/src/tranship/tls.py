@@ -35,7 +35,7 @@ def sslmode_for(host: str) -> str:
         >>> sslmode_for("127.0.0.1"), sslmode_for("/run/postgresql"), sslmode_for("db.example.com")
         ('prefer', 'prefer', 'verify-full')
     """
-    return UNVERIFIED_LOCAL if all(map(_is_here, host.split(","))) else VERIFIED
+    return UNVERIFIED_LOCAL if all(map(is_here, host.split(","))) else VERIFIED
 
 
 def sslmode_of(environment: Mapping[str, str], prefix: str) -> str | None:
@@ -86,7 +86,13 @@ def system_authorities() -> str | None:
     return certifi.where()
 
 
-def _is_here(host: str) -> bool:
+def is_here(host: str) -> bool:
+    """Whether a host, with or without a port, is this machine: a loopback address, its name, or a socket's path.
+
+    Example:
+        >>> is_here("127.0.0.1:4566"), is_here("[::1]"), is_here("localstack")
+        (True, True, False)
+    """
     name = _WITH_PORT.sub(r"\1", host.strip()).strip("[]").lower()
     if name.startswith(("/", "@")) or name in {"localhost", ""} or name.endswith(".localhost"):
         return True

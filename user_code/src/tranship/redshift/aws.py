@@ -9,6 +9,7 @@ boto3 is an optional dependency (`pip install 'tranship[redshift]'`), so it is i
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from tranship.errors import (
     ConfigurationError,
@@ -19,6 +20,7 @@ from tranship.errors import (
     WriteFailedError,
 )
 from tranship.redshift.settings import RedshiftSettings
+from tranship.tls import is_here
 
 UPLOAD_CONNECTIONS = 10
 REQUEST_ATTEMPTS = 8
@@ -63,12 +65,7 @@ def s3_client(settings: RedshiftSettings) -> Any:
         ConfigurationError: boto3 is not installed, or there is no region.
     """
     with aws_errors(settings, "connecting to S3"):
-        session = _session(settings)
-        client = _client(session, "s3", settings.s3_endpoint_url)
-        if AMAZON in client.meta.endpoint_url:
-            return client
-        # Other S3 servers rarely answer to one host name for each bucket.
-        return _client(session, "s3", settings.s3_endpoint_url, s3={"addressing_style": "path"})
+        return _client(settings, "s3", settings.s3_endpoint_url)
 
 
 def api_client(settings: RedshiftSettings, service: str) -> Any:
@@ -78,7 +75,7 @@ def api_client(settings: RedshiftSettings, service: str) -> Any:
         ConfigurationError: boto3 is not installed, or there is no region.
     """
     with aws_errors(settings, f"connecting to {service}"):
-        return _client(_session(settings), service, settings.aws_endpoint_url)
+        return _client(settings, service, settings.aws_endpoint_url)
 
 
 @contextmanager
@@ -214,21 +211,30 @@ def _botocore_error(error: Any, doing: str) -> TranshipError:
     return ConfigurationError(f"{what}: {error}")
 
 
-def _session(settings: RedshiftSettings) -> Any:
+def _client(settings: RedshiftSettings, service: str, endpoint: str | None) -> Any:
     from boto3.session import Session
-
-    return Session(region_name=settings.region_name)
-
-
-def _client(session: Any, service: str, endpoint: str | None, **config: Any) -> Any:
     from botocore.config import Config
 
-    return session.client(
-        service,
-        endpoint_url=endpoint,
-        config=Config(
-            max_pool_connections=UPLOAD_CONNECTIONS,
-            retries={"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS},
-            **config,
-        ),
+    session: Any = Session(region_name=settings.region_name)
+    config: Any = Config(
+        max_pool_connections=UPLOAD_CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": REQUEST_ATTEMPTS},
     )
+    client = session.client(service, endpoint_url=endpoint, config=config)
+    # The endpoint may be of boto3's own finding (AWS_ENDPOINT_URL), so that only the client knows it.
+    fitting = _fitting(client.meta.endpoint_url)
+    if not fitting:
+        return client
+    return session.client(service, endpoint_url=endpoint, config=config.merge(Config(**fitting)))
+
+
+def _fitting(endpoint: str) -> dict[str, Any]:
+    """What a client of an endpoint needs that is not Amazon's."""
+    options: dict[str, Any] = {}
+    if AMAZON not in endpoint:
+        # Other S3 servers rarely answer to one host name for each bucket.
+        options["s3"] = {"addressing_style": "path"}
+    if is_here(urlsplit(endpoint).netloc):
+        # No proxy reaches what listens on this machine alone, and few people have it in no_proxy.
+        options["proxies"] = {}
+    return options
