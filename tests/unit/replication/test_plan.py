@@ -112,6 +112,38 @@ def test_a_number_out_of_range_is_refused(settings: dict[str, Any], words: str) 
         plan(**settings)
 
 
+MERGE = {"mode": "merge", "key": ["Id"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (MERGE | {"cursor": "At", "lookback": "1 dya"}, "lookback of dbo.A is '1 dya', which is no span of time"),
+        (MERGE | {"cursor": "At", "lookback": "-3"}, "'-3', which is no span of time"),
+        ({"columns": {"include": ["A", "B"], "exclude": ["B"]}}, "B is both in include and in exclude"),
+        (MERGE | {"columns": {"exclude": ["Id"]}}, '"Id" is left out, but it is part of the key'),
+        (MERGE | {"columns": {"include": ["Name"]}}, '"Id" is left out, but it is part of the key'),
+        (MERGE | {"columns": {"mask": {"Id": "redact"}}}, r'"Id" does not arrive as it is \(redact\)'),
+        (MERGE | {"chunk_column": "No", "columns": {"mask": {"No": "hash"}}}, r"\(hash\), but it is what chunks are cut by"),
+        ({"mode": "partition", "partitions": {"column": "Day"}, "columns": {"cast": {"Day": "date"}}}, r"\(cast\), but it is what the table is part"),
+    ],
+)  # fmt: skip
+def test_settings_of_columns_that_contradict_others_are_refused_unread(
+    settings: dict[str, Any], words: str
+) -> None:
+    """Without a look at the source, as `tranship check` has it."""
+    with pytest.raises(ConfigurationError, match=words):
+        table_plan(TableSettings(table="dbo.A", **settings), TableName("dbo", "A"), "staging")
+
+
+@pytest.mark.parametrize("lookback", [0, 1000, "1000", "2 hours"])
+def test_keys_may_be_hashed_or_cast_and_a_lookback_is_a_number_or_a_span(
+    lookback: int | str,
+) -> None:
+    columns = ColumnSettings(mask={"Id": "hash"}, cast={"Id": "nvarchar(40)"})
+    table_plan(TableSettings(table="dbo.A", cursor="At", lookback=lookback, columns=columns, **MERGE), TableName("dbo", "A"), "staging")  # fmt: skip
+
+
 def test_a_plan_without_settings_replaces_the_whole_table() -> None:
     made = table_plan(TableSettings(table="dbo.A"), TableName("dbo", "A"), "staging")
     assert made == plan()

@@ -248,7 +248,7 @@ def column_changes(plan: TablePlan, source: TableSchema, mask_key: str | None) -
         raise type(error)(
             f"{error.what} They are named in the settings of {plan.source}.", error.remedy
         )
-    read = tuple(name for name in settings.include or source.names if name not in settings.exclude)
+    read = tuple(name for name in settings.include or source.names if not settings.leaves_out(name))
     changes = ColumnChanges(
         plan.source,
         read,

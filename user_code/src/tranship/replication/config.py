@@ -82,6 +82,15 @@ class ColumnSettings(_Settings):
         "(HMAC-SHA-256 under the key in TRANSHIP_MASK_KEY), `redact` leaves nothing of them.",
     )
 
+    def leaves_out(self, column: str) -> bool:
+        """Whether a column does not get to the target.
+
+        Example:
+            >>> ColumnSettings(include=["Id"]).leaves_out("Name")
+            True
+        """
+        return column in self.exclude or (self.include is not None and column not in self.include)
+
 
 class PartitionSettings(_Settings):
     """How a table is cut into partitions, of which each run replaces those it was asked for."""
@@ -324,6 +333,19 @@ def _not_beside(own: Mapping[str, Any], general: Mapping[str, Any]) -> tuple[str
     if own.get("changes", "cursor" if "cursor" in own else general.get("changes")) == "tracking":
         return ("cursor", "lookback", "late_rows", "on_cursor_back")
     return ("changes", "on_gap")
+
+
+def check_lookback(lookback: int | str, setting: str) -> None:
+    """Refuse what is a lookback of no cursor: neither a number nor a span of time.
+
+    Raises:
+        ConfigurationError: It is none.
+
+    Example:
+        >>> check_lookback("2 hours", "lookback")
+    """
+    if not str(lookback).strip().isdigit():
+        parse_duration(str(lookback), setting)
 
 
 def parse_duration(text: str, setting: str) -> timedelta:

@@ -142,14 +142,7 @@ def _cure(column: str, *, is_cast: bool) -> str:
 def _arrives(plan: TablePlan, key: tuple[str, ...]) -> bool:
     """Whether the whole key gets into the copy as something that tells rows apart."""
     settings = plan.columns
-    left_out = [
-        name
-        for name in key
-        if name in settings.exclude
-        or (settings.include is not None and name not in settings.include)
-        or settings.mask.get(name) == "redact"
-    ]
-    return not left_out
+    return not any(settings.leaves_out(name) or settings.mask.get(name) == "redact" for name in key)
 
 
 def can_be_looked_up(changes: ColumnChanges, schema: TableSchema, key: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from tranship.replication.config import (
     PartitionSettings,
     TableSettings,
     Tuning,
+    check_lookback,
     parse_share,
 )
 from tranship.source import SourceRequest
@@ -174,6 +175,7 @@ class TablePlan:
         parse_share(self.delete_guard, f"delete_guard of {self.source}")
         self._check_cursor(refuse)
         self._check_changes(refuse)
+        self._check_columns(refuse)
 
     def _check_mode(self, refuse: "_Refusals") -> None:
         """What goes with the mode, and what does not."""
@@ -215,6 +217,40 @@ class TablePlan:
                 self.cursor or not given,
                 f"{name} needs a cursor",
                 f"Name the cursor, or leave {name} out.",
+            )
+        if self.lookback is not None:
+            check_lookback(self.lookback, f"The lookback of {self.source}")
+
+    def _check_columns(self, refuse: "_Refusals") -> None:
+        """What other settings need of the columns arrives; a run would only find it out when it has read the source."""
+        columns = self.columns
+        both = [name for name in columns.include or () if name in columns.exclude]
+        refuse.unless(
+            not both,
+            f"{', '.join(both)} is both in include and in exclude",
+            "Leave it out of one of them.",
+        )
+        # Equal digests stand for equal keys; the order of values is lost in them.
+        told_apart = [(name, "part of the key", {"redact"}) for name in self.key]
+        ordered = [
+            (name, role, {"redact", "hash", "cast"})
+            for name, role in (
+                (self.partitions and self.partitions.column, "what the table is partitioned by"),
+                (self.chunk_column, "what chunks are cut by"),
+            )
+            if name
+        ]
+        for name, role, unfit in (*told_apart, *ordered):
+            refuse.unless(
+                not columns.leaves_out(name),
+                f'"{name}" is left out, but it is {role}',
+                "Move it too, or choose another column.",
+            )
+            how = {columns.mask.get(name, ""), "cast" if name in columns.cast else ""} & unfit
+            refuse.unless(
+                not how,
+                f'"{name}" does not arrive as it is ({", ".join(sorted(how))}), but it is {role}',
+                "Move it as it is, or choose another column.",
             )
 
     def _check_changes(self, refuse: "_Refusals") -> None:
