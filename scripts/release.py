@@ -1,7 +1,7 @@
 """Makes a release of this checkout: `make release VERSION=0.2.0`. Nothing is pushed or published.
 
-In this order: version, changelog, locks, wheel and sdist, images with digests, lists of what is inside (SBOM), a commit, and last
-a tag, only on a clean tree. A step that fails leaves the checkout as it was. CONTRIBUTING.md says what comes after.
+In this order: version, changelog, locks, wheel and sdist, images with digests, lists of what is inside (SBOM), a scan for known
+vulnerabilities, a commit, and last a tag, only on a clean tree. A step that fails leaves the checkout as it was. CONTRIBUTING.md says what comes after.
 """
 
 import hashlib
@@ -37,8 +37,10 @@ IMAGES = {
     "tranship/localstack": "localstack/requirements.lock",
 }
 """The images that we build, and the lock of what Python has in each."""
+PYTHON_IMAGE = "python:3.13-slim-trixie"
+"""What each of them stands on, unless TRANSHIP_PYTHON_IMAGE names another, by its digest for example."""
 UNRELEASED = "## Unreleased"
-STEPS = ("locks", "images", "sbom")
+STEPS = ("locks", "images", "sbom", "scan")
 """What may be left out, for a machine without the network or Docker."""
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?")
@@ -229,6 +231,7 @@ def build_images(checkout: Checkout, version: str, into: Path) -> str:
         return "NOT BUILT: no Docker engine answers here. Build them on a machine that has one: make release, or docker compose build"
     checkout.run("docker", "compose", "build", "--quiet", TRANSHIP_VERSION=version)
     digests: dict[str, str] = {}
+    base = os.environ.get("TRANSHIP_PYTHON_IMAGE", PYTHON_IMAGE)
     for name in IMAGES:
         image = f"{name}:{version}"
         digests[image] = checkout.run("docker", "image", "inspect", "--format", "{{.Id}}", image)
@@ -236,25 +239,51 @@ def build_images(checkout: Checkout, version: str, into: Path) -> str:
             "docker", "run", "--rm", "--network=none", "--entrypoint=dpkg-query", image, "-W"
         )
         (into / f"{name.partition('/')[2]}.debian.txt").write_text(packages + "\n")
+    # A base image that no registry gave has no digest but its own.
+    told = checkout.run("docker", "image", "inspect", "--format", "{{.Id}} {{.RepoDigests}}", base)
+    digests[f"{base} (base)"] = told
     (into / "images.json").write_text(json.dumps(digests, indent=2) + "\n")
-    return f"{len(digests)} images, their digests in images.json"
+    return f"{len(IMAGES)} images, their digests and that of their base in images.json"
 
 
-def write_sboms(checkout: Checkout, into: Path) -> str:
-    """Write what each image has of Python as CycloneDX, from the lock that it is made of to the byte."""
+@contextmanager
+def _release_tools(checkout: Checkout) -> Iterator[Path]:
+    """The folder of the programs that requirements/release.lock pins, installed for a moment."""
     with tempfile.TemporaryDirectory() as folder:
         python = str(Path(folder) / "bin/python")
         checkout.run(sys.executable, "-m", "venv", "--without-pip", folder)
         checkout.run(
             _tool("uv"), "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", "requirements/release.lock",
         )  # fmt: skip
+        yield Path(folder) / "bin"
+
+
+def write_sboms(checkout: Checkout, into: Path) -> str:
+    """Write what each image has of Python as CycloneDX, from the lock that it is made of to the byte."""
+    with _release_tools(checkout) as programs:
         for name, lock in IMAGES.items():
             target = into / f"{name.partition('/')[2]}.cdx.json"
             checkout.run(
-                str(Path(folder) / "bin/cyclonedx-py"), "requirements", lock, "--pyproject", PROJECTS[0],
+                str(programs / "cyclonedx-py"), "requirements", lock, "--pyproject", PROJECTS[0],
                 "--output-reproducible", "--output-format", "JSON", "--output-file", str(target),
             )  # fmt: skip
     return f"{len(IMAGES)} lists of Python packages (CycloneDX)"
+
+
+def scan(checkout: Checkout, into: Path) -> str:
+    """Ask the database of the Python Packaging Authority what is known of each lock, and write its answers down.
+
+    Raises:
+        ReleaseError: Something is known of a package, or the database did not answer; says which.
+    """
+    with _release_tools(checkout) as programs:
+        for name, lock in IMAGES.items():
+            target = into / f"{name.partition('/')[2]}.vulnerabilities.json"
+            checkout.run(
+                str(programs / "pip-audit"), "--disable-pip", "--require-hashes", "--requirement", lock,
+                "--progress-spinner", "off", "--format", "json", "--output", str(target),
+            )  # fmt: skip
+    return f"nothing is known of the packages of {len(IMAGES)} locks"
 
 
 def write_sums(into: Path) -> str:
@@ -291,6 +320,7 @@ def release(checkout: Checkout, version: str, day: date, without: Sequence[str] 
         "packages": lambda: build_packages(checkout, version, into),
         "images": lambda: build_images(checkout, version, into),
         "sbom": lambda: write_sboms(checkout, into),
+        "scan": lambda: scan(checkout, into),
         "sums": lambda: write_sums(into),
     }
     with _as_it_was(checkout):

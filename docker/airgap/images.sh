@@ -8,8 +8,8 @@ cd "$(dirname "$0")"
 export DOCKER_BUILDKIT=1
 
 debian=debian:trixie-slim
-python=python:3.13-slim-trixie
-postgres=postgres:17-trixie
+python=${TRANSHIP_PYTHON_IMAGE:-python:3.13-slim-trixie}
+postgres=${TRANSHIP_POSTGRES_IMAGE:-postgres:17-trixie}
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -49,10 +49,11 @@ bootstrap_debian() {
   debootstrap --variant=minbase trixie "$root" "$mirror" >"$log" 2>&1 || give_up "debootstrap failed."
   rm -rf "${root:?}"/var/{cache/apt,lib/apt/lists,log}/* "${root:?}"/usr/share/{doc,man,info,locale}/* \
     "${root:?}"/dev/*
-  # What the public image has as well: package managers must neither start services nor keep archives.
+  # What the public image has as well: package managers must neither start services nor keep archives and indexes of them.
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
   chmod 755 "$root/usr/sbin/policy-rc.d"
-  printf 'APT::Keep-Downloaded-Packages "false";\nAcquire::Languages "none";\n' >"$root/etc/apt/apt.conf.d/docker"
+  printf '%s\n' 'APT::Keep-Downloaded-Packages "false";' 'Acquire::Languages "none";' \
+    'Dir::Cache::pkgcache "";' 'Dir::Cache::srcpkgcache "";' >"$root/etc/apt/apt.conf.d/docker"
   printf 'path-exclude /usr/share/%s/*\n' doc man info locale >"$root/etc/dpkg/dpkg.cfg.d/docker"
   tar -C "$root" --numeric-owner -c . | docker import -c 'CMD ["bash"]' - "$debian" >/dev/null
 }
@@ -61,6 +62,9 @@ see_to() {
   local image=$1 dockerfile=$2
   if exists "$image"; then return; fi
   if registry_answers && timeout 600 docker pull -q "$image" >/dev/null; then return; fi
+  case $image in
+    *@sha256:*) say "$image is not here, and no registry has it for this host; without one, leave the digest out." && exit 1 ;;
+  esac
   exists "$debian" || bootstrap_debian
   say "Building $image from Debian packages"
   docker build --tag "$image" --file "$dockerfile" . >"$log" 2>&1 || give_up "Building $image failed."

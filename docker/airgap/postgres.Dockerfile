@@ -10,7 +10,7 @@ RUN groupadd --system --gid 999 postgres \
  && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
  && apt-get update -qq \
  && apt-get install -qq -y --no-install-recommends postgresql-17 >/dev/null \
- && rm -rf /var/lib/apt/lists/* /var/lib/postgresql/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/lib/postgresql/* \
  && sed -i "s/^#\?listen_addresses.*/listen_addresses = '*'/" /usr/share/postgresql/17/postgresql.conf.sample \
  && mkdir -p /docker-entrypoint-initdb.d \
  && install -d -o postgres -g postgres -m 1777 "$PGDATA" \

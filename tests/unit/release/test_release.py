@@ -1,5 +1,6 @@
 """One command makes a release: everything says one version, and the tag comes last, on a clean tree."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -17,7 +18,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[3]
 SCRIPT = CHECKOUT / "scripts/release.py"
 PARTS = ("user_code", "localstack/pyproject.toml", "CHANGELOG.md", "LICENSE", ".gitignore")
-WITHOUT = ("--without", "locks", "--without", "images", "--without", "sbom")
+WITHOUT = ("--without", "locks", "--without", "images", "--without", "sbom", "--without", "scan")
 DAY = date(2026, 11, 30)
 
 
@@ -227,9 +228,31 @@ def test_images_are_written_down_by_digest(
     release.build_images(release.Checkout(copy), "0.2.0", into)
 
     assert json.loads((into / "images.json").read_text()) == {
-        f"{image}:0.2.0": "sha256:7" for image in release.IMAGES
+        **{f"{image}:0.2.0": "sha256:7" for image in release.IMAGES},
+        "python:3.13-slim-trixie (base)": "sha256:7",
     }
     assert (into / "gate.debian.txt").read_text() == "libc6\n"
+
+
+def test_what_is_known_of_a_package_stops_the_release_and_is_told(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    audit = programs / "pip-audit"
+    audit.write_text(
+        "#!/bin/sh\ncase \"$*\" in *gate.lock*) echo 'aiohttp 3.14.5 CVE-2026-1' >&2; exit 1;; esac\n"
+    )
+    audit.chmod(0o755)
+
+    @contextlib.contextmanager
+    def installed(_checkout: object):
+        yield programs
+
+    monkeypatch.setattr(release, "_release_tools", installed)
+    with pytest.raises(release.ReleaseError) as caught:
+        release.scan(release.Checkout(copy), tmp_path)
+    assert "aiohttp 3.14.5 CVE-2026-1" in caught.value.message
 
 
 def test_every_image_that_compose_builds_is_in_the_release_with_a_lock_that_exists():
