@@ -18,6 +18,7 @@ from typing_extensions import override
 from tranship.bookmarks import Bookmark, BookmarkMovedError, Bookmarks
 from tranship.comparisons import sql_column, sql_table
 from tranship.cursors import Cursor, Value
+from tranship.delete_flags import Words, condition_of_live_rows
 from tranship.equality import Rules
 from tranship.errors import ColumnDrift, SchemaDriftError, TableNotFoundError, TranshipError
 from tranship.frames import Batches
@@ -188,8 +189,12 @@ class ToySource(Source):
         predicate = part.predicate(self.schema)
         if predicate is not None:
             statement = statement.where(predicate)
-        if self.request.where:
-            statement = statement.where(sa.text(self.request.where))
+        words = Words(quoted, repr, ("false", "true"))
+        where = condition_of_live_rows(
+            self.request.delete_flag, self.request.where, self.schema, self.table, words
+        )
+        if where:
+            statement = statement.where(sa.text(where))
         if order_by:
             statement = statement.order_by(sql_column(order_by))
         return self._ask(statement)
@@ -555,8 +560,15 @@ class ToyTarget(Target):
 
     @override
     def staged_keys(
-        self, table: TableName, key: tuple[str, ...], rules: Rules, mark: str | None
+        self,
+        table: TableName,
+        key: tuple[str, ...],
+        rules: Rules,
+        mark: str | None,
+        since: str | None = None,
     ) -> StagedKeys:
+        if since is not None:
+            raise TranshipError("No source that says when its rows went is copied to here.", "")
         if rules:
             raise TranshipError("Texts are compared by their bytes here.", "Cast the key.")
         return ToyKeys(table, key, mark)

@@ -151,3 +151,12 @@ def awkward(source: Callable[[str], None]) -> Iterator[Callable[[str], TableName
     yield make
     for quoted in made:
         source(f"drop table {quoted}")
+
+
+@pytest.fixture
+def tracks(source: Callable[[str], None], sqlserver: SqlServerResource) -> None:
+    """The database tracks changes."""
+    with sqlserver.connect() as connection:
+        version = connection.cursor().execute("select change_tracking_current_version()").fetchval()
+    if version is None:
+        source("alter database current set change_tracking = on")

@@ -80,15 +80,6 @@ def watch(replication: Replication, tables: list[TableName]) -> Watch:
 
 
 @pytest.fixture
-def tracks(source: Callable[[str], None], sqlserver: SqlServerResource) -> None:
-    """The database tracks changes."""
-    with sqlserver.connect() as connection:
-        version = connection.cursor().execute("select change_tracking_current_version()").fetchval()
-    if version is None:
-        source("alter database current set change_tracking = on")
-
-
-@pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let so many seconds go by."""
 

@@ -2,11 +2,12 @@
 
 import dagster as dg
 import pytest
-from replication_runs import checks, event_rows, said
+from replication_runs import checks, event_rows, metadata, said
 
 from tranship.identity import SourceIdentity
 from tranship.postgres.target import PostgresTarget
 from tranship.replication.config import CheckSettings, PartitionSettings, TableSettings
+from tranship.sqlserver.change_tracking import TrackedTable
 from tranship.tables import TableName, TableSchema
 
 ALL = CheckSettings(columns=True)
@@ -193,3 +194,30 @@ def test_checks_of_another_source_say_that_they_cannot_know(replication, events,
     }
     assert all(text.startswith("Unknown: the copy is of another source") for text in told.values())
     assert all("on the server TEST, no longer on" in text for text in told.values())
+
+
+@pytest.mark.usefixtures("tracks")
+def test_what_is_followed_and_how_far_behind_it_was_is_told_and_checked(
+    replication, events, source, monkeypatch
+):
+    source(f"alter table {events} enable change_tracking")
+    source(event_rows(31, 31).replace("{table}", str(events)))
+    table = TableSettings(
+        table=str(events), target="events", mode="merge", changes="auto", delete="mark"
+    )
+    assert replication.of(table).run().success
+    source(f"delete from {events} where Id = 3")
+    source(f"update {events} set Amount = 1 where Id in (4, 5)")
+    result = replication.run()
+    found = checks(result)
+    assert {"changes_without_a_gap", "retention_headroom"} <= set(found)
+    assert all(found.values()), found
+    told = metadata(result)
+    assert told["follows"] == "tracking"
+    assert told["follows_because"].startswith("the source tracks its changes")
+    assert (told["changes_updated"], told["changes_deleted"], told["versions_behind"]) == (2, 1, 2)
+    assert all(checks(check_alone(replication)).values())
+    monkeypatch.setattr(TrackedTable, "gap", lambda *_: "they were cleaned up")
+    assert descriptions(replication.run()) == {
+        "changes_without_a_gap": "The whole table was loaded: the changes since the last load cannot be had: they were cleaned up."
+    }

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tranship.delete_flags import DeleteFlag
 from tranship.errors import ConfigurationError
 from tranship.reads import OnNul
 from tranship.replication.config import (
     ColumnSettings,
+    DeleteFlagSettings,
     PartitionSettings,
     TableSettings,
     Tuning,
@@ -67,6 +69,8 @@ def test_a_default_is_none_for_tables_whose_mode_has_no_use_for_it() -> None:
         ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {}, ("tracking", None, "fail")),
         ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {"mode": "replace"}, (None, None, None)),
         ({"mode": "merge", "cursor": "Id"}, {}, (None, "Id", None)),
+        ({"mode": "merge", "changes": "auto", "on_gap": "fail"}, {"cursor": "Id"}, ("auto", "Id", "fail")),
+        ({"mode": "merge", "cursor": "Id"}, {"changes": "auto"}, ("auto", "Id", None)),
     ],
 )  # fmt: skip
 def test_a_table_follows_a_cursor_or_a_record_of_changes(
@@ -151,6 +155,23 @@ def test_a_plan_without_settings_replaces_the_whole_table() -> None:
     assert not made.is_incremental
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"mode": "append", "cursor": "c", "changes": "auto"}, "changes auto brings changed rows by key"),
+        ({"mode": "merge", "cursor": "c", "on_gap": "fail"}, "on_gap is about a record of changes"),
+        ({"mode": "merge", "delete_flag": {"column": "gone"}}, "nothing is done with those"),
+        ({"mode": "append", "cursor": "c", "delete": "mark", "delete_flag": {"column": "gone"}}, "mode append brings no changes"),
+    ],
+)  # fmt: skip
+def test_settings_about_changes_that_contradict_each_other_are_refused(
+    settings: dict[str, Any], words: str
+) -> None:
+    made = TableSettings(table="dbo.A", **settings)
+    with pytest.raises(ConfigurationError, match=words):
+        table_plan(made, TableName("dbo", "A"), "copies")
+
+
 def test_a_plan_has_every_setting_of_its_table() -> None:
     settings = TableSettings(
         table="sales.Order Details",
@@ -161,6 +182,7 @@ def test_a_plan_has_every_setting_of_its_table() -> None:
         lookback="1 day",
         columns=ColumnSettings(exclude=["d"]),
         where="a > 1",
+        delete_flag=DeleteFlagSettings(column="gone", value=1),
         parallel=3,
         chunk_rows=7,
         chunk_column="a",
@@ -178,6 +200,7 @@ def test_a_plan_has_every_setting_of_its_table() -> None:
         lookback="1 day",
         columns=ColumnSettings(exclude=["d"]),
         where="a > 1",
+        delete_flag=DeleteFlag("gone", 1),
         parallel=3,
         chunk_rows=7,
         chunk_column="a",

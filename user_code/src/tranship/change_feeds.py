@@ -7,11 +7,18 @@ out a `ChangeFeed` (`Source.change_feed`).
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+
+import pyarrow as pa
 
 from tranship.errors import TranshipError
 from tranship.frames import Batches
+from tranship.tables import Column
+
+GONE_SINCE = Column("__gone_since", pa.timestamp("us", tz="UTC"))
+"""The last column of deleted keys, where the source can say when their deletion was committed; null where it cannot any more."""
 
 
 class ChangesLostError(TranshipError):
@@ -30,10 +37,51 @@ class ChangePosition:
     Args:
         version: The last change that is before it.
         record: What tells the record from one that was begun anew, of which no version says anything about this one.
+        at: What the source's own clock showed, in UTC; `None` where nobody asked it.
     """
 
     version: int
     record: str
+    at: datetime | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTerms:
+    """What holds for a source's record of changes, whatever is in it.
+
+    Args:
+        kept_for: How long a change is kept; `None` where it is for ever, or nobody knows.
+        remedy: What keeps them for longer, as it runs.
+        times_remedy: What lets this login see when changes were committed, as it runs.
+        fault: What is known to be wrong with how this server keeps it, in words; `None` where nothing is.
+    """
+
+    kept_for: timedelta | None = None
+    remedy: str = ""
+    times_remedy: str = ""
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a copy was behind its source when the changes were read.
+
+    Args:
+        versions: How many versions.
+        seconds: How old the oldest change is that it lacks, by the last change of each row; `None` where the source cannot say it.
+    """
+
+    versions: int
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class ChangeCounts:
+    """How many rows changed, by what happened to them in all since the copy's version; complete once they are read."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +93,16 @@ class Changes:
         deleted_keys: The keys of rows that are gone, or that the table's condition lets through no more.
         rows: The rows that are new or changed, as they are now.
         rows_in_source: How many rows the table has at that moment.
+        lag: How far the copy was behind; `None` where nobody knows.
+        counts: How many there are of each kind, where the source tells; complete once they are read.
     """
 
     position: ChangePosition
     deleted_keys: Batches
     rows: Batches
     rows_in_source: int
+    lag: Lag | None = None
+    counts: ChangeCounts | None = None
 
 
 class ChangeFeed(ABC):
@@ -63,6 +115,10 @@ class ChangeFeed(ABC):
         Raises:
             ConfigurationError: There is no record, or this login may not see it; with the statements that change that.
         """
+
+    def terms(self) -> RecordTerms:
+        """What holds for the record, whatever is in it."""
+        return RecordTerms()
 
     @abstractmethod
     def gap(self, since: ChangePosition) -> str | None:

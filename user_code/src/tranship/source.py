@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tranship.change_feeds import ChangeFeed
 from tranship.cursors import Cursor, Value
+from tranship.delete_flags import DeleteFlag
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.identity import SourceIdentity
@@ -34,6 +35,7 @@ class SourceRequest:
         table: The table.
         key: The columns that identify a row, where the user named them.
         where: A condition on the rows, in the source's own words.
+        delete_flag: How the source marks rows as deleted: those are not rows, but `highest` counts them.
         cast: Types to read columns as, in the source's own words, by column.
         on_nul: What happens to texts that hold U+0000.
         on_surrogate: What happens to texts that hold half of a UTF-16 pair.
@@ -44,6 +46,7 @@ class SourceRequest:
     table: TableName
     key: tuple[str, ...] = ()
     where: str | None = None
+    delete_flag: DeleteFlag | None = None
     cast: Mapping[str, str] = field(default_factory=dict[str, str])
     on_nul: OnNul = OnNul.ERROR
     on_surrogate: OnSurrogate = OnSurrogate.ERROR

@@ -202,7 +202,12 @@ class Target(ABC):
 
     @abstractmethod
     def staged_keys(
-        self, table: TableName, key: tuple[str, ...], rules: Rules, mark: str | None
+        self,
+        table: TableName,
+        key: tuple[str, ...],
+        rules: Rules,
+        mark: str | None,
+        since: str | None = None,
     ) -> StagedKeys:
         """The keys of a table's source, to be compared with its own.
 
@@ -211,6 +216,7 @@ class Target(ABC):
             key: The key columns, as they are called in the data.
             rules: How the source compares the key's texts.
             mark: The column that tells since when a row is gone, where such rows stay.
+            since: The column of the staged keys that tells the same, where the source does; null is now.
         """
 
     @abstractmethod

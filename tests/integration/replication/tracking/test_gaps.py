@@ -2,13 +2,13 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import mssql_python
 import pytest
 from tests.integration.replication.conftest import EVENTS, Origin, Place, Replica, of, track_changes
-from tests.integration.replication.tracking.conftest import TRACKED
+from tests.integration.replication.tracking.conftest import TRACKED, current_version
 
 from standins.sqlserver.remote import SqlServerProcess
 from tranship.change_feeds import ChangesLostError
@@ -18,38 +18,6 @@ from tranship.sqlserver.reader import fetched
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.source import SqlServerSource
 from tranship.writes import OnSchemaChange
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SqlServerProcess]:
-    """A source of the tests' own, whose history they cut off."""
-    with SqlServerProcess(password="Correct-Horse-1") as running:
-        running.execute("alter database current set change_tracking = on")
-        yield running
-
-
-@pytest.fixture
-def replica_of(server: SqlServerProcess, postgres: Place) -> Iterator[Callable[..., Replica]]:
-    """A tracked table with ten rows, and its copy, loaded."""
-    connection: Any = mssql_python.connect(server.odbc(), autocommit=True)
-    server.become(is_visible=True)
-
-    def make(**settings: Any) -> Replica:
-        settings_of_source = SqlServerSettings.from_url(server.url())
-        origin = Origin(settings_of_source, connection, f"t_{uuid.uuid4().hex[:12]}")
-        origin.run(EVENTS, "alter table {table} enable change_tracking")
-        made = of(origin, postgres, **{**TRACKED, **settings})
-        origin.add(*range(1, 11))
-        made.load()
-        return made
-
-    yield make
-    connection.close()
-
-
-def current_version(made: Replica) -> int:
-    cursor = made.origin.connection.cursor()
-    return cursor.execute("select change_tracking_current_version()").fetchval()
 
 
 def cleaned_up(server: SqlServerProcess, made: Replica) -> None:

@@ -27,6 +27,7 @@ class ComparedKeys(StagedKeys):
         key: The key columns, as they are called in the target's data.
         rules: How the source compares the key's texts, by these names.
         mark: The column that tells since when a row is gone, where such rows stay.
+        since: The column of the staged keys that tells the same, where they have one.
     """
 
     target: "PgsqlTarget"
@@ -34,6 +35,7 @@ class ComparedKeys(StagedKeys):
     key: tuple[str, ...]
     rules: Rules
     mark: str | None
+    since: str | None = None
 
     @property
     @override
@@ -71,7 +73,21 @@ class ComparedKeys(StagedKeys):
 
     @override
     def remove_staged(self, transaction: SqlCursor) -> int:
-        return self._remove(transaction, self._is_staged)
+        if self.mark is None or self.since is None:
+            return self._remove(transaction, self._is_staged)
+        # A key's time is null where the source does not know it any more.
+        transaction.execute(
+            sql.SQL(
+                "update {0} set {1} = coalesce(k.{2}, current_timestamp) from {3} as k where {0}.{1} is null and {4}"
+            ).format(
+                self._quoted,
+                self._identifier(self.mark),
+                self._identifier(self.since),
+                self._quoted_beside,
+                self._same(self._quoted),
+            )
+        )
+        return transaction.rowcount
 
     def _remove(self, transaction: SqlCursor, condition: sql.Composable) -> int:
         if self.mark is None:

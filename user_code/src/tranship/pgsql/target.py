@@ -83,9 +83,14 @@ class PgsqlTarget(Target):
 
     @override
     def staged_keys(
-        self, table: TableName, key: tuple[str, ...], rules: Rules, mark: str | None
+        self,
+        table: TableName,
+        key: tuple[str, ...],
+        rules: Rules,
+        mark: str | None,
+        since: str | None = None,
     ) -> StagedKeys:
-        return ComparedKeys(self, table, key, rules, mark)
+        return ComparedKeys(self, table, key, rules, mark, since)
 
     @override
     def count_duplicate_keys(

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from tranship.comparisons import sql_column
 from tranship.cursors import Cursor, Kind, Value, has_zone
+from tranship.delete_flags import Words, condition_of_live_rows
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.grants import quoted
@@ -34,6 +35,7 @@ from tranship.tables import TableSchema
 
 _log = logging.getLogger(__name__)
 
+_WORDS = Words(quoted, lambda text: "'" + text.replace("'", "''") + "'", ("false", "true"))
 _ROW_COUNT = sa.func.count(sa.literal_column("*"))
 # https://www.postgresql.org/docs/current/ddl-system-columns.html
 # https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND
@@ -88,7 +90,9 @@ class PostgresSource(Source):
             connection.cursor() as cursor,
         ):
             relation = relations_of(cursor, settings, [table])[table]
-        return cls(settings, request, relation.schema, relation)
+        opened = cls(settings, request, relation.schema, relation)
+        _ = opened._selection  # which refuses a column that is none
+        return opened
 
     @override
     def read(
@@ -167,7 +171,7 @@ class PostgresSource(Source):
         if cursor.kind not in {Kind.TIME, Kind.DATE}:
             return HighWaterMark(self._extreme(cursor, sa.func.max, WholeTable()))
         extreme = within_reach(sa.func.max(sql_column(cursor.column)), cursor)
-        statement = self._selection.rows(None, extreme, clock(cursor))
+        statement = self._all_rows.rows(None, extreme, clock(cursor))
         highest, now = (in_utc(value) for value in self._ask(statement)[0])
         if highest is None or highest <= now:
             return HighWaterMark(cursor.checked(highest))
@@ -195,7 +199,7 @@ class PostgresSource(Source):
         extreme = function(sql_column(cursor.column))
         if cursor.kind in {Kind.TIME, Kind.DATE}:
             extreme = within_reach(extreme, cursor)
-        return cursor.checked(in_utc(self._ask(self._selection.rows(part, extreme))[0][0]))
+        return cursor.checked(in_utc(self._ask(self._all_rows.rows(part, extreme))[0][0]))
 
     @override
     def count_newer(self, cursor: Cursor, value: Value) -> int:
@@ -283,7 +287,15 @@ class PostgresSource(Source):
     @property
     def _selection(self) -> Selection:
         request = self.request
-        return Selection(self.table, self.schema, request.where, request.cast, self.key)
+        where = condition_of_live_rows(
+            request.delete_flag, request.where, self.schema, self.table, _WORDS
+        )
+        return Selection(self.table, self.schema, where, request.cast, self.key)
+
+    @property
+    def _all_rows(self) -> Selection:
+        """The same with rows that are marked as deleted: a mark moves the cursor, and the highest value never goes back."""
+        return replace(self._selection, where=self.request.where)
 
     def _ask(self, statement: Any) -> list[tuple[Any, ...]]:
         with self._cursor() as cursor:

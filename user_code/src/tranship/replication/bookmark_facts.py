@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from tranship.bookmarks import Bookmark
@@ -17,6 +17,7 @@ _PATIENCE = 4
 """A column without any value is looked at again when a quarter of the time has passed that it was empty before."""
 _STALLED = "standing_still"
 _RECORD, _ROWS_IN_SOURCE = "change_record", "rows_in_source"
+_RECORD_AT, _PAUSE, _GAP = "change_record_at", "seconds_since_the_load_before", "gap"
 SEVERAL_LOADS = 3
 """From how many on a cursor that does not move is told of."""
 
@@ -114,15 +115,31 @@ def backfill_after_write(
     return PendingBackfill(tuple(dict.fromkeys(lacking)), since=datetime.now(UTC))
 
 
-def change_facts(position: ChangePosition, rows_in_source: int | None = None) -> dict[str, Any]:
+def change_facts(
+    position: ChangePosition,
+    rows_in_source: int | None = None,
+    before: Bookmark | None = None,
+    gap: str | None = None,
+) -> dict[str, Any]:
     """What a bookmark keeps of the record of changes that its version is of.
 
     Args:
         position: The place in the record.
         rows_in_source: How many rows the source had there, where it was counted.
+        before: The bookmark of the load before.
+        gap: Why the changes since that one could not be had.
     """
-    counted = {} if rows_in_source is None else {_ROWS_IN_SOURCE: rows_in_source}
-    return {_RECORD: position.record, **counted}
+    facts: dict[str, Any] = {_RECORD: position.record}
+    if rows_in_source is not None:
+        facts[_ROWS_IN_SOURCE] = rows_in_source
+    if position.at is not None:
+        facts[_RECORD_AT] = position.at.isoformat()
+    since = change_position(before) if before is not None else None
+    if since is not None and (pause := time_between(since, position)) is not None:
+        facts[_PAUSE] = pause.total_seconds()
+    if gap is not None:
+        facts[_GAP] = gap
+    return facts
 
 
 def change_position(bookmark: Bookmark) -> ChangePosition | None:
@@ -130,7 +147,29 @@ def change_position(bookmark: Bookmark) -> ChangePosition | None:
     record = bookmark.facts.get(_RECORD)
     if record is None or bookmark.cursor_value is None:
         return None
-    return ChangePosition(int(bookmark.cursor_value), str(record))
+    at = bookmark.facts.get(_RECORD_AT)
+    return ChangePosition(
+        int(bookmark.cursor_value), str(record), datetime.fromisoformat(at) if at else None
+    )
+
+
+def time_between(earlier: ChangePosition, later: ChangePosition) -> timedelta | None:
+    """The time between two places by the source's own clock; `None` where that is not known, or the clock went back."""
+    if earlier.at is None or later.at is None or later.at < earlier.at:
+        return None
+    return later.at - earlier.at
+
+
+def pause_before(bookmark: Bookmark) -> timedelta | None:
+    """How long after the load before a load came, by the source's clock; `None` where nobody knows."""
+    seconds = bookmark.facts.get(_PAUSE)
+    return None if seconds is None else timedelta(seconds=float(seconds))
+
+
+def gap_before(bookmark: Bookmark) -> str | None:
+    """Why the last load could not have the changes since the one before, in words; `None` where it had them."""
+    gap = bookmark.facts.get(_GAP)
+    return None if gap is None else str(gap)
 
 
 def rows_at_bookmark(bookmark: Bookmark) -> int | None:

@@ -41,6 +41,11 @@ class ChangeDetection(ABC):
         del bookmark
         return None
 
+    @property
+    def all_rows_warning(self) -> str | None:
+        """What stands in the way of loading all rows, in words, before the first one is read; `None` where nothing does."""
+        return None
+
     def look(self, bookmark: Bookmark | None) -> None:
         """Ask the source how far it is, before any row is read: rows that come meanwhile belong to the next load."""
         del bookmark
@@ -59,6 +64,11 @@ class ChangeDetection(ABC):
     def deletes(self) -> DetectedDeletes | None:
         """What became of rows that are gone, where this way finds them."""
         return None
+
+    @property
+    def figures(self) -> dict[str, int | float]:
+        """Numbers of what changed, and of how far the copy was behind, for who plots them."""
+        return {}
 
     @property
     def finds_deletes(self) -> bool:

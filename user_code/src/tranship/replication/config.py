@@ -27,6 +27,7 @@ _ONLY_FOR = {
     "on_cursor_back": _INCREMENTAL,
     "delete": _INCREMENTAL,
     "delete_guard": _INCREMENTAL,
+    "delete_flag": {"merge"},
     "key_comparison": _INCREMENTAL,
     "partitions": ("partition",),
 }
@@ -114,6 +115,16 @@ class PartitionSettings(_Settings):
     )
 
 
+class DeleteFlagSettings(_Settings):
+    """How a source marks rows as deleted, instead of deleting them."""
+
+    column: str = Field(description="The source's column; it need not be moved.")
+    value: Scalar | None = Field(
+        default=None,
+        description="Its value in deleted rows: 1. By default any value that is not null, such as the time of the deletion.",
+    )
+
+
 class CheckSettings(_Settings):
     """What is checked after each load, and on its own when asked for."""
 
@@ -135,6 +146,11 @@ class CheckSettings(_Settings):
     schema_drift: bool = Field(
         default=True,
         description="The target's columns are those that the source has now; a warning, not an error.",
+    )
+    change_record: bool = Field(
+        default=True,
+        description="For tables that follow a record of changes: the last load had all changes since the one before, and loads follow "
+        "each other within half of the time that the source keeps changes for; warnings, not errors.",
     )
     blocking: bool = Field(
         default=False, description="A failed check keeps what is downstream from running."
@@ -188,10 +204,11 @@ class Tuning(_Settings):
         "all rows are read again, and rows that are gone stay; without a key they replace the copy), warn (go "
         "on from the bookmark), or fail (default without a key).",
     )
-    changes: Literal["cursor", "tracking"] | None = Field(
+    changes: Literal["cursor", "tracking", "auto"] | None = Field(
         default=None,
-        description="How mode merge knows what changed: cursor (default; without one all rows are read), or tracking (SQL "
-        "Server's Change Tracking, which tells of deletions too).",
+        description="How mode merge knows what changed: cursor (default; without one all rows are read), tracking (SQL "
+        "Server's Change Tracking, which tells of deletions too), or auto (each load chooses: tracking where it can be read, "
+        "else a rowversion, else the cursor, and says why).",
     )
     on_gap: Literal["reload", "fail"] | None = Field(
         default=None,
@@ -234,6 +251,11 @@ class Tuning(_Settings):
         default=None,
         description="Rows that are gone from the source: ignore (default), mark (set _deleted_at), or "
         "remove. Found by comparing all keys after each load of mode merge or append.",
+    )
+    delete_flag: DeleteFlagSettings | None = Field(
+        default=None,
+        description="How the source marks rows as deleted, instead of deleting them: {column: IsDeleted, value: 1}. Such rows are "
+        "gone for delete: mark or remove, and one whose mark is taken back is there again. For mode merge.",
     )
     masked: Literal["refuse", "accept"] | None = Field(
         default=None,
@@ -330,6 +352,8 @@ def merged(defaults: Tuning, table: TableSettings) -> TableSettings:
 
 def _not_beside(own: Mapping[str, Any], general: Mapping[str, Any]) -> tuple[str, ...]:
     """The defaults about a cursor for a table that follows a record of changes, and the other way round."""
+    if own.get("changes", general.get("changes")) == "auto":
+        return ()
     if own.get("changes", "cursor" if "cursor" in own else general.get("changes")) == "tracking":
         return ("cursor", "lookback", "late_rows", "on_cursor_back")
     return ("changes", "on_gap")
@@ -370,6 +394,22 @@ def parse_duration(text: str, setting: str) -> timedelta:
             f"Write a number and a unit ({', '.join(f'{name}s' for name in _UNITS)}): 36 hours.",
         )
     return float(match[1]) * unit
+
+
+def span_in_words(span: timedelta) -> str:
+    """A span of time as people say it.
+
+    Example:
+        >>> span_in_words(timedelta(hours=36)), span_in_words(timedelta(days=2)), span_in_words(timedelta(seconds=1))
+        ('1.5 days', '2 days', '1 second')
+    """
+    unit = max(
+        (unit for unit in _UNITS if _UNITS[unit] <= span and unit != "week"),
+        key=_UNITS.__getitem__,
+        default="second",
+    )
+    count = f"{span / _UNITS[unit]:.1f}".removesuffix(".0")
+    return f"{count} {unit}{'' if count == '1' else 's'}"
 
 
 def parse_share(text: str, setting: str) -> Decimal:

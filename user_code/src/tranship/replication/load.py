@@ -5,7 +5,7 @@ replace themselves.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from tranship.replication.change_detection import (
     ChangeDetection,
     change_detection_of,
 )
+from tranship.replication.choice import Choice
 from tranship.replication.chunks import Backfill, FirstLoad
 from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import KEYLESS_CURSOR, check_lookback, cursor_of
@@ -79,8 +80,10 @@ class LoadReport:
         what: The kind of load, and why: "rows from the bookmark on", "everything, because ...".
         writes: What was written: one write, or one for each chunk.
         bookmark: The bookmark that it left.
-        deletes: What comparing the keys found; `None` where they were not compared.
         schema: The target's columns in terms of the source.
+        deletes: What comparing the keys found; `None` where they were not compared.
+        chosen_because: Why it followed what it did, where each load chooses.
+        figures: Numbers of what changed, and of how far the copy was behind, where the source says it.
     """
 
     plan: TablePlan
@@ -89,6 +92,8 @@ class LoadReport:
     bookmark: Bookmark
     schema: TableSchema
     deletes: DetectedDeletes | None = None
+    chosen_because: str | None = None
+    figures: Mapping[str, int | float] = field(default_factory=dict[str, int | float])
 
     @property
     def rows(self) -> int:
@@ -135,6 +140,7 @@ class _Load:
     writes: BookmarkedWrites
     cursor: Cursor | None
     changed: ChangeDetection
+    choice: Choice
     plan: TablePlan
     source: Source
     target: Target
@@ -149,6 +155,10 @@ class _Load:
         request: LoadRequest,
         log: logging.Logger,
     ) -> "_Load":
+        choice = Choice.of(plan, source)
+        if choice.why is not None:
+            log.info("%s follows %s: %s.", plan.target, choice.followed, choice.why)
+        plan = choice.plan
         changes = column_changes(plan, source.schema, request.mask_key)
         key = _key_of(plan, source, changes)
         rules = rules_of(plan, source, source.key if key else ())
@@ -171,7 +181,7 @@ class _Load:
         if plan.changes is FollowedChanges.TRACKING:
             guard = DeletionGuard.of(plan, allows_all=request.allow_deletes)
             changed = TrackedChanges(writes, guard)
-        return cls(request, writes, cursor, changed, plan, source, target, log)
+        return cls(request, writes, cursor, changed, choice, plan, source, target, log)
 
     def run(self) -> LoadReport:
         refuse_collisions(
@@ -194,7 +204,16 @@ class _Load:
             self.log.warning("%s may be behind: %s", self.plan.target, why)
         changes = self.writes.changes
         schema = changes.written(self.source.schema.select(changes.read))
-        return LoadReport(self.plan, what, tuple(self.writes.done), bookmark, schema, deletes)
+        return LoadReport(
+            self.plan,
+            what,
+            tuple(self.writes.done),
+            bookmark,
+            schema,
+            deletes,
+            chosen_because=self.choice.why,
+            figures=self.changed.figures,
+        )
 
     def _until_bookmark_holds(
         self,
@@ -251,6 +270,8 @@ class _Load:
                 "Leave start_from out, so that all of it is loaded.",
             )
         self.log.info("Loading all of %s: %s.", self.plan.source, why)
+        if (warning := self.changed.all_rows_warning) is not None:
+            self.log.warning("%s", warning)
         # Into a table that readers use, a full load is one transaction: half of it is no use to them.
         is_free = not exists or self.target.is_empty(self.plan.target)
         first = FirstLoad(self.writes)
@@ -314,6 +335,8 @@ class _Load:
             return f"{self.plan.target} is gone"
         if bookmark.mode not in {Mode.APPEND, Mode.MERGE}:
             return f"it was kept up to date by {bookmark.mode} until now"
+        if (turn := self.choice.turn(bookmark)) is not None:
+            return turn
         if bookmark.signature != self.writes.signature:
             changed = change_of_rules(bookmark.facts.get("key_rules"), self.writes.rules)
             if changed is not None:

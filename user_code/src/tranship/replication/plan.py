@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tranship.delete_flags import DeleteFlag
 from tranship.errors import ConfigurationError
 from tranship.names import NameStyle, styled
 from tranship.reads import MAX_PARTS, OnNul, OnSurrogate
@@ -90,6 +91,8 @@ class FollowedChanges(StrEnum):
     """By the cursor; without one all rows are read."""
     TRACKING = "tracking"
     """By SQL Server's Change Tracking."""
+    AUTO = "auto"
+    """By the best way that there is when the load begins."""
 
 
 class OnGap(StrEnum):
@@ -115,6 +118,7 @@ class TablePlan:
             `reload` for tables with a key and `fail` for those without.
         columns: Which columns, and how.
         where: A condition on the source's rows, in T-SQL.
+        delete_flag: How the source marks rows as deleted; `None` where it deletes them.
         partitions: How it is partitioned, for mode `partition`.
         parallel: Connections to read over at once.
         chunk_rows: Rows per commit of a large first load.
@@ -148,6 +152,7 @@ class TablePlan:
     on_cursor_back: OnCursorBack | None = None
     columns: ColumnSettings = field(default_factory=ColumnSettings)
     where: str | None = None
+    delete_flag: DeleteFlag | None = None
     partitions: PartitionSettings | None = None
     parallel: int = 1
     chunk_rows: int = CHUNK_ROWS
@@ -199,6 +204,14 @@ class TablePlan:
             self.delete is OnDelete.IGNORE or not replaces,
             f"mode {self.mode} keeps no rows that are gone from the source, so delete does nothing",
             "Leave delete out.",
+        )
+        flags = self.delete_flag is not None
+        refuse.unless(
+            not flags or (self.mode is Mode.MERGE and self.delete is not OnDelete.IGNORE),
+            "delete_flag says which rows are gone, and nothing is done with those"
+            if self.mode is Mode.MERGE
+            else f"delete_flag is about rows that change, and mode {self.mode} brings no changes",
+            "Set mode to merge, and delete to mark or remove.",
         )
         refuse.unless(
             self.on_schema_change is not OnSchemaChange.REBUILD or self.mode is not Mode.PARTITION,
@@ -256,9 +269,10 @@ class TablePlan:
     def _check_changes(self, refuse: "_Refusals") -> None:
         """A record of changes is followed instead of a cursor, and by key."""
         tracks = self.changes is FollowedChanges.TRACKING
+        may_track = self.changes is not FollowedChanges.CURSOR
         refuse.unless(
-            self.mode is Mode.MERGE or not tracks,
-            f"changes tracking brings changed rows by key, and the mode is {self.mode}",
+            self.mode is Mode.MERGE or not may_track,
+            f"changes {self.changes} brings changed rows by key, and the mode is {self.mode}",
             "Set mode to merge.",
         )
         refuse.unless(
@@ -267,9 +281,9 @@ class TablePlan:
             "Leave one of them out.",
         )
         refuse.unless(
-            tracks or self.on_gap is OnGap.RELOAD,
+            may_track or self.on_gap is OnGap.RELOAD,
             "on_gap is about a record of changes, and none is followed",
-            "Set changes to tracking, or leave on_gap out.",
+            "Set changes to tracking or auto, or leave on_gap out.",
         )
 
     @property
@@ -279,11 +293,24 @@ class TablePlan:
             table=self.source,
             key=self.key,
             where=self.where,
+            delete_flag=self.delete_flag,
             cast=self.columns.cast,
             on_nul=self.on_nul,
             on_surrogate=self.on_surrogate,
             masked=self.masked,
             parallel=self.parallel,
+        )
+
+    @property
+    def may_follow_a_record(self) -> bool:
+        """Whether a load may know by the source's record of changes what is new."""
+        return self.changes is not FollowedChanges.CURSOR
+
+    @property
+    def may_follow_a_cursor(self) -> bool:
+        """Whether a load may know by a cursor what is new."""
+        return self.is_incremental and (
+            self.cursor is not None or self.changes is FollowedChanges.AUTO
         )
 
     @property
@@ -331,6 +358,7 @@ def table_plan(
         on_cursor_back=OnCursorBack(settings.on_cursor_back) if settings.on_cursor_back else None,
         columns=settings.columns or ColumnSettings(),
         where=settings.where,
+        delete_flag=_delete_flag(settings),
         partitions=settings.partitions,
         parallel=1 if settings.parallel is None else settings.parallel,
         chunk_rows=CHUNK_ROWS if settings.chunk_rows is None else settings.chunk_rows,
@@ -346,6 +374,11 @@ def table_plan(
         changes=FollowedChanges(settings.changes or FollowedChanges.CURSOR),
         on_gap=OnGap(settings.on_gap or OnGap.RELOAD),
     )
+
+
+def _delete_flag(settings: TableSettings) -> DeleteFlag | None:
+    flag = settings.delete_flag
+    return None if flag is None else DeleteFlag(flag.column, flag.value)
 
 
 def target_name(settings: Tuning, source: TableName, default_schema: str = DEFAULT_SCHEMA) -> str:

@@ -21,6 +21,8 @@ COLUMNS = "columns_agree_with_the_source"
 RECENT_ROWS = "recent_rows_as_in_the_source"
 UNIQUE_KEY = "no_key_twice"
 SCHEMA_DRIFT = "columns_as_in_the_source"
+NO_GAP = "changes_without_a_gap"
+HEADROOM = "retention_headroom"
 _BY_TIME: dict[str, type[dg.TimeWindowPartitionsDefinition]] = {
     "hour": dg.HourlyPartitionsDefinition,
     "day": dg.DailyPartitionsDefinition,
@@ -115,7 +117,7 @@ class ReplicatedTable:
                 "Non-null counts, sums, least and greatest values are the source's.",
             ),
             RECENT_ROWS: (
-                checks.recent_rows and bool(self.plan.cursor) and self.plan.is_incremental,
+                checks.recent_rows and self.plan.may_follow_a_cursor,
                 "The keys and cursor values of the rows right behind the bookmark add up to the source's.",
             ),
             UNIQUE_KEY: (
@@ -123,13 +125,21 @@ class ReplicatedTable:
                 "No key comes twice in the copy.",
             ),
             SCHEMA_DRIFT: (checks.schema_drift, "The copy's columns are those the source has now."),
+            NO_GAP: (
+                checks.change_record and self.plan.may_follow_a_record,
+                "No change was cleaned up in the source before it was loaded.",
+            ),
+            HEADROOM: (
+                checks.change_record and self.plan.may_follow_a_record,
+                "Loads follow each other within half of the time that the source keeps changes for.",
+            ),
         }
         return [
             dg.AssetCheckSpec(
                 name,
                 asset=self.asset_key,
                 description=description,
-                blocking=checks.blocking and name != SCHEMA_DRIFT,
+                blocking=checks.blocking and name not in {SCHEMA_DRIFT, NO_GAP, HEADROOM},
             )
             for name, (is_wanted, description) in wanted.items()
             if is_wanted

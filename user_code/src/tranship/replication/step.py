@@ -9,12 +9,15 @@ import dagster as dg
 
 from tranship.errors import ConfigurationError, TableNotFoundError
 from tranship.io_manager import column_schema, write_metadata
+from tranship.replication.choice import as_loaded
 from tranship.replication.columns import KEY_VARIABLE, column_changes
 from tranship.replication.guard import another_source
 from tranship.replication.load import LoadReport, LoadRequest, load
-from tranship.replication.plan import TablePlan
+from tranship.replication.plan import FollowedChanges, TablePlan
 from tranship.replication.replicated_tables import (
     COLUMNS,
+    HEADROOM,
+    NO_GAP,
     RECENT_ROWS,
     ROW_COUNT,
     SCHEMA_DRIFT,
@@ -136,6 +139,8 @@ class Step:
             RECENT_ROWS: verification.recent_rows,
             UNIQUE_KEY: lambda: verification.unique_key(key),
             SCHEMA_DRIFT: verification.schema_drift,
+            NO_GAP: verification.changes_without_a_gap,
+            HEADROOM: verification.retention_headroom,
         }
         for name, check in checks.items():
             if name not in selected:
@@ -155,7 +160,8 @@ class Step:
                 "Materialize it first.",
             )
         return Verification(
-            plan=plan,
+            # Held against what the load followed, which the next one may not.
+            plan=report.plan if report else as_loaded(plan, bookmark),
             source=self.source,
             target=self.target,
             changes=column_changes(plan, self.source.schema, os.environ.get(KEY_VARIABLE)),
@@ -214,6 +220,9 @@ def load_metadata(report: LoadReport, rows_in_copy: Any = None) -> dict[str, Any
     metadata.pop("dagster/partition_row_count", None)
     if len(report.writes) > 1:
         metadata["chunks"] = len(report.writes)
+    metadata |= report.figures
+    if report.chosen_because is not None:
+        metadata |= {"follows": _followed(report.plan), "follows_because": report.chosen_because}
     if report.bookmark.cursor_value is not None:
         metadata["bookmark"] = report.bookmark.cursor_value
     if report.deletes is not None:
@@ -224,6 +233,12 @@ def load_metadata(report: LoadReport, rows_in_copy: Any = None) -> dict[str, Any
     if rows_in_copy is not None and report.plan.partitions is None:
         metadata["dagster/row_count"] = rows_in_copy
     return metadata
+
+
+def _followed(plan: TablePlan) -> str:
+    return plan.cursor or (
+        "all rows" if plan.changes is FollowedChanges.CURSOR else str(plan.changes)
+    )
 
 
 def _in_all(writes: tuple[WriteResult, ...]) -> WriteResult:

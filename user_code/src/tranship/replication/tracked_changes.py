@@ -5,13 +5,21 @@ reason, is answered by the whole table, never by fewer rows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 
 import pyarrow as pa
 from typing_extensions import override
 
 from tranship.bookmarks import Bookmark
-from tranship.change_feeds import ChangeFeed, ChangePosition, Changes, ChangesLostError
+from tranship.change_feeds import (
+    GONE_SINCE,
+    ChangeFeed,
+    ChangePosition,
+    Changes,
+    ChangesLostError,
+    RecordTerms,
+)
 from tranship.errors import ConfigurationError
 from tranship.frames import Batches
 from tranship.replication.bookmark_facts import (
@@ -21,6 +29,7 @@ from tranship.replication.bookmark_facts import (
 )
 from tranship.replication.change_detection import ChangeDetection
 from tranship.replication.columns import DELETED_AT
+from tranship.replication.config import span_in_words
 from tranship.replication.deletions import (
     DeletionGuard,
     DetectedDeletes,
@@ -40,6 +49,8 @@ _MOST_CHANGED = 0.2
 """The share of a table beyond which reading all of it costs the source less than joining the changes to their rows."""
 _FEW_ROWS = 10_000
 """Of a smaller table it is of no account how it is read."""
+_ROWS_PER_SECOND = 20_000
+"""What a connection brings at least of rows that are not very wide; docs/measurements.md has some times as many."""
 
 
 @dataclass(slots=True)
@@ -56,12 +67,25 @@ class TrackedChanges(ChangeDetection):
     _feed: ChangeFeed = field(init=False)
     _position: ChangePosition | None = None
     _deletes: DetectedDeletes | None = None
+    _told_terms: RecordTerms | None = None
+    _gap_found: str | None = None
+    _changes: Changes | None = None
 
     def __post_init__(self) -> None:
         self._feed = self.writes.source.change_feed()
 
+    @property
+    def _terms(self) -> RecordTerms:
+        """What holds for the record; asked for, and its fault told, once in a load."""
+        if self._told_terms is None:
+            self._told_terms = self._feed.terms()
+            if self._told_terms.fault is not None:
+                self.writes.log.warning("%s.", self._told_terms.fault)
+        return self._told_terms
+
     @override
     def why_reload(self, bookmark: Bookmark) -> str | None:
+        self._gap_found = None
         since = change_position(bookmark)
         gap = self._feed.gap(since) if since else "its bookmark is of no record of changes"
         if since is None or gap is not None:
@@ -86,6 +110,7 @@ class TrackedChanges(ChangeDetection):
                 "Run the load once with full_reload, or set on_gap to reload.",
             )
         self.writes.log.warning("All of %s is loaded again: %s.", plan.source, what)
+        self._gap_found = what
         return what
 
     def _too_many(self, since: ChangePosition) -> str | None:
@@ -101,12 +126,40 @@ class TrackedChanges(ChangeDetection):
     @override
     def look(self, bookmark: Bookmark | None) -> None:
         self._position = self._feed.position()
-        self.writes.lasting = change_facts(self._position)
+        self.writes.lasting = change_facts(self._position, before=bookmark, gap=self._gap_found)
+        _ = self._terms  # a known fault of the server is told
+
+    @property
+    @override
+    def all_rows_warning(self) -> str | None:
+        plan, terms = self.writes.plan, self._terms
+        rows = self.writes.source.estimated_rows() or 0
+        expected = timedelta(seconds=rows / (_ROWS_PER_SECOND * plan.parallel))
+        if terms.kept_for is None or expected <= terms.kept_for:
+            return None
+        return (
+            f"About {rows:,} rows of {plan.source} take {span_in_words(expected)}, at {_ROWS_PER_SECOND:,} rows a second and "
+            f"connection, and the source keeps changes for {span_in_words(terms.kept_for)}: those of the beginning would be cleaned up "
+            f"before the load ends, and it would begin again. Raise parallel; or: {terms.remedy}"
+        )
 
     @property
     @override
     def up_to(self) -> str | None:
         return None if self._position is None else str(self._position.version)
+
+    @property
+    @override
+    def figures(self) -> dict[str, int | float]:
+        changes, figures = self._changes, dict[str, int | float]()
+        if changes is not None and changes.lag is not None:
+            figures["versions_behind"] = changes.lag.versions
+            if changes.lag.seconds is not None:
+                figures["seconds_behind"] = changes.lag.seconds
+        if changes is not None and changes.counts is not None:
+            for kind, count in asdict(changes.counts).items():
+                figures[f"changes_{kind}"] = count
+        return figures
 
     @property
     @override
@@ -143,7 +196,8 @@ class TrackedChanges(ChangeDetection):
             )
         writes = self.writes
         with self._feed.changes(since, writes.changes.read, log=writes.log) as changes:
-            writes.lasting = change_facts(changes.position, changes.rows_in_source)
+            self._changes = changes
+            writes.lasting = change_facts(changes.position, changes.rows_in_source, bookmark)
             removal = self._staged(bookmark, changes)
             expected = bookmark if removal is None else removal.bookmark
             rows = writes.as_written(changes.rows)
@@ -185,7 +239,14 @@ class TrackedChanges(ChangeDetection):
         keys: Batches = of_keys.applied(comparable_keys(read, writes.rules, plan))
         rules = TableSchema.from_arrow(keys.schema).equalities(writes.key)
         mark = DELETED_AT.name if plan.delete is OnDelete.MARK else None
-        staged = writes.target.staged_keys(plan.target, writes.key, rules, mark)
+        since = GONE_SINCE.name if GONE_SINCE.name in keys.schema.names else None
+        if mark is not None and since is None:
+            writes.log.info(
+                "The source does not say when rows of %s went, so it is the time of this load. %s",
+                plan.source,
+                self._terms.times_remedy,
+            )
+        staged = writes.target.staged_keys(plan.target, writes.key, rules, mark, since)
         refuse_a_copy(writes.target, plan.target, staged.table)
         # First, and by itself: whoever stages keys and then waited for the table would wait for a load that has the table
         # and waits for the keys. From here on a second load, which would stage other keys, finds the bookmark moved.

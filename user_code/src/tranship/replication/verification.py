@@ -6,7 +6,7 @@ is the source at that moment. One that follows a cursor is held against the sour
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,12 +14,16 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from tranship.comparisons import sql_column
+from tranship.errors import ConfigurationError
 from tranship.replication.bookmark_facts import (
     PendingBackfill,
     change_position,
     declared_key,
+    gap_before,
+    pause_before,
     rows_at_bookmark,
     stall_warning,
+    time_between,
 )
 from tranship.replication.column_statistics import (
     ColumnStatistics,
@@ -31,6 +35,7 @@ from tranship.replication.column_statistics import (
     statistics_of,
     window,
 )
+from tranship.replication.config import span_in_words
 from tranship.replication.plan import FollowedChanges, Mode, OnDelete
 from tranship.replication.source_and_copy import WHOLE, NewerRows, Part, SourceAndCopy
 from tranship.slices import Slice
@@ -165,6 +170,8 @@ class Verification(SourceAndCopy):
 
     def recent_rows(self) -> Finding:
         """The rows right behind the bookmark have the same keys and cursor values, added up."""
+        if self.cursor is None:
+            return Finding(True, "No cursor is followed, so no row can come behind one.")
         cursor, value = self.followed(), self.bookmarked
         if value is None:
             return Finding(True, f'No row has a value of "{cursor.column}" yet.')
@@ -222,6 +229,52 @@ class Verification(SourceAndCopy):
         """The partitions that were loaded right before, or ever; the whole table without any."""
         partitions, of = self.plan.partitions, self.loaded or self.materialized
         return WHOLE if partitions is None or of is None else Part(partitions.column, of)
+
+    # ---- the source's record of changes ----
+
+    def changes_without_a_gap(self) -> Finding:
+        """The last load had all changes since the one before."""
+        gap, pause = gap_before(self.bookmark), pause_before(self.bookmark)
+        facts = {} if pause is None else {"hours_since_the_load_before": _hours(pause)}
+        if gap is None:
+            return Finding(True, "No change was cleaned up before it was loaded.", facts)
+        return Finding(False, f"The whole table was loaded: {gap}.", facts, is_warning=True)
+
+    def retention_headroom(self) -> Finding:
+        """Loads follow each other, and the last one, within half of the time that the source keeps changes for."""
+        since = change_position(self.bookmark)
+        if since is None:
+            return Finding(True, "No record of changes is followed.")
+        feed = self.source.change_feed()
+        try:
+            terms, now = feed.terms(), feed.position()
+        except ConfigurationError as error:
+            return Finding(False, str(error), is_warning=True)
+        if terms.kept_for is None:
+            return Finding(True, "The source does not clean changes up.")
+        since_load = time_between(since, now)
+        if since_load is None:
+            return unknown(
+                "what the source's clock showed at the last load is not known, or later than now."
+            )
+        longest = max(since_load, pause_before(self.bookmark) or since_load)
+        facts: dict[str, str | int] = {
+            "hours_since_the_last_load": _hours(since_load),
+            "hours_kept": _hours(terms.kept_for),
+        }
+        used = f"{longest / terms.kept_for:.0%} of the {span_in_words(terms.kept_for)} that the source keeps changes for"
+        if longest * 2 <= terms.kept_for:
+            return Finding(True, f"The longest time without a load is {used}.", facts)
+        since_when = (
+            "since the last load" if longest == since_load else "between the last two loads"
+        )
+        return Finding(
+            False,
+            f"{span_in_words(longest)} passed {since_when}, {used}: when all of it has passed, the whole table is loaded. Load more "
+            f"often; or: {terms.remedy}",
+            facts,
+            is_warning=True,
+        )
 
     # ---- columns ----
 
@@ -363,6 +416,10 @@ class Verification(SourceAndCopy):
                 is_warning=True,
             )
         return Finding(True, f"{len(written.columns)} columns as in the source.")
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span.total_seconds() / 3600:.2f}"
 
 
 def _of_window(part: Part, expected: Sums) -> dict[str, str | int]:

@@ -6,7 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 from tranship.bookmarks import Bookmark
@@ -374,6 +374,7 @@ def signature_of(
         "where": plan.where,
         "columns": plan.columns.model_dump(),
         "mark": plan.delete is OnDelete.MARK,
+        **({"delete_flag": astuple(plan.delete_flag)} if plan.delete_flag is not None else {}),
         # Not there where it was not before, so that copies keep the signature that they had.
         **({"changes": str(plan.changes)} if plan.changes is not FollowedChanges.CURSOR else {}),
         "mask_key": hmac.new(mask_key, b"signature", hashlib.sha256).hexdigest()

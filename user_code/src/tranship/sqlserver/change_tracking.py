@@ -15,14 +15,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from typing_extensions import override
 
-from tranship.change_feeds import ChangeFeed, ChangePosition, Changes, ChangesLostError
-from tranship.errors import ConfigurationError
+from tranship.change_feeds import (
+    GONE_SINCE,
+    ChangeCounts,
+    ChangeFeed,
+    ChangePosition,
+    Changes,
+    ChangesLostError,
+    Lag,
+    RecordTerms,
+)
+from tranship.errors import ConfigurationError, TranshipError
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
-from tranship.sqlserver.connection import connect
+from tranship.sqlserver.change_record import ChangeRecord, record_of, record_question
+from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import Consistency, begin_consistent_transaction
+from tranship.sqlserver.driver_errors import driver_errors
 from tranship.sqlserver.query import Query, build_query
 from tranship.sqlserver.reader import fetched
 from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table, rows, run
@@ -33,65 +45,20 @@ from tranship.tables import Column, SourceType, TableSchema
 if TYPE_CHECKING:
     from tranship.sqlserver.source import SqlServerSource
 
-_IS_PRESENT = "__is_present"
-_UNITS = {1: "minute", 2: "hour", 3: "day"}
-"""https://learn.microsoft.com/sql/relational-databases/system-catalog-views/change-tracking-catalog-views-sys-change-tracking-databases"""
+_KIND = "__kind"
+"""What became of a row: gone, updated, inserted; in the order in which they are read."""
+_GONE, _UPDATED, _INSERTED = 0, 1, 2
+_KIND_COLUMN = Column(_KIND, pa.int32(), nullable=False, source_type=SourceType("int"))
+_COMMITTED_COLUMN = Column(
+    GONE_SINCE.name, pa.timestamp("us"), source_type=SourceType.parse("datetime")
+)
+_COMMITS = "sys.dm_tran_commit_table"
+"""When each version was committed, as long as it is kept; to who may view the database's state.
 
-
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """What the server says of a table's record of changes at a moment.
-
-    Args:
-        current: The database's last version; `None` where it tracks nothing.
-        lowest: The oldest version that changes can be had since; `None` where this login may not know.
-        begin: The version that the record began with; `None` where the table is not tracked.
-        is_granted: Whether this login may read it.
-        retention: How long changes are kept, in words.
-    """
-
-    current: int | None
-    lowest: int | None
-    begin: int | None
-    is_granted: bool
-    retention: str | None
-
-    @property
-    def position(self) -> ChangePosition:
-        return ChangePosition(int(self.current or 0), str(self.begin))
-
-    def gap(self, since: ChangePosition) -> str | None:
-        """Why changes since a place cannot be had."""
-        if str(self.begin) != since.record:
-            return (
-                f"its record of changes was begun anew at version {self.begin}, and the copy is of version {since.version} of the "
-                "one before: the table was truncated, or tracking was switched off and on"
-            )
-        if self.current is not None and since.version > self.current:
-            return (
-                f"the copy is of version {since.version}, and the database is at version {self.current}: an older state was "
-                "restored, or a failover lost changes"
-            )
-        if self.lowest is not None and since.version < self.lowest:
-            kept = f", which keeps changes for {self.retention}" if self.retention else ""
-            return (
-                f"changes are there from version {self.lowest} on, and the copy is of version {since.version}: they were cleaned "
-                f"up{kept}"
-            )
-        return None
-
-    def doubt(self, since: ChangePosition) -> str | None:
-        """Why changes since a place may not tell all.
-
-        TRUNCATE, and tracking that is switched off and on, make a record begin anew at the database's version, which they do
-        not move: where the one before began there too, nothing tells the two apart.
-        """
-        if self.begin is None or since.version > self.begin:
-            return None
-        return (
-            f"the copy is of version {since.version}, with which the record of changes began: whether the table was truncated, or "
-            "tracking was switched off and on since, cannot be told"
-        )
+The times are UTC's, as the script shows with which Microsoft looks whether cleanup lags: it holds them against getutcdate().
+https://learn.microsoft.com/sql/relational-databases/system-dynamic-management-views/change-tracking-sys-dm-tran-commit-table
+https://learn.microsoft.com/intune/configmgr/core/understand/troubleshoot/sql-performance
+"""
 
 
 @dataclass(frozen=True)
@@ -107,6 +74,14 @@ class TrackedTable(ChangeFeed):
     @override
     def position(self) -> ChangePosition:
         return self._record().position
+
+    @override
+    def terms(self) -> RecordTerms:
+        login = quoted(self.source.settings.user or "<login>")
+        return replace(
+            self._record().terms,
+            times_remedy=f"Let the database's owner run: grant view database state to {login}",
+        )
 
     @override
     def gap(self, since: ChangePosition) -> str | None:
@@ -126,6 +101,7 @@ class TrackedTable(ChangeFeed):
     def changes(
         self, since: ChangePosition, columns: Sequence[str], *, log: Any = None
     ) -> Generator[Changes]:
+        commits = self._sees_commits()
         with connect(
             self.source.settings,
             doing=f"reading the changes of {self.source.table}",
@@ -141,35 +117,38 @@ class TrackedTable(ChangeFeed):
                 )
             record = self._checked(rows(connection, self._question))
             self._refuse_gap(record, since)
-            query = self._query(since, columns)
+            query = self._query(since, columns, with_times=commits)
+            lag = self._lag(connection, record, since, with_times=commits)
             row_count = int(
                 rows(connection, CompiledStatement(f"select count_big(*) from {self._rows}"))[0][0]
             )
             with closing(self._read(connection, query, since, seen)) as stream:
-                parted = _Parted(stream, query.schema.select(columns), self._key)
+                parted = _Parted(stream, query.schema.select(columns), self._key, has_times=commits)
                 yield Changes(
                     record.position,
                     Batches(parted.key_schema, parted.deleted_keys, replayable=False),
                     Batches(parted.schema.to_arrow(), parted.rows, replayable=False),
                     row_count,
+                    lag,
+                    parted.counts,
                 )
 
     # ---- the record ----
 
-    def _record(self) -> _Record:
+    def _record(self) -> ChangeRecord:
         return self._checked(self.source.ask(self._question))
 
     @property
     def _question(self) -> CompiledStatement:
-        return CompiledStatement(_RECORD, (self._quoted, self._quoted))
+        return record_question(self._quoted)
 
-    def _checked(self, answer: Sequence[tuple[Any, ...]]) -> _Record:
+    def _checked(self, answer: Sequence[tuple[Any, ...]]) -> ChangeRecord:
         """What the server says, if changes can be read.
 
         Raises:
             ConfigurationError: They cannot, with the statements that change that.
         """
-        record = _record_of(answer)
+        record = record_of(answer)
         table = self.source.table
         if self.source.key != self.source.schema.primary_key or not self.source.key:
             raise ConfigurationError(
@@ -195,12 +174,49 @@ class TrackedTable(ChangeFeed):
             )
         return record
 
-    def _refuse_gap(self, record: _Record, since: ChangePosition) -> None:
+    def _refuse_gap(self, record: ChangeRecord, since: ChangePosition) -> None:
         if (gap := record.gap(since)) is not None:
             raise ChangesLostError(
                 f"The changes of {self.source.table} cannot be had: {gap}.",
                 "Run the load again: it reloads the table.",
             )
+
+    # ---- when ----
+
+    def _sees_commits(self) -> bool:
+        """Whether it can be asked when a version was committed."""
+        if not self._record().sees_commits:
+            return False
+        try:
+            with driver_errors(
+                driver(), self.source.settings, "asking when versions were committed"
+            ):
+                self.source.ask(CompiledStatement(f"select top (1) commit_time from {_COMMITS}"))
+        except TranshipError as error:
+            if error.transient:
+                raise
+            return False
+        return True
+
+    def _lag(
+        self, connection: Any, record: ChangeRecord, since: ChangePosition, *, with_times: bool
+    ) -> Lag:
+        versions = (record.current or 0) - since.version
+        if not with_times:
+            return Lag(versions)
+        # The oldest of the last changes of each row: a change that a later one of its row covers is older still.
+        oldest = f"(select min(c.sys_change_version) from {self._changetable(since)} as c)"
+        answer = rows(
+            connection,
+            CompiledStatement(
+                f"select {oldest}, (select max(datediff_big(millisecond, m.commit_time, sysutcdatetime())) "
+                f"from {_COMMITS} as m where m.commit_ts = {oldest})"
+            ),
+        )
+        version, milliseconds = answer[0]
+        if version is None:
+            return Lag(versions, 0.0)
+        return Lag(versions, None if milliseconds is None else max(milliseconds, 0) / 1000)
 
     # ---- rows ----
 
@@ -215,36 +231,44 @@ class TrackedTable(ChangeFeed):
             # What was cleaned up while it was read is missing from it.
             self._refuse_gap(self._checked(rows(connection, self._question)), since)
 
-    def _query(self, since: ChangePosition, columns: Sequence[str]) -> Query:
+    def _query(self, since: ChangePosition, columns: Sequence[str], *, with_times: bool) -> Query:
         """All that changed: keys of rows that are gone first, then rows."""
         request = ReadRequest(self.source.table, columns=tuple(columns))
         built = build_query(request, self.source.schema, self.source.read_options(columns))
-        is_present = Column(_IS_PRESENT, pa.int32(), nullable=False, source_type=SourceType("int"))
-        schema = TableSchema((is_present, *built.schema.columns), built.schema.primary_key)
+        added = (_KIND_COLUMN, _COMMITTED_COLUMN) if with_times else (_KIND_COLUMN,)
+        schema = TableSchema((*added, *built.schema.columns), built.schema.primary_key)
         return replace(
             built,
             schema=schema,
             predicate=None,
-            rows_of=self._joined(since, columns),
-            order_by=(_IS_PRESENT,),
+            rows_of=self._joined(since, columns, with_times=with_times),
+            order_by=(_KIND,),
         )
 
-    def _joined(self, since: ChangePosition, columns: Sequence[str]) -> str:
+    def _joined(self, since: ChangePosition, columns: Sequence[str], *, with_times: bool) -> str:
         """The changes with their rows. Keys are told by the record where there is no row: it spells them as they were."""
         key = self._key
         needed = list(dict.fromkeys([*key, *columns]))
         row = f"(select {', '.join(map(quoted, needed))} from {self._rows})"
         same = " and ".join(f"t.{quoted(name)} = c.{quoted(name)}" for name in key)
         gone = f"t.{quoted(key[0])} is null"
+        kind = f"case when {gone} then {_GONE} when c.sys_change_operation = 'I' then {_INSERTED} else {_UPDATED} end"
         shown = [
             f"case when {gone} then c.{quoted(name)} else t.{quoted(name)} end as {quoted(name)}"
             if name in key
             else f"t.{quoted(name)}"
             for name in needed
         ]
+        times = ""
+        if with_times:
+            # A time that is still to come is none in UTC.
+            shown.append(
+                f"case when {gone} and m.commit_time <= sysutcdatetime() then m.commit_time end as {quoted(GONE_SINCE.name)}"
+            )
+            times = f" left join {_COMMITS} as m on m.commit_ts = c.sys_change_version"
         return (
-            f"(select case when {gone} then 0 else 1 end as {quoted(_IS_PRESENT)}, {', '.join(shown)} "
-            f"from {self._changetable(since)} as c left join {row} as t on {same}) as changed"
+            f"(select {kind} as {quoted(_KIND)}, {', '.join(shown)} "
+            f"from {self._changetable(since)} as c left join {row} as t on {same}{times}) as changed"
         )
 
     def _changetable(self, since: ChangePosition) -> str:
@@ -253,7 +277,7 @@ class TrackedTable(ChangeFeed):
 
     @property
     def _rows(self) -> str:
-        where = self.source.request.where
+        where = self.source.condition
         return f"{self._quoted} where ({where})" if where else self._quoted
 
     @property
@@ -265,33 +289,6 @@ class TrackedTable(ChangeFeed):
         return quoted_table(self.source.table)
 
 
-_RECORD = """
-    select change_tracking_current_version(), change_tracking_min_valid_version(o.object_id), t.begin_version,
-           has_perms_by_name(?, 'OBJECT', 'VIEW CHANGE TRACKING'), d.retention_period, d.retention_period_units
-    from sys.objects as o
-    left join sys.change_tracking_tables as t on t.object_id = o.object_id
-    left join sys.change_tracking_databases as d on d.database_id = db_id()
-    where o.object_id = object_id(?)
-"""
-
-
-def _record_of(answer: Sequence[tuple[Any, ...]]) -> _Record:
-    if not answer:
-        return _Record(None, None, None, is_granted=False, retention=None)
-    current, lowest, begin, granted, period, unit = answer[0]
-    return _Record(
-        None if current is None else int(current),
-        None if lowest is None else int(lowest),
-        None if begin is None else int(begin),
-        is_granted=granted is None or bool(granted),
-        retention=None if period is None or unit not in _UNITS else _in_words(period, unit),
-    )
-
-
-def _in_words(period: int, unit: int) -> str:
-    return f"{period} {_UNITS[unit]}{'' if period == 1 else 's'}"
-
-
 class _Parted:
     """One stream of changes as two: the keys of rows that are gone, which come first, and the rows.
 
@@ -299,24 +296,32 @@ class _Parted:
         stream: The changes, those of rows that are gone first.
         schema: The columns of the rows.
         key: The key columns.
+        has_times: Whether the keys say when their rows went.
     """
 
     def __init__(
-        self, stream: Iterator[pa.RecordBatch], schema: TableSchema, key: Sequence[str]
+        self,
+        stream: Iterator[pa.RecordBatch],
+        schema: TableSchema,
+        key: Sequence[str],
+        *,
+        has_times: bool,
     ) -> None:
         self.schema = schema
-        keys = TableSchema(tuple(schema.column(name) for name in key), tuple(key))
+        self.counts = ChangeCounts()
+        columns = [schema.column(name) for name in key]
+        keys = TableSchema((*columns, GONE_SINCE) if has_times else tuple(columns), tuple(key))
         self.key_schema = keys.to_arrow()
-        self._key = list(key)
         self._stream = stream
         self._left: pa.RecordBatch | None = None
 
     def deleted_keys(self) -> Iterator[pa.RecordBatch]:
         """The keys of rows that are gone."""
         for batch in self._stream:
-            gone = batch.column(_IS_PRESENT).to_pylist().count(0)
+            gone = _count(batch, _GONE)
+            self.counts.deleted += gone
             if gone:
-                yield batch.slice(0, gone).select(self._key).cast(self.key_schema)
+                yield batch.slice(0, gone).select(self.key_schema.names).cast(self.key_schema)
             if gone < batch.num_rows:
                 self._left = batch.slice(gone)
                 return
@@ -326,10 +331,20 @@ class _Parted:
         if self._left is None:
             for _ in self.deleted_keys():
                 pass
-        names, schema = self.schema.names, self.schema.to_arrow()
         left, self._left = self._left, None
         if left is None:
             return
-        yield left.select(names).cast(schema)
+        yield self._counted(left)
         for batch in self._stream:
-            yield batch.select(names).cast(schema)
+            yield self._counted(batch)
+
+    def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        inserted = _count(batch, _INSERTED)
+        self.counts.inserted += inserted
+        self.counts.updated += batch.num_rows - inserted
+        return batch.select(self.schema.names).cast(self.schema.to_arrow())
+
+
+def _count(batch: pa.RecordBatch, kind: int) -> int:
+    equal: Any = pc.equal  # whose stubs know no comparison with a plain number
+    return int(equal(batch.column(_KIND), kind).true_count)

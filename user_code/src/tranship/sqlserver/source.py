@@ -13,6 +13,7 @@ from typing_extensions import override
 from tranship.change_feeds import ChangeFeed
 from tranship.comparisons import sql_column
 from tranship.cursors import ROWVERSION_BYTES, Cursor, Kind, Value, has_zone
+from tranship.delete_flags import Words, condition_of_live_rows
 from tranship.errors import ConfigurationError, TranshipError
 from tranship.frames import Batches
 from tranship.identity import SourceIdentity
@@ -37,12 +38,13 @@ from tranship.sqlserver.options import ReadOptions
 from tranship.sqlserver.query import row_predicate
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.shown_values import arriving, fetchable, loss
-from tranship.sqlserver.statements import rows
+from tranship.sqlserver.statements import quoted, rows
 from tranship.sqlserver.stopping import DriverConnection
 from tranship.sqlserver.types import arrow_type
 from tranship.sqlserver.visibility import hidden_keys
 from tranship.tables import Column, SourceType, TableSchema
 
+_WORDS = Words(quoted, lambda text: "N'" + text.replace("'", "''") + "'")
 _UNCOUNTABLE = frozenset({"text", "ntext", "image"})
 _LOWEST_OPEN = sa.text(f"select cast(min_active_rowversion() as binary({ROWVERSION_BYTES}))")
 # https://learn.microsoft.com/sql/t-sql/functions/dbts-transact-sql
@@ -76,7 +78,17 @@ class SqlServerSource(Source):
         """
         idle = IdleConnection()
         schema = describe(settings, request.table, idle=idle)
-        return cls(settings, request, schema, idle)
+        opened = cls(settings, request, schema, idle)
+        _ = opened.condition  # which refuses a column that is none
+        return opened
+
+    @property
+    def condition(self) -> str | None:
+        """What rows meet, in SQL Server's words: the user's condition, and that they are not marked as deleted."""
+        request = self.request
+        return condition_of_live_rows(
+            request.delete_flag, request.where, self.schema, self.table, _WORDS
+        )
 
     @override
     def read(
@@ -151,7 +163,7 @@ class SqlServerSource(Source):
         return self._extreme(cursor, sa.func.min, part)
 
     def _extreme(self, cursor: Cursor, function: Any, part: Slice) -> Value | None:
-        statement = self._rows_of(part, function(sql_column(cursor.column)))
+        statement = self._all_rows_of(part, function(sql_column(cursor.column)))
         return cursor.checked(self.ask(statement)[0][0])
 
     @override
@@ -163,7 +175,9 @@ class SqlServerSource(Source):
 
     def _highest_time(self, cursor: Cursor) -> HighWaterMark:
         highest, *clocks = self.ask(
-            self._rows_of(WholeTable(), sa.func.max(sql_column(cursor.column)), *_clocks(cursor))
+            self._all_rows_of(
+                WholeTable(), sa.func.max(sql_column(cursor.column)), *_clocks(cursor)
+            )
         )[0]
         highest, now = cursor.checked(highest), _latest(cursor, clocks)
         if highest is None or highest <= now:
@@ -174,7 +188,7 @@ class SqlServerSource(Source):
     def _highest_version(self, cursor: Cursor) -> HighWaterMark:
         # Asked for as bytes: a server that has no rowversion of its own may give a number.
         version = sa.cast(sa.func.max(sql_column(cursor.column)), sa.BINARY(ROWVERSION_BYTES))
-        highest: Any = cursor.checked(self.ask(self._rows_of(WholeTable(), version))[0][0])
+        highest: Any = cursor.checked(self.ask(self._all_rows_of(WholeTable(), version))[0][0])
         lowest_open: Any = cursor.checked(self._if_known(_LOWEST_OPEN))
         if lowest_open is None:
             counter = cursor.checked(self._if_known(_LAST_USED))
@@ -295,17 +309,26 @@ class SqlServerSource(Source):
     def _rows_of(
         self, part: Slice, *expressions: sa.ColumnElement[Any]
     ) -> sa.Select[*tuple[Any, ...]]:
-        table = self.table
-        predicate = row_predicate(
-            ReadRequest(table, part), self.schema, ReadOptions(where=self.request.where)
-        )
-        return select_rows(table, predicate, *expressions)
+        return self._select(part, self.condition, expressions)
+
+    def _all_rows_of(
+        self, part: Slice, *expressions: sa.ColumnElement[Any]
+    ) -> sa.Select[*tuple[Any, ...]]:
+        """The same with rows that are marked as deleted: a mark moves the cursor, and the highest value never goes back."""
+        return self._select(part, self.request.where, expressions)
+
+    def _select(
+        self, part: Slice, where: str | None, expressions: Sequence[sa.ColumnElement[Any]]
+    ) -> sa.Select[*tuple[Any, ...]]:
+        request = ReadRequest(self.table, part)
+        predicate = row_predicate(request, self.schema, ReadOptions(where=where))
+        return select_rows(self.table, predicate, *expressions)
 
     def read_options(self, columns: Sequence[str]) -> ReadOptions:
         """How these columns are read, by the request."""
         casts = {name: type_ for name, type_ in self.request.cast.items() if name in columns}
         return ReadOptions(
-            where=self.request.where,
+            where=self.condition,
             cast=casts,
             on_nul=self.request.on_nul,
             masked=self.request.masked,
