@@ -56,10 +56,11 @@ up:
 	@docker/airgap/engine.sh
 	@docker/airgap/images.sh
 	$(COMPOSE) up --build --wait --wait-timeout 600
+	@docker image prune --force --filter label=com.docker.compose.project=$${COMPOSE_PROJECT_NAME:-tranship} >/dev/null
 	@echo "Dagster: http://127.0.0.1:$${TRANSHIP_WEBSERVER_HOST_PORT:-3000}"
 
 down:
-	$(COMPOSE) down --remove-orphans
+	$(COMPOSE) --profile bundled down --remove-orphans
 
 docs: .venv/.complete
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict

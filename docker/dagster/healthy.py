@@ -42,7 +42,11 @@ def daemon() -> str:
         port=os.environ["DAGSTER_POSTGRES_PORT"],
         dbname=os.environ["DAGSTER_POSTGRES_DATABASE"],
         user=os.environ["DAGSTER_POSTGRES_USER"],
-        password=PASSWORD_FILE.read_text(encoding="utf-8").strip(),
+        password=PASSWORD_FILE.read_text(encoding="utf-8").removesuffix("\n")
+        if PASSWORD_FILE.exists()
+        else None,
+        sslmode=os.environ.get("DAGSTER_POSTGRES_SSLMODE") or "prefer",
+        sslrootcert=os.environ.get("SSL_CERT_FILE"),
         connect_timeout=TIMEOUT_SECONDS,
         application_name="health check",
     )

@@ -45,12 +45,12 @@ class ComposeStack:
         self.directory = directory
         self.project = f"tranship-test-{secrets.token_hex(3)}"
         self.engine = docker.from_env()
-        self.ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         given = directory / "secrets"
         given.mkdir(parents=True)
         given.chmod(0o755)
         self.environment = {
-            **_without_settings(os.environ),
+            **without_settings(),
             **{name: str(port) for name, port in self.ports.items()},
             "TRANSHIP_SECRETS_DIRECTORY": str(given),
             "TRANSHIP_SAMPLE_SCALE": "0.1",
@@ -94,10 +94,8 @@ class ComposeStack:
         self.compose("up", "--detach", "--no-build", "--wait", *services, seconds=UP_SECONDS)
 
     def down(self, *options: str) -> None:
-        """Stop the stack and remove its run containers, which compose does not know."""
-        for container in self.run_containers():
-            container.remove(force=True, v=True)
-        self.compose("down", "--timeout", "10", *options)
+        """Stop the stack and remove its containers, those of runs with them."""
+        self.compose("down", "--remove-orphans", "--timeout", "10", *options)
 
     def _run(
         self, command: Sequence[str], seconds: float, environment: Mapping[str, str] | None
@@ -149,6 +147,13 @@ class ComposeStack:
         code = f"print(open('/run/secrets/data/{name}').read(), end='')"
         return self.python("user-code", code)[1]
 
+    def left_behind(self) -> list[str]:
+        """What the engine still has of this deployment: containers, volumes and networks."""
+        ours = self._labelled(f"com.docker.compose.project={self.project}")
+        things = [*self.engine.volumes.list(), *self.engine.networks.list()]
+        names = [str(one.name) for one in (*ours, *self.run_containers())]
+        return names + [str(one.name) for one in things if str(one.name).startswith(self.project)]
+
     # ---- systems ----
 
     @property
@@ -197,7 +202,8 @@ class ComposeStack:
         return directory
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nobody listens on, each another one."""
     # All held at once, so that they differ.
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -206,7 +212,7 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+def without_settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment without what would change the stack: its defaults are what is tested."""
     ours = ("TRANSHIP_", "DAGSTER_", "AWS_", "ETL_", "COMPOSE_", "MSSQL_", "ACCEPT_EULA")
     return {name: value for name, value in environment.items() if not name.startswith(ours)}

@@ -131,6 +131,7 @@ def rebuild(body: Mapping[str, object], policy: Policy) -> dict[str, object]:
     # The engine's list of containers tells labels, and no limits.
     rebuilt["Labels"] = {
         **_labels(top.get("Labels"), policy),
+        **_labels_of_compose(policy),
         MEMORY_LABEL: str(host_config["Memory"]),
     }
     if top.get("WorkingDir"):
@@ -251,6 +252,21 @@ def _labels(value: object, policy: Policy) -> dict[str, str]:
     if not labels.get("dagster/run_id"):
         raise forbidden("label dagster/run_id is missing")
     return labels
+
+
+def _labels_of_compose(policy: Policy) -> dict[str, str]:
+    """What makes a run container one of the project, as `docker compose run` would.
+
+    `down --remove-orphans` takes it along, and with it the volumes and the network that would stay behind otherwise; `up
+    --remove-orphans` those that have ended.
+    """
+    labels = {
+        "project": policy.deployment,
+        "service": "user-code",
+        "oneoff": "True",
+        "config-hash": "run",
+    }
+    return {f"com.docker.compose.{name}": label for name, label in labels.items()}
 
 
 def _command(value: object, mounted: Collection[str], policy: Policy) -> list[str]:

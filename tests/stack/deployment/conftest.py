@@ -29,6 +29,7 @@ def stack(
             _tell(request, stack)
     finally:
         stack.down("--volumes")
+        assert stack.left_behind() == []
 
 
 @pytest.fixture(scope="session")

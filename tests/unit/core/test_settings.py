@@ -1,11 +1,12 @@
 """Each setting is declared once: the frozen settings, Dagster's fields, the variables and the docs are made of it."""
 
 import dataclasses
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import dagster as dg
 import pytest
@@ -15,7 +16,7 @@ from tranship import PostgresResource, RedshiftIOManager, RedshiftResource, SqlS
 from tranship.errors import ConfigurationError
 from tranship.postgres.settings import PostgresFields, PostgresSettings
 from tranship.redshift.settings import RedshiftFields, RedshiftSettings
-from tranship.settings import Settings, settings_of
+from tranship.settings import Setting, Settings, is_yes, settings_of
 from tranship.sqlserver.settings import SqlServerFields, SqlServerSettings
 
 CHECKOUT = Path(__file__).parents[3]
@@ -40,11 +41,7 @@ MADE = [
 
 
 def variables(prefix: str) -> set[str]:
-    return {
-        f"{prefix}{setting.variable}"
-        for setting in settings_of(SYSTEMS[prefix]).values()
-        if setting.variable
-    }
+    return {f"{prefix}{setting.variable}" for setting in settings_of(SYSTEMS[prefix]).values()}
 
 
 def secrets(prefix: str) -> set[str]:
@@ -60,7 +57,7 @@ ALL_SECRETS = set[str]().union(*map(secrets, SYSTEMS))
 
 
 def named_in(text: str) -> set[str]:
-    names = set(re.findall(rf"\b(?:{'|'.join(SYSTEMS)})[A-Z_]+\b", text))
+    names = set(re.findall(rf"\b(?:{'|'.join(SYSTEMS)})[A-Z_0-9]+\b", text))
     return {name for name in names if not OF_CONTAINERS.search(name)}
 
 
@@ -210,7 +207,7 @@ def test_a_port_that_is_none_is_refused(port: str) -> None:
 
 
 def test_the_example_of_env_has_the_variables_that_are_declared() -> None:
-    rows = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", (CHECKOUT / ".env.example").read_text(), re.M))
+    rows = dict(re.findall(r"^#?([A-Z_0-9]+)=(.*)$", (CHECKOUT / ".env.example").read_text(), re.M))
     assert named_in("\n".join(rows)) == ALL - ALL_SECRETS
     for prefix, declaration in SYSTEMS.items():
         port = next(one for one in dataclasses.fields(declaration) if one.name == "port")
@@ -228,11 +225,85 @@ def test_the_stack_gives_its_containers_and_runs_every_variable_that_is_declared
     assert named_in(launcher) == ALL - ALL_SECRETS
 
 
-def test_the_code_location_reads_the_variables_that_are_declared() -> None:
-    resources = (CHECKOUT / "user_code" / "src" / "etl" / "defs" / "resources.py").read_text()
-    assert named_in(resources) - set(SYSTEMS) == ALL - {
-        "TRANSHIP_POSTGRES_SSLMODE", "TRANSHIP_REDSHIFT_SSLMODE",  # by tranship.tls.sslmode_of
-    }  # fmt: skip
+WORTH = {
+    "TRANSHIP_SQLSERVER_ENCRYPT": "strict", "TRANSHIP_SQLSERVER_APPLICATION_INTENT": "ReadOnly",
+    "TRANSHIP_SQLSERVER_DRIVER_KEYWORDS": "MultiSubnetFailover=yes",
+    "TRANSHIP_POSTGRES_TARGET_SESSION_ATTRS": "primary", "TRANSHIP_POSTGRES_SSLMODE": "require",
+    "TRANSHIP_REDSHIFT_STAGING_URI": "s3://b/p", "TRANSHIP_REDSHIFT_S3_ENCRYPTION": "aws:kms",
+    "TRANSHIP_REDSHIFT_COMPRESSION": "zstd", "TRANSHIP_REDSHIFT_WRITE_LOCK": "table",
+    "TRANSHIP_REDSHIFT_READ_VIA": "unload", "TRANSHIP_REDSHIFT_MAX_PART_BYTES": "2000000",
+    "TRANSHIP_REDSHIFT_VARCHAR_LENGTHS": "a=3", "TRANSHIP_REDSHIFT_DB_GROUPS": "a,b", "TRANSHIP_REDSHIFT_CLUSTER": "c",
+}  # fmt: skip
+"""Of those that not any text will do for."""
+
+
+@pytest.mark.parametrize("key", ["sqlserver", "postgres", "redshift", "warehouse"])
+def test_every_setting_of_every_resource_of_the_code_location_has_a_variable(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "redshift" if key == "warehouse" else key
+    prefix = f"TRANSHIP_{kind.upper()}_"
+    declared = settings_of(SYSTEMS[prefix])
+    # A workgroup stands for a cluster, never beside one.
+    names = [name for name in declared if name not in {"workgroup", "password"}]
+    for name in names:
+        variable = f"{prefix}{declared[name].variable}"
+        text = "yes" if declared[name].read is is_yes else "7"
+        monkeypatch.setenv(variable, WORTH.get(variable, text))
+    monkeypatch.setenv(f"{prefix}PASSWORD", "hunter2")
+    resource = resources_of_the_code_location()[key].process_config_and_initialize()
+    defaults = {one.name: one.default for one in dataclasses.fields(SYSTEMS[prefix])}
+    made = resource.settings()
+    unchanged = {name for name in names if getattr(made, name) == defaults[name]}
+    assert unchanged == set()
+    assert made.password == (None if kind == "redshift" else "hunter2")
+
+
+def resources_of_the_code_location() -> dict[str, Any]:
+    """The resources as a new process would make them of its environment."""
+    place = CHECKOUT / "user_code/src/etl/defs/resources.py"
+    spec = importlib.util.spec_from_file_location("resources_again", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return dict(module.resources().resources or {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "remedy"),
+    [
+        ("TRANSHIP_SQLSERVER_QUERY_TIMEOUT_SECONDS", "soon", "Give a whole number."),
+        ("TRANSHIP_POSTGRES_LOCK_WAIT_SECONDS", "-1", "Give a whole number."),
+        ("TRANSHIP_REDSHIFT_KEEP_FILES", "true", "Give yes or no."),
+        ("TRANSHIP_SQLSERVER_DRIVER_KEYWORDS", "MultiSubnetFailover", "Give key=value, with semicolons between."),
+    ],
+)  # fmt: skip
+def test_a_variable_that_has_no_such_value_is_told_by_its_name(
+    variable: str, text: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ConfigurationError) as caught:
+        resources_of_the_code_location()
+    assert str(caught.value) == f"{variable} is {text!r}. {remedy}"
+
+
+def test_a_setting_of_a_type_without_a_form_in_an_environment_is_found_out() -> None:
+    @dataclasses.dataclass
+    class Fields:
+        odd: Annotated[complex, Setting("Odd.")] = 0
+
+    with pytest.raises(TypeError, match="give its Setting a `read`"):
+        settings_of(Fields)
+
+
+def test_only_the_bundled_sql_server_is_trusted_without_being_asked_for() -> None:
+    environment = {"X_DATABASE": "d", "X_USER": "u", "X_PASSWORD": "p", "TRANSHIP_HOSTS_WITHOUT_TLS": "sqlserver"}  # fmt: skip
+    made = [
+        SqlServerSettings.from_environment({**environment, **more}, "X_").trust_server_certificate
+        for more in ({"X_HOST": "sqlserver"}, {"X_HOST": "db"}, {"X_HOST": "sqlserver", "X_TRUST_CERTIFICATE": "no"})
+    ]  # fmt: skip
+    assert made == [True, False, False]
 
 
 # ---- who may know them ----

@@ -22,7 +22,7 @@ VERBS = {
     "build": set[str](),
     "logs": {"-f", "--follow"},
     "up": {"--build", "--wait", "-d", "--no-deps", "--force-recreate"},
-    "down": {"-v", "--volumes"},
+    "down": {"-v", "--volumes", "--remove-orphans"},
 }
 """Of docker compose, as https://docs.docker.com/reference/cli/docker/compose/ lists them: nothing of it can be asked here."""
 PLACEHOLDER = re.compile(r"[A-Z]{3,}|\.\.\.")

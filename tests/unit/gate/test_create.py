@@ -79,6 +79,11 @@ def test_the_engine_gets_the_hardening_whether_or_not_it_was_asked_for(gate: Gat
             "dagster/run_id": "run-1",
             "tranship/deployment": "test",
             "tranship/memory-bytes": str(1 << 30),
+            # By these, `docker compose down --remove-orphans` takes a run along.
+            "com.docker.compose.project": "test",
+            "com.docker.compose.service": "user-code",
+            "com.docker.compose.oneoff": "True",
+            "com.docker.compose.config-hash": "run",
         },
         "User": "10001:10001",
         "NetworkingConfig": {"EndpointsConfig": {"runs": {}}},

@@ -17,7 +17,7 @@ import dagster as dg
 from pydantic import AfterValidator, ConfigDict, Field, create_model
 
 from tranship.secret import Secret, hides_arguments
-from tranship.settings import settings_of
+from tranship.settings import Settings, settings_of
 
 _T = TypeVar("_T")
 
@@ -64,6 +64,44 @@ def config_of(declaration: type[_T]) -> type[_T]:
         declaration.__name__, __base__=_QuietConfig, __module__=declaration.__module__, **fields
     )
     return cast("type[_T]", made)
+
+
+def of_environment(
+    settings: type[Settings], environment: Mapping[str, str], prefix: str, **given: Any
+) -> dict[str, Any]:
+    """The configuration that a deployment's variables give: every setting that one of them has.
+
+    Where a system is and who we are there stay names of variables (`EnvVar`): they may be set later, and Dagster's UI
+    shows names, not values. A secret is never anything else.
+
+    Args:
+        settings: The settings of the system.
+        environment: The variables. An empty one counts as not set.
+        prefix: What stands before their names, such as `TRANSHIP_POSTGRES_`.
+        given: Settings that the variables need not give, by name.
+
+    Raises:
+        ConfigurationError: A variable has no value that can be used.
+
+    Example:
+        >>> from tranship.postgres.settings import PostgresSettings
+        >>> environment = {"X_PASSWORD": "hunter2", "X_LOCK_WAIT_SECONDS": "60"}
+        >>> made = of_environment(PostgresSettings, environment, "X_", host="db")
+        >>> made["host"], made["lock_wait_seconds"], made["password"].env_var_name
+        ('db', 60.0, 'X_PASSWORD')
+    """
+    values: dict[str, Any] = {**settings.of_deployment(environment, prefix)}
+    for name, setting in settings_of(settings).items():
+        variable = f"{prefix}{setting.variable}"
+        if setting.is_replaced(environment, prefix) and (
+            setting.secret or not environment.get(variable)
+        ):
+            continue
+        if setting.secret or (setting.needed and setting.read is None):
+            values[name] = dg.EnvVar(variable)
+        elif text := environment.get(variable):
+            values[name] = setting.value(text, variable)
+    return {**values, **given}
 
 
 def _type(hint: Any, *, secret: bool) -> Any:

@@ -50,8 +50,17 @@ def sslmode_of(environment: Mapping[str, str], prefix: str) -> str | None:
     """
     if mode := environment.get(f"{prefix}SSLMODE"):
         return mode
-    plain = environment.get(WITHOUT_TLS, "").split()
-    return "disable" if environment.get(f"{prefix}HOST") in plain else None
+    return "disable" if has_no_certificate(environment, prefix) else None
+
+
+def has_no_certificate(environment: Mapping[str, str], prefix: str) -> bool:
+    """Whether a deployment says that the host in `<prefix>HOST` has no certificate that could be verified.
+
+    Args:
+        environment: The variables; `TRANSHIP_HOSTS_WITHOUT_TLS` names such hosts.
+        prefix: Such as `TRANSHIP_POSTGRES_`.
+    """
+    return environment.get(f"{prefix}HOST") in environment.get(WITHOUT_TLS, "").split()
 
 
 def what_is_off(mode: str, host: str) -> str | None:

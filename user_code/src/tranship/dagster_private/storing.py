@@ -5,6 +5,6 @@ opens one (https://github.com/dagster-io/dagster/issues/20325). With those setti
 """
 
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.config import PostgresStorageConfig
+from dagster._core.storage.config import PostgresStorageConfig, pg_config
 
-__all__ = ["DagsterStorage", "PostgresStorageConfig"]
+__all__ = ["DagsterStorage", "PostgresStorageConfig", "pg_config"]

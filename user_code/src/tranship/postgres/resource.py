@@ -4,13 +4,13 @@ Reader and writer are imported by what calls them: every run makes the resources
 """
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dagster as dg
 
-from tranship.config import config_of
+from tranship.config import config_of, of_environment
 from tranship.frames import Batches
 from tranship.pgsql.driver import SqlConnection
 from tranship.postgres.connection import connect
@@ -39,6 +39,26 @@ class PostgresResource(config_of(PostgresFields), dg.ConfigurableResource[Any]):
 
     system: ClassVar[str] = "postgres"
     """What `tranship.systems` calls it."""
+
+    @classmethod
+    def from_environment(
+        cls, environment: Mapping[str, str], *, prefix: str = "TRANSHIP_POSTGRES_", **given: Any
+    ) -> Self:
+        """The Postgres that a deployment's variables name: each setting has one, its own name in capitals.
+
+        Args:
+            environment: The variables, `os.environ` usually.
+            prefix: What stands before their names.
+            given: Settings that the variables need not give, by name.
+
+        Raises:
+            ConfigurationError: A variable has no value that can be used.
+
+        Example:
+            >>> PostgresResource.from_environment({"TRANSHIP_POSTGRES_PORT": "5433"}).port
+            5433
+        """
+        return cls(**of_environment(PostgresSettings, environment, prefix, **given))
 
     def settings(self) -> PostgresSettings:
         """The same as a value that the functions of `tranship.postgres` take.

@@ -134,7 +134,7 @@ class PostgresSettings(PostgresFields, Settings):
 
     @classmethod
     @override
-    def _of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
+    def of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
         return {"sslmode": sslmode_of(environment, prefix)}
 
     @classmethod

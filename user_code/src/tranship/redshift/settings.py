@@ -31,7 +31,10 @@ class RedshiftFields:
     host: Annotated[
         str | None,
         Setting(
-            "Address; looked up from the cluster or workgroup without one.", "HOST", needed=True
+            "Address; looked up from the cluster or workgroup without one.",
+            "HOST",
+            needed=True,
+            unless=("CLUSTER", "WORKGROUP"),
         ),
     ] = None
     port: Annotated[int, Setting("TCP port.", "PORT", read=tcp_port)] = 5439
@@ -42,6 +45,7 @@ class RedshiftFields:
             "Database user. Without one, the IAM identity of this process is the user.",
             "USER",
             needed=True,
+            unless=("CLUSTER", "WORKGROUP"),
         ),
     ] = None
     password: Annotated[
@@ -51,7 +55,7 @@ class RedshiftFields:
             "PASSWORD",
             secret=True,
             needed=True,
-            unless="CLUSTER",
+            unless=("CLUSTER", "WORKGROUP"),
         ),
     ] = None
     cluster_identifier: Annotated[
@@ -251,7 +255,7 @@ class RedshiftSettings(RedshiftFields, Settings):
 
     @classmethod
     @override
-    def _of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
+    def of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
         return {"sslmode": sslmode_of(environment, prefix)}
 
     @property

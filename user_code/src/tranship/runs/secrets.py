@@ -72,10 +72,6 @@ def ensure_secrets(
     Raises:
         SecretsError: A name cannot be an environment variable.
     """
-    # Imported here: only this makes secrets, and these take a third of the shim's start.
-    import secrets
-    import tempfile
-
     directory.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for name in names:
@@ -83,15 +79,33 @@ def ensure_secrets(
             raise SecretsError(f"{name!r} is not the name of an environment variable.")
         if (directory / name).exists():
             continue
-        # Upper and lower case, digit and sign: what SQL Server's password policy asks for.
-        value = given.get(name) or f"{secrets.token_urlsafe(24)}-aA1"
-        with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".new-", delete=False) as file:
-            file.write(value)
-        Path(file.name).chmod(mode)
-        # In one step: a service that starts meanwhile finds the whole secret or none.
-        Path(file.name).rename(directory / name)
+        write_secret(directory / name, given.get(name) or new_password(), mode=mode)
         written.append(name)
     return written
+
+
+def new_password() -> str:
+    """A random one, with upper and lower case, digit and sign: what SQL Server's password policy asks for."""
+    # Imported here: only what makes secrets needs it, and it takes a third of the shim's start.
+    import secrets
+
+    return f"{secrets.token_urlsafe(24)}-aA1"
+
+
+def write_secret(file: Path, value: str, *, mode: int = 0o444) -> None:
+    """Write a secret in one step: a service that starts meanwhile finds the whole of it, or what was there before.
+
+    Args:
+        file: Where to; its directory is there.
+        value: What to write.
+        mode: Permissions; see `ensure_secrets`.
+    """
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".new-", delete=False) as new:
+        new.write(value)
+    Path(new.name).chmod(mode)
+    Path(new.name).rename(file)
 
 
 def become(command: Sequence[str]) -> int:

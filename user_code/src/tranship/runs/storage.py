@@ -8,8 +8,10 @@ tries a kept connection before it is used, so that a restart of Postgres harms n
 # Dagster leaves types out of what is used here; what is ours is checked in full.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
+import dagster as dg
 import sqlalchemy
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.event_log import PostgresEventLogStorage
@@ -20,7 +22,8 @@ from typing_extensions import override
 
 from tranship.bounded_connections import BoundedConnection
 from tranship.dagster_private.instance_parts import ConfigurableClassData
-from tranship.dagster_private.storing import DagsterStorage, PostgresStorageConfig
+from tranship.dagster_private.storing import DagsterStorage, PostgresStorageConfig, pg_config
+from tranship.tls import system_authorities
 
 #: Kept at most; a run uses one or two, the daemon's threads more.
 _KEPT = 5
@@ -48,7 +51,8 @@ _ANSWER_SECONDS = 300.0
 class PooledPostgresStorage(DagsterPostgresStorage):
     """`dagster_postgres.DagsterPostgresStorage` with one pool of connections for each process.
 
-    Takes the same configuration.
+    Takes the same configuration, and `sslmode`: libpq's, by which the server is verified with the authorities that this
+    machine trusts, those of `SSL_CERT_FILE`.
 
     Args:
         postgres_url: The database.
@@ -65,6 +69,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
                 class: PooledPostgresStorage
                 config:
                   postgres_db: {hostname: postgres, ...}
+                  sslmode: verify-full
     """
 
     def __init__(
@@ -104,12 +109,23 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
     @classmethod
     @override
+    def config_type(cls) -> dict[str, Any]:
+        own = dg.Field(
+            dg.StringSource,
+            is_required=False,
+            description="libpq's sslmode, such as verify-full; empty for libpq's own default.",
+        )
+        parents = cast("Mapping[str, Any]", pg_config())
+        return {**parents, "sslmode": own}
+
+    @classmethod
+    @override
     def from_config_value(
         cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
     ) -> "PooledPostgresStorage":
         return cls(
             inst_data=inst_data,
-            postgres_url=pg_url_from_config(config_value),
+            postgres_url=encrypted(pg_url_from_config(config_value), config_value.get("sslmode")),
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             token_provider=_token_provider(config_value),
         )
@@ -161,6 +177,25 @@ def _engine(postgres_url: str, token_provider: Any, **options: Any) -> sqlalchem
     from dagster_postgres.utils import create_pg_engine
 
     return create_pg_engine(postgres_url, token_provider, **options)
+
+
+def encrypted(postgres_url: str, sslmode: object) -> str:
+    """The address with the way that its server is verified.
+
+    Args:
+        postgres_url: The address.
+        sslmode: libpq's; nothing is added where it is empty.
+
+    Example:
+        >>> encrypted("postgresql+psycopg2://u@h/d", "require")
+        'postgresql+psycopg2://u@h/d?sslmode=require'
+    """
+    if not sslmode:
+        return postgres_url
+    url = sqlalchemy.make_url(postgres_url).update_query_dict({"sslmode": str(sslmode)})
+    if str(sslmode).startswith("verify") and (authorities := system_authorities()):
+        url = url.update_query_dict({"sslrootcert": authorities})
+    return url.render_as_string(hide_password=False)
 
 
 def _noticing(postgres_url: str) -> str:

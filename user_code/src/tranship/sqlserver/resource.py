@@ -6,11 +6,11 @@ What reads and counts is imported by what calls it: every run makes the resource
 import logging
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import dagster as dg
 
-from tranship.config import config_of
+from tranship.config import config_of, of_environment
 from tranship.errors import TranshipError
 from tranship.frames import Batches
 from tranship.reads import ReadRequest
@@ -40,6 +40,26 @@ class SqlServerResource(config_of(SqlServerFields), dg.ConfigurableResource[Any]
 
     system: ClassVar[str] = "sqlserver"
     """What `tranship.systems` calls it."""
+
+    @classmethod
+    def from_environment(
+        cls, environment: Mapping[str, str], *, prefix: str = "TRANSHIP_SQLSERVER_", **given: Any
+    ) -> Self:
+        """The SQL Server that a deployment's variables name: each setting has one, its own name in capitals.
+
+        Args:
+            environment: The variables, `os.environ` usually.
+            prefix: What stands before their names.
+            given: Settings that the variables need not give, by name.
+
+        Raises:
+            ConfigurationError: A variable has no value that can be used.
+
+        Example:
+            >>> SqlServerResource.from_environment({"TRANSHIP_SQLSERVER_PORT": "1434"}).port
+            1434
+        """
+        return cls(**of_environment(SqlServerSettings, environment, prefix, **given))
 
     def settings(self) -> SqlServerSettings:
         """The same as a value that the functions of `tranship.sqlserver` take.

@@ -10,7 +10,8 @@ from typing_extensions import override
 
 from tranship.errors import ConfigurationError
 from tranship.secret import hides_arguments, quiet
-from tranship.settings import Setting, Settings, is_yes, tcp_port
+from tranship.settings import Setting, Settings, tcp_port
+from tranship.tls import has_no_certificate
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -81,7 +82,6 @@ class SqlServerFields:
             "Accept any certificate. For a server of your own on a network of your own: the stock SQL Server "
             "container signs its own. To verify one of your own authority instead, set SSL_CERT_FILE to its PEM file.",
             "TRUST_CERTIFICATE",
-            read=is_yes,
         ),
     ] = False
     connect_timeout_seconds: Annotated[
@@ -158,6 +158,11 @@ class SqlServerSettings(SqlServerFields, Settings):
         if keywords.get("trusted_connection") in {"yes", "true"}:
             return ()
         return () if keywords.get("authentication") in _WITHOUT_PASSWORD else ("user", "password")
+
+    @classmethod
+    @override
+    def of_deployment(cls, environment: Mapping[str, str], prefix: str) -> dict[str, object]:
+        return {"trust_server_certificate": has_no_certificate(environment, prefix)}
 
     @classmethod
     @hides_arguments
