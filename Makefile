@@ -43,7 +43,7 @@ lint: .venv/.complete
 	.venv/bin/ruff format --check
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck scripts/*.sh docker/*.sh docker/*/*.sh .ci/run
+	.venv/bin/shellcheck stack deploy/vm/lib/*.sh scripts/*.sh docker/*.sh docker/*/*.sh .ci/run
 	.venv/bin/hadolint docker/*/Dockerfile docker/airgap/*.Dockerfile localstack/Dockerfile tests/stack/probes/Dockerfile
 	.venv/bin/tranship check user_code/src
 	cd user_code && ../.venv/bin/dg check defs

@@ -24,6 +24,7 @@ _COMMANDS = (
     "docker compose",
     "pip install",
     "python -m tranship",
+    "./stack",
 )
 
 

@@ -102,6 +102,16 @@ def check_uv(words: Sequence[str]) -> None:
     assert command in (CHECKOUT / "requirements/dev.lock").read_text()
 
 
+def check_stack(words: Sequence[str]) -> None:
+    command, *rest = words or ("help",)
+    assert re.search(rf"^  {command}( \\||\))", (CHECKOUT / "stack").read_text(), re.MULTILINE)
+    install = (CHECKOUT / "deploy/vm/lib/install.sh").read_text()
+    for word in rest if command in {"install", "uninstall"} else ():
+        assert not word.startswith("--") or re.search(rf"{word}( \||\))", install), word
+        if re.match(r"[A-Z_]+=", word):
+            assert word.partition("=")[0] in known_variables()
+
+
 def check_variables(words: Sequence[str]) -> None:
     """`export A=b`, `echo 'A=b' >>.env`, `printf ... >secrets/.../A`: the names that are set."""
     names = {word.partition("=")[0] for word in words if re.match(r"[A-Z_]+=", word)}
@@ -126,6 +136,7 @@ CHECKS: dict[str, Callable[[Sequence[str]], None]] = {
     "printf": check_variables,
     "python": check_python,
     "tranship": check_tranship,
+    "stack": check_stack,
     "uv": check_uv,
 }
 
@@ -171,7 +182,7 @@ def test_a_printed_command_exists(command: Command):
     assert set(command.variables) <= known_variables()
     if command.words:
         program, *words = command.words
-        CHECKS[program.removeprefix("../").removeprefix(".venv/bin/")](words)
+        CHECKS[program.removeprefix("../").removeprefix(".venv/bin/").removeprefix("./")](words)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +202,9 @@ def test_a_printed_command_exists(command: Command):
         ("python", "-m", "tranship.no_such_module"),
         ("export", "TRANSHIP_SQLSERVER_HOSTS=db"),
         ("cd", "no_such_folder"),
+        ("stack", "start"),
+        ("stack", "install", "--quick"),
+        ("stack", "install", "--set", "TRANSHIP_SQLSERVER_HOSTS=db"),
     ],
     ids=" ".join,
 )
