@@ -221,3 +221,26 @@ def test_what_is_followed_and_how_far_behind_it_was_is_told_and_checked(
     assert descriptions(replication.run()) == {
         "changes_without_a_gap": "The whole table was loaded: the changes since the last load cannot be had: they were cleaned up."
     }
+
+
+def test_a_history_is_held_against_the_copy(replication, events, source, copied):
+    replication.of(merged(events, history=True))
+    first = replication.run()
+    assert checks(first)["history_as_the_copy"]
+    told = metadata(first)
+    assert (told["versions_opened"], told["versions_closed"]) == (30, 0)
+    assert told["history_table"].endswith(".events_history")
+    source(f"update {events} set Name = N'second', Changed = '2024-01-03' where Id = 1")
+    told = metadata(replication.run())
+    assert (told["versions_opened"], told["versions_closed"]) == (1, 1)
+    assert descriptions(check_alone(replication)) == {}
+    copied("""delete from {schema}.events_history where "Id" = 2""")
+    copied("""update {schema}.events_history set "Id" = 99 where "Id" = 3""")
+    copied(
+        """update {schema}.events_history set valid_to = 'infinity' where "Id" = 1 and valid_to is not null"""
+    )
+    assert descriptions(check_alone(replication)) == {
+        "history_as_the_copy": "2 rows of the copy have no version that holds; 1 versions hold whose key the copy lacks; "
+        "1 versions overlap another one of their key, or end before they begin. A run with full_reload holds every key "
+        "against the copy again."
+    }

@@ -12,6 +12,7 @@ import dagster as dg
 import duckdb
 import pytest
 from click.testing import CliRunner
+from replication_runs import said
 from toy_system import ToySettings
 
 from tranship import systems
@@ -225,3 +226,17 @@ def test_a_system_that_is_not_known_is_said() -> None:
     with pytest.raises(ConfigurationError, match=r"'oracle' is no system .* Known are .*toy"):
         system_as("oracle", SourceSystem)
     assert system_of_resource("lake", ToyResource(path="x"), TargetSystem).kind == "toy"
+
+
+def test_a_target_that_keeps_no_history_says_so_when_the_file_is_read_and_at_the_latest_at_the_load(
+    replicate: Callable[..., Result],
+) -> None:
+    component = ReplicationComponent(
+        source="toy", target="toy", tables=[TableSettings(table="Orders", history=True)]
+    )
+    (left_out,) = component.planned_tables([]).left_out
+    words = "staging.Orders is to have a history, and Toy keeps none. Leave history out of its settings."
+    assert left_out.reason == words
+    # The key "lake" says nothing of the system.
+    result = replicate(history=True)
+    assert "copies.Orders is to have a history, and toy keeps none." in said(result)

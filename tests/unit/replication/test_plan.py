@@ -1,5 +1,6 @@
 """What settings come to: defaults, patterns, and contradictions that are found before anything runs."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 
 from tranship.delete_flags import DeleteFlag
 from tranship.errors import ConfigurationError
+from tranship.history import HistoryNames
 from tranship.reads import OnNul
 from tranship.replication.config import (
     ColumnSettings,
@@ -24,7 +26,13 @@ from tranship.replication.plan import (
     default_target,
     table_plan,
 )
-from tranship.replication.planned_tables import check_targets, expand, is_pattern, like_named
+from tranship.replication.planned_tables import (
+    check_targets,
+    expand,
+    history_in_the_way,
+    is_pattern,
+    like_named,
+)
 from tranship.tables import TableName
 from tranship.writes import OnSchemaChange
 
@@ -367,3 +375,47 @@ def test_settings_that_contradict_each_other_are_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=f"The settings of dbo.A cannot be used: {words}"):
         plan(**settings)
+
+
+# ---- history ----
+
+
+def test_a_history_is_called_after_its_copy_or_as_its_settings_say() -> None:
+    def names(**settings: Any) -> HistoryNames | None:
+        made = merged(Tuning(history=True), TableSettings(table="sales.Orders", **settings))
+        return table_plan(made, TableName("sales", "Orders"), "copies").history
+
+    assert names() == HistoryNames(TableName("copies", "sales_Orders_history"))
+    assert names(target="orders") == HistoryNames(TableName("copies", "orders_history"))
+    assert names(history=False) is None
+    given = {"table": "{table}_versions", "valid_from": "since", "is_current": "holds"}
+    assert names(history=given) == HistoryNames(
+        TableName("copies", "sales_Orders_versions"), "since", "valid_to", "holds"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"table": "{schema}_h"}, r"The history of s.A is to be called '{schema}_h', which has {schema}."),
+        ({"table": ""}, "which has nothing"),
+        ({"table": "{table}"}, "its history would be s.A, as its copy is"),
+        ({"valid_to": "Valid_From"}, "would be called valid_from, Valid_From, is_current"),
+    ],
+)  # fmt: skip
+def test_a_history_that_cannot_be_is_refused(settings: dict[str, Any], words: str) -> None:
+    made = TableSettings.model_validate({"table": "dbo.A", "history": settings})
+    with pytest.raises(ConfigurationError, match=words):
+        table_plan(made, TableName("dbo", "A"), "s")
+
+
+def test_a_history_in_the_place_of_another_copy_or_history_is_told() -> None:
+    copied = plan(history=HistoryNames(TableName("staging", "b")))
+    other = TablePlan(TableName("dbo", "B"), TableName("staging", "B"))
+    error = history_in_the_way(copied, [copied, other])
+    assert str(error) == (
+        "dbo.A would have its history in staging.b, where dbo.B is copied. Give the history another name: history: {table: ...}."
+    )
+    rival = replace(other, target=TableName("staging", "C"), history=copied.history)
+    assert "where dbo.B has its history" in str(history_in_the_way(copied, [rival, copied]))
+    assert history_in_the_way(other, [copied, other]) is None

@@ -12,8 +12,10 @@ from tranship.tables import TableName
 
 KEYS_SUFFIX = "__keys"
 """What the table beside a table is called that its source's keys are written to."""
-_ROOM_FOR_KEYS_TABLE = 63
-"""Bytes: Postgres's limit, which is the lowest; a table that has keys beside it keeps them under one name."""
+STATES_SUFFIX = "__states"
+"""What the table beside a table is called that states wait in for its history."""
+_ROOM_FOR_NAME = 63
+"""Bytes: Postgres's limit, which is the lowest; what stands beside a table has one name everywhere."""
 
 
 def table_beside(table: TableName, suffix: str, what: str) -> str | None:
@@ -34,12 +36,26 @@ def keys_table(table: TableName) -> TableName:
         >>> str(keys_table(TableName("public", "sales")))
         'public.sales__keys'
     """
-    name = f"{table.name}{KEYS_SUFFIX}"
-    if len(name.encode()) > _ROOM_FOR_KEYS_TABLE:
+    return _beside(table, KEYS_SUFFIX)
+
+
+def states_table(table: TableName) -> TableName:
+    """The table beside a table that states wait in for its history.
+
+    Example:
+        >>> str(states_table(TableName("public", "sales")))
+        'public.sales__states'
+    """
+    return _beside(table, STATES_SUFFIX)
+
+
+def _beside(table: TableName, suffix: str) -> TableName:
+    name = f"{table.name}{suffix}"
+    if len(name.encode()) > _ROOM_FOR_NAME:
         digest = hashlib.sha256(table.name.encode()).hexdigest()[:12]
-        room = _ROOM_FOR_KEYS_TABLE - len(KEYS_SUFFIX) - len(digest) - 1
+        room = _ROOM_FOR_NAME - len(suffix) - len(digest) - 1
         kept = table.name.encode()[:room].decode(errors="ignore")
-        name = f"{kept}_{digest}{KEYS_SUFFIX}"
+        name = f"{kept}_{digest}{suffix}"
     return TableName(table.schema, name)
 
 

@@ -251,6 +251,9 @@ class SourceSystem(System):
 class TargetSystem(System):
     """A system that tables are copied to."""
 
+    keeps_history: ClassVar[bool] = False
+    """Whether its target keeps the history of a table beside its copy (`tranship.target.Target.history`)."""
+
     @abstractmethod
     def open_target(self, settings: Any, *, lock_wait_seconds: float | None = None) -> "Target":
         """The target that settings mean.

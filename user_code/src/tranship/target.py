@@ -16,9 +16,11 @@ import pyarrow as pa
 from tranship.bookmarks import Bookmark, Bookmarks
 from tranship.comparisons import sql_column
 from tranship.equality import Rules
+from tranship.errors import ConfigurationError
 from tranship.frames import Batches
+from tranship.history import HistoryRequest, KeptHistory
 from tranship.names import shortened
-from tranship.own_tables import KEYS_SUFFIX, own_table, table_beside
+from tranship.own_tables import KEYS_SUFFIX, STATES_SUFFIX, own_table, table_beside
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
 from tranship.writes import Declared, Extra, WriteRequest, WriteResult
@@ -236,6 +238,16 @@ class Target(ABC):
             zero_padded: Columns of bytes of which zero bytes at the end do not count.
         """
 
+    # ---- history ----
+
+    def history(self, request: HistoryRequest) -> KeptHistory:
+        """The history of a table.
+
+        Raises:
+            ConfigurationError: The target keeps none.
+        """
+        raise keeps_no_history(self.kind, request.copy)
+
     # ---- aggregates ----
 
     @abstractmethod
@@ -301,7 +313,7 @@ class Target(ABC):
         """What of ours a table of that name would be; `None` where the name is free."""
         return table_beside(
             table, KEYS_SUFFIX, "the keys of {}, which its deletions are found with"
-        )
+        ) or table_beside(table, STATES_SUFFIX, "where states wait for the history of {}")
 
 
 def refuse_own_name(target: Target, table: TableName) -> None:
@@ -312,3 +324,16 @@ def refuse_own_name(target: Target, table: TableName) -> None:
     """
     if what := target.own_table(table):
         raise own_table(table, what)
+
+
+def keeps_no_history(target: str, table: TableName) -> ConfigurationError:
+    """The error for a history in a target that keeps none.
+
+    Args:
+        target: What the target is called.
+        table: Whose history it would be.
+    """
+    return ConfigurationError(
+        f"{table} is to have a history, and {target} keeps none.",
+        "Leave history out of its settings.",
+    )

@@ -14,10 +14,14 @@ from tranship.bookmarks import Bookmark
 from tranship.comparisons import sql_table
 from tranship.cursors import has_zone
 from tranship.equality import Rules
+from tranship.history import HistoryRequest, KeptHistory
 from tranship.own_tables import name_is_taken
 from tranship.pgsql.bookmarks import BookmarkTable
+from tranship.pgsql.catalogue import ExistingTable
 from tranship.pgsql.compared_keys import ComparedKeys
 from tranship.pgsql.driver import SqlCursor, compiled, one_row
+from tranship.pgsql.history import HistoryTable
+from tranship.pgsql.history_columns import HistoryWords
 from tranship.pgsql.keys import fold
 from tranship.slices import Slice
 from tranship.tables import TableName, TableSchema
@@ -34,6 +38,17 @@ class PgsqlTarget(Target):
     """What lowers A to Z in a statement, with `{}` for the text."""
     unpadded: ClassVar[str]
     """What makes one text of all bytes that differ by zeros at their end only, with `{}` for the bytes."""
+    history_words: ClassVar[HistoryWords]
+
+    @abstractmethod
+    def find(self, transaction: SqlCursor, table: TableName) -> ExistingTable[Any] | None:
+        """A table as the catalogue shows it; `None` where there is none."""
+
+    @override
+    def schema_of(self, table: TableName) -> TableSchema | None:
+        with self.transaction(f"looking at {table}", table) as cursor:
+            existing = self.find(cursor, table)
+            return None if existing is None else existing.schema()
 
     @abstractmethod
     @override
@@ -91,6 +106,10 @@ class PgsqlTarget(Target):
         since: str | None = None,
     ) -> StagedKeys:
         return ComparedKeys(self, table, key, rules, mark, since)
+
+    @override
+    def history(self, request: HistoryRequest) -> KeptHistory:
+        return HistoryTable(self, request)
 
     @override
     def count_duplicate_keys(

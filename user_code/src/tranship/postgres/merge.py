@@ -252,13 +252,18 @@ def _assignments(plans: Sequence[ColumnPlan], source: str) -> sql.Composable:
 
 
 def _differences(plans: Sequence[ColumnPlan], left: str, right: str) -> sql.Composable:
-    """Whether any value differs; types without equality, such as json, are compared as text."""
-    parts: list[sql.Composable] = []
-    for plan in plans:
-        cast = sql.SQL("" if plan.type.name in _COMPARABLE else "::text")
-        sides = (sql.Identifier(left, plan.name), cast, sql.Identifier(right, plan.name), cast)
-        parts.append(sql.SQL("{}{} is distinct from {}{}").format(*sides))
+    """Whether any value differs."""
+    parts = [
+        differs(plan.type.name, sql.Identifier(left, plan.name), sql.Identifier(right, plan.name))
+        for plan in plans
+    ]
     return sql.SQL(" or ").join(parts)
+
+
+def differs(type_name: str, left: sql.Composable, right: sql.Composable) -> sql.Composable:
+    """Whether two values of a type differ, nulls too; types without equality, such as json, are compared as text."""
+    cast = sql.SQL("" if type_name in _COMPARABLE else "::text")
+    return sql.SQL("{0}{2} is distinct from {1}{2}").format(left, right, cast)
 
 
 def _rules_for(request: WriteRequest, plans: Sequence[ColumnPlan], schema: TableSchema) -> Rules:

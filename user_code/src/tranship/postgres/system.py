@@ -25,6 +25,7 @@ class PostgresSystem(SourceSystem, TargetSystem):
     resource = "PostgresResource"
     prefix = "TRANSHIP_POSTGRES_"
     schemes = frozenset({"postgresql", "postgres"})
+    keeps_history = True
     url_example = "postgresql://user:password@host:5432/database"
     default_schema = "public"
     left_out = ("*.tranship_bookmarks", "*.*__keys")

@@ -15,10 +15,11 @@ from tranship.frames import Batches
 from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.pgsql.driver import SqlCursor
 from tranship.pgsql.target import BOOKMARK_SIGNS, PgsqlTarget, check_bookmarks
-from tranship.postgres.catalogue import find_table
+from tranship.postgres.catalogue import PostgresTable, find_table
 from tranship.postgres.connection import connect
 from tranship.postgres.ddl import LONGEST_NAME_BYTES, ensure_schema
 from tranship.postgres.faults import translated
+from tranship.postgres.history import WORDS
 from tranship.postgres.merge import LOWER
 from tranship.postgres.reconcile import constraint_drifts, reconcile
 from tranship.postgres.settings import PostgresSettings
@@ -52,6 +53,7 @@ class PostgresTarget(PgsqlTarget):
     kind = "postgres"
     capabilities = Capabilities(enforces_keys=True, longest_name_bytes=LONGEST_NAME_BYTES)
     lower = LOWER
+    history_words = WORDS
     unpadded = "regexp_replace(encode({}, 'hex'), '(00)+$', '')"
 
     @property
@@ -109,10 +111,8 @@ class PostgresTarget(PgsqlTarget):
         return super().own_table(table)
 
     @override
-    def schema_of(self, table: TableName) -> TableSchema | None:
-        with self.transaction(f"looking at {table}", table) as cursor:
-            existing = find_table(cursor, table)
-            return None if existing is None else existing.schema()
+    def find(self, transaction: SqlCursor, table: TableName) -> PostgresTable | None:
+        return find_table(transaction, table)
 
     @override
     def lock(self, transaction: SqlCursor, table: TableName) -> None:

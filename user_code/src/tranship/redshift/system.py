@@ -25,6 +25,7 @@ class RedshiftSystem(TargetSystem):
     resource = "RedshiftResource"
     prefix = "TRANSHIP_REDSHIFT_"
     schemes = frozenset({"redshift"})
+    keeps_history = True
     url_example = "redshift://user:password@host:5439/database"
     default_schema = "public"
 

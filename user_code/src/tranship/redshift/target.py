@@ -19,11 +19,12 @@ from tranship.pgsql.bookmarks import BookmarkTable
 from tranship.pgsql.catalogue import has_schema
 from tranship.pgsql.driver import SqlCursor, qualified
 from tranship.pgsql.target import BOOKMARK_SIGNS, PgsqlTarget, check_bookmarks
-from tranship.redshift.catalogue import column_names, find_table
+from tranship.redshift.catalogue import RedshiftTable, column_names, find_table
 from tranship.redshift.connection import connected
 from tranship.redshift.credentials import CredentialsSource
 from tranship.redshift.ddl import create_schema
 from tranship.redshift.faults import translated
+from tranship.redshift.history import WORDS
 from tranship.redshift.identifiers import MAX_BYTES, derived_name, fold, fold_slice, fold_table
 from tranship.redshift.merge import LOWER
 from tranship.redshift.reconcile import constraint_drifts, reconcile
@@ -70,6 +71,7 @@ class RedshiftTarget(PgsqlTarget):
         ends_second_writers=True,
     )
     lower = LOWER
+    history_words = WORDS
     # https://docs.aws.amazon.com/redshift/latest/dg/r_TO_HEX.html gives the hexadecimal text of a varbyte.
     unpadded = "regexp_replace(to_hex({}), '(00)+$', '')"
 
@@ -152,10 +154,8 @@ class RedshiftTarget(PgsqlTarget):
         )
 
     @override
-    def schema_of(self, table: TableName) -> TableSchema | None:
-        with self.transaction(f"looking at {table}", table) as cursor:
-            existing = find_table(cursor, fold_table(table))
-            return None if existing is None else existing.schema()
+    def find(self, transaction: SqlCursor, table: TableName) -> RedshiftTable | None:
+        return find_table(transaction, fold_table(table))
 
     @override
     def lock(self, transaction: SqlCursor, table: TableName) -> None:

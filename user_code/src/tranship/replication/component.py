@@ -24,13 +24,15 @@ from tranship.replication.assets import complaint_asset, left_out_asset, replica
 from tranship.replication.changes_sensor import changes_sensor
 from tranship.replication.config import TableSettings, Tuning
 from tranship.replication.known_tables import KnownTables, WantedTables, known_tables
+from tranship.replication.plan import TablePlan
 from tranship.replication.planned_tables import PlannedTables, is_pattern, planned_tables
 from tranship.replication.replicated_tables import ReplicatedTable
 from tranship.replication.scaffolding import ReplicationScaffolder
 from tranship.replication.scheduling import schedules
 from tranship.secret import Secret, quiet
-from tranship.systems import SourceSystem, is_known, system_as
+from tranship.systems import SourceSystem, TargetSystem, is_known, system_as
 from tranship.tables import TableName
+from tranship.target import keeps_no_history
 
 _NAMED_TABLES_SECONDS = 3
 """How long definitions wait for a server that they could do without."""
@@ -283,21 +285,34 @@ class ReplicationComponent(dg.StateBackedComponent, dg.Model, dg.Resolvable):
             self.tables,
             self.defaults,
             present,
-            lambda plan, settings: ReplicatedTable(
-                plan=plan,
-                settings=settings,
-                source_key=self.source,
-                source_kind=self._source_system.kind,
-                target_key=self.target,
-                group=identifier(self.group or self.target_schema),
-                io_manager_key=self.io_manager_key,
-            ),
+            self._replicated,
             self.target_schema,
             self.default_schema,
         )
         for table in planned.left_out:
             _log.error("%s is left out of the replication: %s", table.source, table.reason)
         return planned
+
+    def _replicated(self, plan: TablePlan, settings: TableSettings) -> ReplicatedTable:
+        """A table of a plan.
+
+        Raises:
+            ConfigurationError: The target keeps no history, and the table is to have one.
+        """
+        # A key that is no kind says nothing of its system: the load will.
+        if plan.history is not None and is_known(self.target):
+            target = system_as(self.target, TargetSystem)
+            if not target.keeps_history:
+                raise keeps_no_history(target.title, plan.target)
+        return ReplicatedTable(
+            plan=plan,
+            settings=settings,
+            source_key=self.source,
+            source_kind=self._source_system.kind,
+            target_key=self.target,
+            group=identifier(self.group or self.target_schema),
+            io_manager_key=self.io_manager_key,
+        )
 
 
 def _parsed(text: str, default_schema: str) -> TableName | None:

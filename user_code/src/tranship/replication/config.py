@@ -125,6 +125,25 @@ class DeleteFlagSettings(_Settings):
     )
 
 
+class HistorySettings(_Settings):
+    """Every state that a row had, in a table of versions beside the copy, and what that is called."""
+
+    table: str = Field(
+        default="{table}_history",
+        description="Its name, in the schema of the copy; {table} stands for the copy's.",
+    )
+    valid_from: str = Field(
+        default="valid_from", description="Column with the time from which a version holds."
+    )
+    valid_to: str = Field(
+        default="valid_to",
+        description="Column with the time up to which it held, which is the next one's first; null while it holds.",
+    )
+    is_current: str = Field(
+        default="is_current", description="Column that says whether a version holds."
+    )
+
+
 class CheckSettings(_Settings):
     """What is checked after each load, and on its own when asked for."""
 
@@ -143,6 +162,11 @@ class CheckSettings(_Settings):
         "add up to the source's, so that rows which came late or were changed there are found.",
     )
     unique_key: bool = Field(default=True, description="No key twice; for tables that have a key.")
+    history: bool = Field(
+        default=True,
+        description="As many versions hold as the copy has rows, of the same keys, and none overlap; for tables that have a "
+        "history.",
+    )
     schema_drift: bool = Field(
         default=True,
         description="The target's columns are those that the source has now; a warning, not an error.",
@@ -256,6 +280,11 @@ class Tuning(_Settings):
         default=None,
         description="How the source marks rows as deleted, instead of deleting them: {column: IsDeleted, value: 1}. Such rows are "
         "gone for delete: mark or remove, and one whose mark is taken back is there again. For mode merge.",
+    )
+    history: bool | HistorySettings | None = Field(
+        default=None,
+        description="Whether every state that a row had is kept in a table of versions beside the copy (SCD2), by key; or "
+        "what that table and its columns are called: {table: customer_versions}.",
     )
     masked: Literal["refuse", "accept"] | None = Field(
         default=None,

@@ -22,6 +22,7 @@ from tranship.errors import ConfigurationError, TranshipError
 from tranship.frames import Batches
 from tranship.replication.columns import DELETED_AT
 from tranship.replication.config import parse_share
+from tranship.replication.history import FollowedHistory
 from tranship.replication.keys import (
     MOST_KEYS_LOOKED_UP,
     can_be_looked_up,
@@ -156,6 +157,7 @@ class DeleteDetection:
         guard: How much may go at once.
         log: Where it is told.
         loaded: The write that the bookmark was of before the keys are read.
+        history: The table's history, which what is done here goes into.
     """
 
     target: Target
@@ -166,6 +168,7 @@ class DeleteDetection:
     guard: DeletionGuard
     log: logging.Logger
     loaded: str
+    history: FollowedHistory | None = None
     _progress: _Progress = field(default_factory=_Progress)
 
     def run(self) -> DetectedDeletes:
@@ -196,6 +199,8 @@ class DeleteDetection:
             again = keyless(self._look_again())
             self.target.write(append, again, self.log, partial(self._second_look, compared))
         progress = self._progress
+        if self.history is not None:
+            self.history.committed()
         return DetectedDeletes(
             first.rows,
             progress.rows,
@@ -246,6 +251,8 @@ class DeleteDetection:
         self._progress.returned = keys.unmark(transaction)
         self._progress.lacking = keys.lacking(transaction, MOST_KEYS_LOOKED_UP + 1)
         keys.clear(transaction)
+        if self.history is not None:
+            self.history.follow_all(transaction)
 
     def _take_turn(self, transaction: Transaction) -> str:
         """Make sure that nobody loaded the table since; gives the write that the bookmark is of from now on."""
@@ -357,6 +364,7 @@ class _Deletes:
             guard=guard,
             log=writes.log,
             loaded=self.current().write_id,
+            history=writes.history,
         )
         deletes = detection.run()
         if deletes.rows or deletes.returned or deletes.missed:

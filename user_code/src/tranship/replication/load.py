@@ -17,6 +17,7 @@ from tranship.errors import (
     SchemaDriftError,
     TranshipError,
 )
+from tranship.history import Versions
 from tranship.replication.bookmark_facts import stall_warning
 from tranship.replication.change_detection import (
     ChangeDetection,
@@ -28,6 +29,7 @@ from tranship.replication.columns import ColumnChanges, column_changes
 from tranship.replication.cursors import KEYLESS_CURSOR, check_lookback, cursor_of
 from tranship.replication.deletions import DeletionGuard, DetectedDeletes, detect_deletes
 from tranship.replication.guard import SourceChangedError, SourceGuard
+from tranship.replication.history import FollowedHistory
 from tranship.replication.keys import change_of_rules, digest_rules, refuse_collisions, rules_of
 from tranship.replication.plan import FollowedChanges, Mode, OnDelete, TablePlan
 from tranship.replication.tracked_changes import TrackedChanges
@@ -84,6 +86,7 @@ class LoadReport:
         deletes: What comparing the keys found; `None` where they were not compared.
         chosen_because: Why it followed what it did, where each load chooses.
         figures: Numbers of what changed, and of how far the copy was behind, where the source says it.
+        versions: What was done to the table's history; `None` where none is kept.
     """
 
     plan: TablePlan
@@ -94,6 +97,7 @@ class LoadReport:
     deletes: DetectedDeletes | None = None
     chosen_because: str | None = None
     figures: Mapping[str, int | float] = field(default_factory=dict[str, int | float])
+    versions: Versions | None = None
 
     @property
     def rows(self) -> int:
@@ -176,6 +180,7 @@ class _Load:
             run_id=request.run_id,
             measured=measured_columns(request.measured, changes),
             guard=SourceGuard(plan, source, log, accepts_new=request.full_reload),
+            history=FollowedHistory.of(plan, source, target, changes, rules, log),
         )
         changed: ChangeDetection = change_detection_of(writes, cursor)
         if plan.changes is FollowedChanges.TRACKING:
@@ -204,6 +209,7 @@ class _Load:
             self.log.warning("%s may be behind: %s", self.plan.target, why)
         changes = self.writes.changes
         schema = changes.written(self.source.schema.select(changes.read))
+        history = self.writes.history
         return LoadReport(
             self.plan,
             what,
@@ -213,6 +219,7 @@ class _Load:
             deletes,
             chosen_because=self.choice.why,
             figures=self.changed.figures,
+            versions=None if history is None else history.versions,
         )
 
     def _until_bookmark_holds(

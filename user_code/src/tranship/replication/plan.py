@@ -6,10 +6,12 @@ from enum import StrEnum
 
 from tranship.delete_flags import DeleteFlag
 from tranship.errors import ConfigurationError
+from tranship.history import HistoryNames
 from tranship.names import NameStyle, styled
 from tranship.reads import MAX_PARTS, OnNul, OnSurrogate
 from tranship.replication.config import (
     ColumnSettings,
+    HistorySettings,
     PartitionSettings,
     TableSettings,
     Tuning,
@@ -133,6 +135,7 @@ class TablePlan:
         key_comparison: By what rows are told apart.
         changes: How a load of mode merge knows what changed.
         on_gap: What happens where the source's record of changes does not reach back to the last load.
+        history: What the table's history is called, where one is kept.
 
     Raises:
         ConfigurationError: The settings contradict each other.
@@ -167,6 +170,7 @@ class TablePlan:
     key_comparison: KeyComparison = KeyComparison.SOURCE
     changes: FollowedChanges = FollowedChanges.CURSOR
     on_gap: OnGap = OnGap.RELOAD
+    history: HistoryNames | None = None
 
     def __post_init__(self) -> None:
         refuse = _Refusals(self.source)
@@ -181,6 +185,7 @@ class TablePlan:
         self._check_cursor(refuse)
         self._check_changes(refuse)
         self._check_columns(refuse)
+        self._check_history(refuse)
 
     def _check_mode(self, refuse: "_Refusals") -> None:
         """What goes with the mode, and what does not."""
@@ -286,6 +291,22 @@ class TablePlan:
             "Set changes to tracking or auto, or leave on_gap out.",
         )
 
+    def _check_history(self, refuse: "_Refusals") -> None:
+        """A history is a table of its own, and its columns are three."""
+        if self.history is None:
+            return
+        refuse.unless(
+            self.history.table != self.target,
+            f"its history would be {self.target}, as its copy is",
+            "Give the history another name: history: {table: ...}.",
+        )
+        folded = {name.lower() for name in self.history.columns}
+        refuse.unless(
+            len(folded) == len(self.history.columns),
+            f"the columns of its history would be called {', '.join(self.history.columns)}",
+            "Give each a name of its own.",
+        )
+
     @property
     def source_request(self) -> SourceRequest:
         """What its source is asked for."""
@@ -347,9 +368,10 @@ def table_plan(
     Raises:
         ConfigurationError: The settings contradict each other.
     """
+    target = TableName(target_schema, target_name(settings, source, default_schema))
     return TablePlan(
         source=source,
-        target=TableName(target_schema, target_name(settings, source, default_schema)),
+        target=target,
         mode=Mode(settings.mode or Mode.REPLACE),
         key=tuple(settings.key or ()),
         cursor=settings.cursor,
@@ -373,6 +395,33 @@ def table_plan(
         key_comparison=KeyComparison(settings.key_comparison or KeyComparison.SOURCE),
         changes=FollowedChanges(settings.changes or FollowedChanges.CURSOR),
         on_gap=OnGap(settings.on_gap or OnGap.RELOAD),
+        history=history_names(settings.history, target),
+    )
+
+
+def history_names(settings: bool | HistorySettings | None, copy: TableName) -> HistoryNames | None:
+    """What a table's history is called, by its settings; `None` where none is kept.
+
+    Raises:
+        ConfigurationError: Its name has a placeholder that is none.
+
+    Example:
+        >>> str(history_names(True, TableName("staging", "Customer")).table)
+        'staging.Customer_history'
+    """
+    if settings is None or settings is False:
+        return None
+    given = HistorySettings() if settings is True else settings
+    unknown = set(_PLACEHOLDER.findall(given.table)) - {"table"}
+    if unknown or not given.table:
+        listed = ", ".join(sorted(f"{{{name}}}" for name in unknown)) or "nothing"
+        raise ConfigurationError(
+            f"The history of {copy} is to be called {given.table!r}, which has {listed}.",
+            "Write a name; {table} stands for the copy's.",
+        )
+    name = _PLACEHOLDER.sub(lambda _: copy.name, given.table)
+    return HistoryNames(
+        TableName(copy.schema, name), given.valid_from, given.valid_to, given.is_current
     )
 
 

@@ -119,7 +119,10 @@ def check_targets(plans: Sequence[TablePlan]) -> None:
 
 
 def same_targets(plans: Sequence[TablePlan]) -> dict[TableName, ConfigurationError]:
-    """Why the tables cannot be copied that would be copied to one: by its name."""
+    """Why the tables cannot be copied that would be copied to one: by its name.
+
+    A history that would be a copy is no copy's fault: `history_in_the_way` says whose it is.
+    """
     sharing: defaultdict[TableName, list[TablePlan]] = defaultdict(list)
     for plan in plans:
         sharing[plan.target].append(plan)
@@ -131,6 +134,30 @@ def same_targets(plans: Sequence[TablePlan]) -> dict[TableName, ConfigurationErr
         for target, together in sharing.items()
         if len(together) > 1
     }
+
+
+def history_in_the_way(plan: TablePlan, plans: Sequence[TablePlan]) -> ConfigurationError | None:
+    """Why a table's history cannot be where it is to be: another table is copied there, or has its history there."""
+    if plan.history is None:
+        return None
+    table = _folded(plan.history.table)
+    for other in plans:
+        if other is plan:
+            continue
+        what = "is copied" if _folded(other.target) == table else None
+        if other.history is not None and _folded(other.history.table) == table:
+            what = "has its history"
+        if what is not None:
+            return ConfigurationError(
+                f"{plan.source} would have its history in {plan.history.table}, where {other.source} {what}.",
+                "Give the history another name: history: {table: ...}.",
+            )
+    return None
+
+
+def _folded(table: TableName) -> tuple[str, str]:
+    """A name as a target has it that knows no case."""
+    return table.schema.lower(), table.name.lower()
 
 
 def like_named(plans: Sequence[TablePlan]) -> dict[TableName, frozenset[TableName]]:
@@ -219,6 +246,10 @@ class _Planning:
             sources = ", ".join(str(table.plan.source) for table in together)
             self._refused.append((sources, target.name, together[0].settings, str(error)))
         own = [table for table in tables if table.plan.target not in same]
+        for table in own:
+            if (error := history_in_the_way(table.plan, plans)) is not None:
+                self.refuse(table.plan.source, error, table.settings)
+        own = [table for table in own if history_in_the_way(table.plan, plans) is None]
         like = like_named(plans)
         names = distinct((table.plan.target.name for table in own), key_part, str)
         return [

@@ -20,6 +20,7 @@ ROW_COUNT = "as_many_rows_as_the_source"
 COLUMNS = "columns_agree_with_the_source"
 RECENT_ROWS = "recent_rows_as_in_the_source"
 UNIQUE_KEY = "no_key_twice"
+HISTORY = "history_as_the_copy"
 SCHEMA_DRIFT = "columns_as_in_the_source"
 NO_GAP = "changes_without_a_gap"
 HEADROOM = "retention_headroom"
@@ -123,6 +124,10 @@ class ReplicatedTable:
             UNIQUE_KEY: (
                 checks.unique_key and bool(self.plan.key or self.plan.is_incremental),
                 "No key comes twice in the copy.",
+            ),
+            HISTORY: (
+                checks.history and self.plan.history is not None,
+                "The versions that hold are of the copy's keys, and none overlap.",
             ),
             SCHEMA_DRIFT: (checks.schema_drift, "The copy's columns are those the source has now."),
             NO_GAP: (

@@ -1,5 +1,6 @@
 """One execution of a table's step: loads what was selected, checks what was selected, and says what the UI shows of both."""
 
+import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,11 +13,14 @@ from tranship.io_manager import column_schema, write_metadata
 from tranship.replication.choice import as_loaded
 from tranship.replication.columns import KEY_VARIABLE, column_changes
 from tranship.replication.guard import another_source
+from tranship.replication.history import FollowedHistory
+from tranship.replication.keys import rules_of
 from tranship.replication.load import LoadReport, LoadRequest, load
 from tranship.replication.plan import FollowedChanges, TablePlan
 from tranship.replication.replicated_tables import (
     COLUMNS,
     HEADROOM,
+    HISTORY,
     NO_GAP,
     RECENT_ROWS,
     ROW_COUNT,
@@ -138,6 +142,7 @@ class Step:
             COLUMNS: lambda: verification.columns(self.table.measured),
             RECENT_ROWS: verification.recent_rows,
             UNIQUE_KEY: lambda: verification.unique_key(key),
+            HISTORY: lambda: verification.history(self._history(verification)),
             SCHEMA_DRIFT: verification.schema_drift,
             NO_GAP: verification.changes_without_a_gap,
             HEADROOM: verification.retention_headroom,
@@ -145,7 +150,7 @@ class Step:
         for name, check in checks.items():
             if name not in selected:
                 continue
-            elsewhere = another is not None and name != UNIQUE_KEY
+            elsewhere = another is not None and name not in {UNIQUE_KEY, HISTORY}
             yield self._result(name, not_of_this_source(another) if elsewhere else check())
 
     def _verification(self, report: LoadReport | None) -> Verification:
@@ -169,6 +174,12 @@ class Step:
             loaded=self._partitions_of_run() if report else None,
             materialized=self._slices_loaded() if report is None else None,
         )
+
+    def _history(self, verification: Verification) -> FollowedHistory | None:
+        plan, source = self.plan, self.source
+        rules = rules_of(plan, source, source.key)
+        log = logging.getLogger(__name__)
+        return FollowedHistory.of(plan, source, self.target, verification.changes, rules, log)
 
     def _slices_loaded(self) -> Callable[[str], Slice] | None:
         """The partitions that were ever loaded; `None` where none was, or there are none."""
@@ -230,6 +241,12 @@ def load_metadata(report: LoadReport, rows_in_copy: Any = None) -> dict[str, Any
         metadata |= {"rows_gone": deletes.rows, "rows_returned": deletes.returned}
         metadata |= {"rows_seen_at_the_second_look": deletes.missed} if deletes.missed else {}
         metadata |= {"rows_brought_back": deletes.brought_back} if deletes.brought_back else {}
+    if report.versions is not None and report.plan.history is not None:
+        metadata |= {
+            "history_table": str(report.plan.history.table),
+            "versions_opened": report.versions.opened,
+            "versions_closed": report.versions.closed,
+        }
     if rows_in_copy is not None and report.plan.partitions is None:
         metadata["dagster/row_count"] = rows_in_copy
     return metadata

@@ -37,6 +37,7 @@ from tranship.replication.deletions import (
     refuse_a_copy,
     take_turn,
 )
+from tranship.replication.history import FollowedHistory
 from tranship.replication.keys import comparable_keys
 from tranship.replication.plan import OnDelete, OnGap
 from tranship.replication.writing import BookmarkedWrites
@@ -258,7 +259,7 @@ class TrackedChanges(ChangeDetection):
             declared=Declared(key=writes.key),
         )
         writes.target.write(request, keyless(keys), writes.log, _nothing_else)
-        return _Removal(self.guard, staged, changes.rows_in_source, claimed)
+        return _Removal(self.guard, staged, changes.rows_in_source, claimed, writes.history)
 
 
 def _nothing_else(transaction: Transaction) -> None:
@@ -273,6 +274,7 @@ class _Removal:
     staged: StagedKeys
     rows_in_source: int
     bookmark: Bookmark
+    history: FollowedHistory | None = None
     rows: int = 0
 
     def run(self, transaction: Transaction) -> None:
@@ -282,4 +284,6 @@ class _Removal:
             keys=self.rows_in_source, rows=self.staged.count_rows(transaction), gone=gone
         )
         self.rows = self.staged.remove_staged(transaction) if gone else 0
+        if self.history is not None and gone:
+            self.history.touch(transaction, self.staged.table)
         self.staged.clear(transaction)

@@ -36,6 +36,7 @@ from tranship.replication.column_statistics import (
     window,
 )
 from tranship.replication.config import span_in_words
+from tranship.replication.history import FollowedHistory
 from tranship.replication.plan import FollowedChanges, Mode, OnDelete
 from tranship.replication.source_and_copy import WHOLE, NewerRows, Part, SourceAndCopy
 from tranship.slices import Slice
@@ -356,6 +357,32 @@ class Verification(SourceAndCopy):
         types = {name: type_ for name, (_, type_) in columns.items()}
         aggregates = expressions(types, self.target.column, sa.func.count)
         return statistics_of(types, self.select(aggregates, part, others)) if aggregates else {}
+
+    # ---- the history ----
+
+    def history(self, followed: FollowedHistory | None) -> Finding:
+        """The versions that hold are of the keys that the copy has, and none begins before the one before it ended.
+
+        Args:
+            followed: The history.
+        """
+        if followed is None or not followed.is_begun(self.bookmark):
+            return unknown("no load has begun the history yet; the next one does.")
+        with self.target.transaction(f"counting the versions of {followed.table}") as transaction:
+            counts = followed.kept.counts(transaction)
+        facts = {"versions_that_hold": counts.open, "rows_in_copy": counts.rows}
+        wrong = {
+            "rows of the copy have no version that holds": counts.not_in_history,
+            "versions hold whose key the copy lacks": counts.not_in_copy,
+            "versions overlap another one of their key, or end before they begin": counts.overlapping,
+        }
+        amiss = [f"{number:,} {what}" for what, number in wrong.items() if number]
+        if not amiss and counts.open != counts.rows:
+            amiss = [f"{counts.open:,} versions hold, and the copy has {counts.rows:,} rows"]
+        if amiss:
+            remedy = "A run with full_reload holds every key against the copy again."
+            return Finding(False, f"{'; '.join(amiss)}. {remedy}", facts)
+        return Finding(True, f"{counts.open:,} versions hold, one for each row of the copy.", facts)
 
     # ---- the key, and drift ----
 

@@ -23,6 +23,7 @@ from tranship.replication.bookmark_facts import (
 from tranship.replication.column_statistics import MeasuredBatches
 from tranship.replication.columns import DELETED_AT, ColumnChanges
 from tranship.replication.guard import SourceGuard
+from tranship.replication.history import FollowedHistory
 from tranship.replication.keys import comparable_keys, names_of_rules
 from tranship.replication.marked_rows import MarkedRows
 from tranship.replication.plan import FollowedChanges, OnDelete, TablePlan
@@ -30,7 +31,7 @@ from tranship.slices import Slice, WholeTable
 from tranship.source import Source
 from tranship.tables import TableSchema
 from tranship.target import Target, Transaction
-from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest, WriteResult
+from tranship.writes import Declared, Extra, OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class BookmarkedWrites:
         run_id: The run, for the bookmark.
         measured: Columns to measure, for the checks.
         guard: Holds the load to one source.
+        history: The table's history, where one is kept.
         lasting: What every bookmark of this load says beside the rest.
         done: What was written so far.
     """
@@ -64,6 +66,7 @@ class BookmarkedWrites:
     run_id: str | None
     measured: tuple[str, ...]
     guard: SourceGuard
+    history: FollowedHistory | None = None
     lasting: dict[str, Any] = field(default_factory=dict)
     done: list[WriteResult] = field(default_factory=list)
 
@@ -145,28 +148,55 @@ class BookmarkedWrites:
         new = self._bookmark(up_to, loading)
         request = replace(request, declared=self._declared(bookmark, request, read))
         lasting = {**self.lasting, **self._columns_facts(bookmark, part, read, filled)}
-        places = self.target.bookmarks(self.plan.target)
-        expected = bookmark.write_id if bookmark else None
+        history = self.history
+        if history is not None:
+            history.prepare(bookmark)
 
         def move(transaction: Transaction) -> None:
+            if history is not None:
+                history.begin(bookmark)
             self.target.drop_columns(transaction, request.table, leaves_out)
             if also is not None:
                 also(transaction)
             facts = {**self._facts_of(request, read), **lasting}
-            places.move(transaction, replace(new, facts=facts), expected_write_id=expected)
+            self._move(transaction, bookmark, replace(new, facts=facts), request)
 
-        try:
-            result = read.once_or_in_order(
-                lambda batches: self.target.write(request, batches, self.log, move)
-            )
-        except TranshipError:
-            # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
-            committed = self._committed(new.write_id)
-            if committed is None:
-                raise
-            result = self._result_of(committed, request, read)
+        result, committed = self._written(request, read, new.write_id, move)
+        if history is not None:
+            history.committed(committed)
         self.done.append(result)
         return new
+
+    def _written(
+        self, request: WriteRequest, read: "_Reads", write_id: str, move: Extra
+    ) -> tuple[WriteResult, Bookmark | None]:
+        """What a write did; with its bookmark where that had to tell."""
+        try:
+            return read.once_or_in_order(
+                lambda batches: self.target.write(request, batches, self.log, move)
+            ), None
+        except TranshipError:
+            # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
+            committed = self._committed(write_id)
+            if committed is None:
+                raise
+            return self._result_of(committed, request, read), committed
+
+    def _move(
+        self,
+        transaction: Transaction,
+        bookmark: Bookmark | None,
+        new: Bookmark,
+        request: WriteRequest,
+    ) -> None:
+        """Let the history follow what was written, and put the bookmark that it leads to in the place of the old one."""
+        # An unfinished first load enters the history as one, with its last chunk.
+        if self.history is not None and new.loading is None:
+            followed = self.history.follow(transaction, bookmark, request)
+            new = replace(new, facts={**new.facts, **followed})
+        self.target.bookmarks(self.plan.target).move(
+            transaction, new, expected_write_id=bookmark.write_id if bookmark else None
+        )
 
     def _bookmark(self, up_to: str | None, loading: dict[str, Any] | None) -> Bookmark:
         """What a write leaves, before it is known what it wrote."""
