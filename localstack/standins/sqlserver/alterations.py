@@ -29,7 +29,7 @@ class Alterations(Definitions):
         """ADD, ALTER COLUMN, DROP COLUMN, DROP CONSTRAINT."""
         reader.expect("ALTER", "TABLE")
         parts = reader.qualified()
-        table = self._catalogue.find(*self._name(parts))
+        table = self.locked(*self._name(parts))
         if table is None:
             raise SqlError(
                 4902,

@@ -16,6 +16,7 @@ from standins.sqlserver.batch import Statement
 from standins.sqlserver.conversions import assign
 from standins.sqlserver.encoding import encode_rows
 from standins.sqlserver.errors import SqlError, syntax_error, unknown_column, unknown_object
+from standins.sqlserver.locks.changing import RowChange
 from standins.sqlserver.table_text import TokenReader
 from standins.sqlserver.type_info import ParameterReader, ResultColumn, Value, column_metadata
 from standins.sqlserver.typed import Typed, identifier
@@ -141,9 +142,6 @@ def insertion(
         ValueError: the message is cut short.
     """
     table = bulk.table
-    compiler.environment.session.locks.write(compiler.environment.session, table.object_id)
-    # The rows are not there any more when a later error would have them inserted again.
-    compiler.environment.deterministic = False
     kinds, rows = _read(body, [column.type for column in bulk.columns])
     names = [f"c{index}" for index in range(len(kinds))]
     arrays = [
@@ -167,9 +165,11 @@ def insertion(
         texts.append(text)
     listed = ", ".join(identifier(column.name) for column in stored)
     makes_identity = table.identity is not None and table.identity.name not in given
+    values = dict(zip((identifier(column.name) for column in stored), texts, strict=True))
+    coming = compiler.coming(table, values, "", f" from {ROWS}")
     change = compiler.change(
         f"insert into {table.sql} ({listed}) select {', '.join(texts)} from {ROWS}",
-        table,
+        RowChange(table, "I", coming=coming),
         ([], ()),
         compiler.tracked(table, "I"),
         captured=compiler.captured(table, "I"),

@@ -16,6 +16,10 @@ from standins.sqlserver.conversions import assign, convert
 from standins.sqlserver.dialect import only, parse
 from standins.sqlserver.errors import SqlError, unknown_column, unknown_object, unsupported
 from standins.sqlserver.expressions import Scope, Source, SourceColumn
+from standins.sqlserver.locks.changing import RowChange
+from standins.sqlserver.locks.reads import Access
+from standins.sqlserver.locks.row_keys import LOCKED_KEYS, key_columns, key_text, stored_columns
+from standins.sqlserver.locks.seeks import narrow
 from standins.sqlserver.names import object_name
 from standins.sqlserver.queries import Queries
 from standins.sqlserver.tracking import definitions as tracking_definitions
@@ -34,7 +38,7 @@ class Change:
         table: the table.
         makes_identity: whether it draws numbers of an identity column.
         output: the columns that OUTPUT asked for, the first of those that `sql` returns.
-        repeated: `sql` without what it returns, for a repetition.
+        rows: which rows it changes.
         tracked: what Change Tracking records; the keys are in a column `TRACKED_KEYS` of what `sql` returns.
         captured: what Change Data Capture records.
         gives_identity: whether it gives an identity column its values without IDENTITY_INSERT, as a bulk load does.
@@ -45,7 +49,7 @@ class Change:
     table: TableDefinition
     makes_identity: bool = False
     output: tuple[SourceColumn, ...] = ()
-    repeated: str = ""
+    rows: RowChange | None = None
     tracked: TrackedChange | None = None
     captured: CapturedChange | None = None
     gives_identity: bool = False
@@ -75,29 +79,41 @@ class Changes(Queries):
             raise unknown_object(name.written)
         if table.is_view:
             raise SqlError(259, "Ad hoc updates to system catalogs are not allowed.")
-        session = self.environment.session
-        session.check_snapshot(table.full_name)
-        session.locks.write(session, table.object_id)
+        self.environment.session.check_snapshot(table.full_name)
         return table
 
     def change(
         self,
         text: str,
-        table: TableDefinition,
+        rows: RowChange,
         output: tuple[list[str], tuple[SourceColumn, ...]],
         tracked: TrackedChange | None,
         *,
         captured: CapturedChange | None = None,
         makes_identity: bool = False,
     ) -> Change:
-        """A change with what it returns: what OUTPUT asked for, the keys that Change Tracking records, and rows that are captured."""
+        """A change with what it returns: what OUTPUT asked for, what is tracked and captured, and what locks need to know."""
         texts, columns = output
+        table, transactions = rows.table, self.environment.session.transactions
         if tracked is not None:
             texts = [*texts, f"{keys_text(table)} as {TRACKED_KEYS}"]
         if captured is not None:
             texts = [*texts, *captured.returned]
+        returns_rows = bool(transactions.depth)
+        if returns_rows or (transactions.is_watched and rows.operation != "I"):
+            texts = [*texts, f"{key_text(table)} as {LOCKED_KEYS}"]
+            if returns_rows:
+                texts += [identifier(column.name) for column in stored_columns(table)]
+            rows = replace(rows, returns_keys=True, returns_rows=returns_rows)
         returning = f" returning {', '.join(texts)}" if texts else ""
-        return Change(text + returning, table, makes_identity, columns, text, tracked, captured)
+        return Change(text + returning, table, makes_identity, columns, rows, tracked, captured)
+
+    def going(self, table: TableDefinition, alias: str, prefix: str, condition: str) -> str:
+        """A query for the rows that a condition chooses: their keys, and where there is none the rows."""
+        chosen = [f"{key_text(table)} as {LOCKED_KEYS}"]
+        if not key_columns(table):
+            chosen += [identifier(column.name) for column in stored_columns(table)]
+        return f"{prefix}select {', '.join(chosen)} from {table.sql} as {identifier(alias)} where {condition}"
 
     def captured(self, table: TableDefinition, operation: str) -> CapturedChange | None:
         """What Change Data Capture records of a change, None where the table is not captured."""
@@ -158,9 +174,20 @@ class Changes(Queries):
         )
         output = self._output_clause(node, table, "inserted")
         tracked, captured = self.tracked(table, "I"), self.captured(table, "I")
+        given = dict(zip(names, texts, strict=True))
+        changed = RowChange(table, "I", coming=self.coming(table, given, prefix, rows))
         return self.change(
-            text, table, output, tracked, captured=captured, makes_identity=makes_identity
+            text, changed, output, tracked, captured=captured, makes_identity=makes_identity
         )
+
+    @staticmethod
+    def coming(table: TableDefinition, given: dict[str, str], prefix: str, rows: str) -> str:
+        """A query for the keys of the rows that an INSERT puts there; empty where an identity gives them, which nobody else can have."""
+        columns = key_columns(table)
+        values = [given.get(identifier(column.name), "") for column in columns]
+        if not values or any(not value or "nextval(" in value for value in values):
+            return ""
+        return f"{prefix}select {key_text(table, values)} as {LOCKED_KEYS}{rows}"
 
     def _output_clause(
         self, node: exp.Expr, table: TableDefinition, pseudo: str
@@ -309,10 +336,25 @@ class Changes(Queries):
         if tracked is not None and tracked.operation == "I":
             keys = f"{prefix}select {keys_text(table)} as {TRACKED_KEYS} from {table.sql} as {identifier(source)} where {condition}"
             tracked = replace(tracked, old_keys=keys)
+        given = dict(assignment.split(" = ", 1) for assignment in assignments)
+        key = [identifier(column.name) for column in key_columns(table)]
+        going = self.going(table, source, prefix, condition)
+        changed = RowChange(table, "U", self._scan(table, where, scope), going)
+        if any(name in given for name in key):
+            values = {name: given.get(name, name) for name in key}
+            rows = f" from {table.sql} as {identifier(source)} where {condition}"
+            coming = self.coming(table, values, prefix, rows)
+            changed = replace(changed, coming=coming, moves=True)
         captured = self.captured(table, "U")
         if captured is not None:
             captured, text = update_through_images(table, source, assignments, prefix, condition)
-        return self.change(text, table, output, tracked, captured=captured)
+        return self.change(text, changed, output, tracked, captured=captured)
+
+    def _scan(self, table: TableDefinition, where: exp.Where | None, scope: Scope) -> Access:
+        """How a statement looks for the rows that it changes."""
+        scan = Access(table, scope.sources[0])
+        narrow([scan], where.this if where else None, scope, self)
+        return scan
 
     def assignments(
         self, table: TableDefinition, items: Sequence[exp.Expr], scope: Scope
@@ -370,8 +412,10 @@ class Changes(Queries):
             raise unsupported("DELETE with several tables in FROM")
         output = self._output_clause(node, table, "deleted")
         text = f"{prefix}delete from {table.sql} as {identifier(source)} where {condition}"
+        going = self.going(table, source, prefix, condition)
+        changed = RowChange(table, "D", self._scan(table, where, scope), going)
         tracked, captured = self.tracked(table, "D"), self.captured(table, "D")
-        return self.change(text, table, output, tracked, captured=captured)
+        return self.change(text, changed, output, tracked, captured=captured)
 
     def _changed(
         self, node: exp.Expr, from_: exp.From | None, joins: object, scope: Scope
@@ -397,5 +441,4 @@ class Changes(Queries):
         if self.captured(table, "D") is not None:
             raise cdc_errors.truncate_refused(table.name)
         also = tracking_definitions.begin_anew(table, self.environment.session)
-        text = f"delete from {table.sql}"
-        return Change(text, table, repeated=text, also=also)
+        return Change(f"delete from {table.sql}", table, also=also)

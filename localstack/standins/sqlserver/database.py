@@ -12,7 +12,8 @@ from duckdb.sqltypes import BLOB, VARCHAR
 
 from standins.sqlserver.catalogue import FIRST_ROWVERSION, prepare
 from standins.sqlserver.cdc.store import ChangeDataCapture
-from standins.sqlserver.table_locks import TableLocks
+from standins.sqlserver.locks.commits import Commits
+from standins.sqlserver.locks.table_locks import TableLocks
 from standins.sqlserver.tracking.store import ChangeTracking
 
 FIRST_SPID = 51
@@ -83,8 +84,11 @@ class Database:
         self.tracking = ChangeTracking(self._root)
         self.capture = ChangeDataCapture(self._root)
         self.locks = TableLocks()
+        self.commits = Commits()
         self.altered = AlteredTables()
         self.allows_snapshots = True
+        self.reads_versions = False
+        """READ_COMMITTED_SNAPSHOT: whether READ COMMITTED reads what was last committed instead of waiting."""
         self.read_options()
 
     def connect(self) -> tuple[int, duckdb.DuckDBPyConnection]:
@@ -99,8 +103,8 @@ class Database:
     def read_options(self) -> None:
         """Takes over what ALTER DATABASE set."""
         with self._lock:
-            ((self.allows_snapshots,),) = self._root.execute(
-                "select snapshot_isolation from standin.options"
+            ((self.allows_snapshots, self.reads_versions),) = self._root.execute(
+                "select snapshot_isolation, read_committed_snapshot from standin.options"
             ).fetchall()
 
     def last_rowversion(self) -> int:

@@ -31,7 +31,6 @@ register = registrar(DATE_FUNCTIONS)
 )
 def _now(call: Call) -> Typed:
     """The server's clock is UTC; one value per statement, as in SQL Server."""
-    call.compiler.environment.deterministic = False
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None).isoformat(sep=" ")
     text = f"timestamp '{now}'"
     match call.name.lower():

@@ -75,6 +75,24 @@ class Definitions:
             )
         return schema, name
 
+    def locked(self, schema: str, name: str) -> TableDefinition | None:
+        """The table, once nobody else uses it, as it is then; None where there is none.
+
+        Raises:
+            SqlError: 1222 or 1205, others did not let go of it.
+        """
+        session = self._environment.session
+        table = self._catalogue.find(schema, name)
+        while table is not None and not table.is_view:
+            waited = session.locks.change_definition(session, table.object_id)
+            session.transactions.freshen_statement()
+            session.transactions.check_table(table.object_id)
+            if not waited:
+                return table
+            self._catalogue.forget()
+            table = self._catalogue.find(schema, name)
+        return table
+
     def alter_table(self, reader: TokenReader) -> None:
         """ALTER TABLE; `alterations.Alterations` knows how."""
         raise NotImplementedError
@@ -161,6 +179,8 @@ class Definitions:
         table = replace(
             table, columns=tuple(self._typed_computed(table, column) for column in table.columns)
         )
+        session = self._environment.session
+        session.locks.change_definition(session, object_id)
         now = "cast(now() at time zone 'UTC' as timestamp)"
         self._connection.execute(
             f"insert into standin.tables values (?, ?, ?, {now}, {now})",
@@ -254,10 +274,11 @@ class Definitions:
     def _drop_tables(self, reader: TokenReader) -> None:
         reader.expect("DROP", "TABLE")
         missing_is_fine = reader.accept("IF", "EXISTS")
-        while True:
-            parts = reader.qualified()
-            schema, name = self._name(parts)
-            table = self._catalogue.find(schema, name)
+        named = [reader.qualified()]
+        while reader.accept(","):
+            named.append(reader.qualified())
+        # All are locked before any goes: what was done could not be kept where one has to be waited for.
+        for parts, table in [(parts, self.locked(*self._name(parts))) for parts in named]:
             if table is not None:
                 self._drop(table)
                 self._catalogue.forget()
@@ -268,8 +289,6 @@ class Definitions:
                     11,
                     5,
                 )
-            if not reader.accept(","):
-                return
 
     def _drop(self, table: TableDefinition) -> None:
         session = self._environment.session

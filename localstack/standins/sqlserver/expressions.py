@@ -1,5 +1,6 @@
 """T-SQL expressions to typed DuckDB text. What is not listed here is refused by name."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -19,6 +20,7 @@ from standins.sqlserver.errors import (
     unknown_column,
     unsupported,
 )
+from standins.sqlserver.locks.reads import Access
 from standins.sqlserver.type_info import Value
 from standins.sqlserver.typed import NULL, Typed, common_type, identifier, text_literal
 from standins.sqlserver.types import BIT, INT, MAX, SqlType
@@ -75,7 +77,13 @@ class Environment:
     session: "SessionState"
     variables: dict[str, Value] = field(default_factory=dict)
     bound: dict[str, object] = field(default_factory=dict)
-    deterministic: bool = True
+    accesses: list[Access] = field(default_factory=list)
+    """The tables that it reads."""
+
+    def used(self, sql: str) -> dict[str, object]:
+        """Of the bound values those that a text mentions; DuckDB refuses others."""
+        names = set(re.findall(r"\$(v_\w+)", sql))
+        return {name: value for name, value in self.bound.items() if name in names}
 
 
 class Expressions:

@@ -49,15 +49,7 @@ def translate(
         return _constraint(text, database, table, verb)
     if isinstance(failure, duckdb.TransactionException) and "conflict" in text.lower():
         if snapshot:
-            name = table.full_name if table else "the table"
-            return SqlError(
-                3960,
-                f"Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access table '{name}' "
-                f"directly or indirectly in database '{database}' to update, delete, or insert the row that has been modified or deleted by "
-                "another transaction. Retry the transaction or change the isolation level for the update/delete statement.",
-                16,
-                2,
-            )
+            return update_conflict(table.full_name if table else "the table", database)
         return SqlError(
             1205,
             "Transaction was deadlocked on lock resources with another process and has been chosen as the deadlock victim. Rerun the transaction.",
@@ -92,6 +84,18 @@ def translate(
             "Subquery returned more than 1 value. This is not permitted when the subquery follows =, !=, <, <= , >, >= or when the subquery is used as an expression.",
         )
     return unsupported(f"this statement (its engine says: {text.splitlines()[0][:300]})")
+
+
+def update_conflict(table: str, database: str) -> SqlError:
+    """3960: under SNAPSHOT, a row is not any more as the transaction sees it."""
+    return SqlError(
+        3960,
+        f"Snapshot isolation transaction aborted due to update conflict. You cannot use snapshot isolation to access table '{table}' "
+        f"directly or indirectly in database '{database}' to update, delete, or insert the row that has been modified or deleted by "
+        "another transaction. Retry the transaction or change the isolation level for the update/delete statement.",
+        16,
+        2,
+    )
 
 
 def _constraint(text: str, database: str, table: TableDefinition | None, verb: str) -> SqlError:

@@ -200,7 +200,6 @@ def _floating(call: Call) -> Typed:
 @register("newid", "newsequentialid")
 def _newid(call: Call) -> Typed:
     call.arity(0)
-    call.compiler.environment.deterministic = False
     return Typed("uuid()", UNIQUEIDENTIFIER, nullable=False)
 
 

@@ -10,6 +10,7 @@ from standins.sqlserver.changes import Changes
 from standins.sqlserver.conversions import assign
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError, unknown_column, unsupported
+from standins.sqlserver.locks.changing import RowChange
 from standins.sqlserver.session import Session
 from standins.sqlserver.typed import Typed, identifier
 from standins.sqlserver.types import MAX, SqlType, nvarchar
@@ -56,11 +57,14 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
     environment = session.environment()
     compiler = Changes(environment)
     table = compiler.target(parse(f"select 1 from {name}").find(exp.Table))  # pyright: ignore[reportArgumentType]
-    recorder, tracked = session.state.recorder, compiler.tracked(table, "I")
+    state, transactions = session.state, session.transactions
+    recorder, tracked = state.recorder, compiler.tracked(table, "I")
     captured = compiler.captured(table, "I")
     total = 0
-    recorder.begin(session.connection)
     try:
+        state.locks.write(state, table.object_id)
+        state.locks.take_whole(state, table.object_id, wait=True)
+        transactions.enter(writes=True)
         for batch in batches:
             targets, texts = [], []
             for column in table.columns:
@@ -79,7 +83,9 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
                     raise unknown_column(field.name)
             session.connection.register("incoming", pa.Table.from_batches([batch]))
             text = f"insert into {table.sql} ({', '.join(targets)}) select {', '.join(texts)} from incoming"
-            change = compiler.change(text, table, ([], ()), tracked, captured=captured)
+            change = compiler.change(
+                text, RowChange(table, "I"), ([], ()), tracked, captured=captured
+            )
             if tracked is None and captured is None:
                 session.connection.execute(text)
             else:
@@ -90,10 +96,9 @@ def load(session: Session, name: str, batches: Iterable[pa.RecordBatch]) -> int:
                     recorder.captured.record(session.connection, captured, inserted)
             session.connection.unregister("incoming")
             total += batch.num_rows
-        recorder.commit(session.connection)
+        transactions.wrote(None, {table.object_id: set()})
     except (duckdb.Error, SqlError):
-        session.connection.execute("rollback")
-        recorder.discard()
+        transactions.failed(writing=True, conflict=False)
         raise
     finally:
         session.state.locks.release(session.state.spid)

@@ -14,6 +14,8 @@ from standins.sqlserver.conversions import assign
 from standins.sqlserver.dialect import only
 from standins.sqlserver.errors import SqlError, unknown_column, unsupported
 from standins.sqlserver.expressions import Scope, SourceColumn
+from standins.sqlserver.locks.changing import RowChange
+from standins.sqlserver.locks.row_keys import key_columns
 from standins.sqlserver.tracking.recording import ACTION, TrackedChange
 from standins.sqlserver.typed import identifier
 from standins.sqlserver.types import nvarchar
@@ -53,11 +55,14 @@ class Merges(Changes):
                 text += " then delete"
         output = self._merge_output(node, table)
         tracked = self._tracked_merge(table, updated)
-        if tracked is not None:
+        if tracked is not None or self.environment.session.transaction_depth:
             output = ([*output[0], f"merge_action as {ACTION}"], output[1])
+        keys = {column.name.lower() for column in key_columns(table)}
+        moves = any(name.lower() in keys for names in updated for name in names)
+        changed = RowChange(table, "M", moves=moves)
         captured = self._captured_merge(table, updated)
         return self.change(
-            text, table, output, tracked, captured=captured, makes_identity=makes_identity
+            text, changed, output, tracked, captured=captured, makes_identity=makes_identity
         )
 
     def _set(self, table: TableDefinition, action: exp.Update, scope: Scope) -> str:

@@ -11,6 +11,7 @@ from standins.sqlserver.dialect import only
 from standins.sqlserver.errors import SqlError, unsupported
 from standins.sqlserver.expressions import Scope, Source, SourceColumn
 from standins.sqlserver.functions import FUNCTIONS, Call
+from standins.sqlserver.locks.seeks import narrow
 from standins.sqlserver.sources import Query, Sources
 from standins.sqlserver.text_functions import TEXT_FUNCTIONS
 from standins.sqlserver.typed import Typed, common_type, identifier
@@ -196,6 +197,7 @@ class Queries(Sources):
             source += self.join(join, scope)
         where = node.args.get("where")
         text = f" where {self.condition(where.this, scope)}" if where else ""
+        narrow(self.environment.accesses, where.this if where else None, scope, self)
         if group := node.args.get("group"):
             if any(
                 group.args.get(key) for key in ("grouping_sets", "cube", "rollup", "all", "totals")

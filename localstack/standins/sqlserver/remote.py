@@ -143,6 +143,10 @@ class SqlServerProcess:
         """Breaks all connections now."""
         self._ask("drop")
 
+    def waiting(self) -> int:
+        """How many sessions wait for a lock now."""
+        return self._ask("waiting")
+
     def connections(self) -> int:
         """How many clients are connected."""
         return self._ask("connections")
@@ -222,6 +226,8 @@ def _perform(
             server.drop_connections()
         case "connections":
             return server.connections
+        case "waiting":
+            return server.waiting
     return None
 
 

@@ -18,6 +18,7 @@ from standins.sqlserver import procedures, settings, tokens
 from standins.sqlserver.channel import Channel
 from standins.sqlserver.database import Database
 from standins.sqlserver.errors import SqlError, login_failed, unknown_database, unsupported
+from standins.sqlserver.locks.reads import Isolation
 from standins.sqlserver.names import SYSTEM_DATABASES
 from standins.sqlserver.packets import (
     DEFAULT_PACKET_BYTES,
@@ -30,7 +31,6 @@ from standins.sqlserver.packets import (
 )
 from standins.sqlserver.results import Cancelled, ConnectionDropped
 from standins.sqlserver.session import Session
-from standins.sqlserver.transactions import Isolation
 
 LOGGER = logging.getLogger(__name__)
 MAX_PACKET_BYTES = 32_767

@@ -16,6 +16,7 @@ from standins.sqlserver.encoding import encode_rows
 from standins.sqlserver.errors import SqlError, syntax_error
 from standins.sqlserver.execution import Execution
 from standins.sqlserver.expressions import Environment, Scope
+from standins.sqlserver.locks.reads import Isolation
 from standins.sqlserver.results import Done, result_columns
 from standins.sqlserver.state import SessionState
 from standins.sqlserver.table_text import TokenReader
@@ -23,11 +24,11 @@ from standins.sqlserver.tracking import definitions as tracking_definitions
 from standins.sqlserver.tracking import permissions
 from standins.sqlserver.tracking.context import check_context, has_context, split_context
 from standins.sqlserver.tracking.recording import Recorder
-from standins.sqlserver.transactions import Isolation, Transactions
+from standins.sqlserver.transactions import Transactions
 from standins.sqlserver.type_info import ResultColumn, Value
 from standins.sqlserver.types import SqlType
 
-CONTINUES_AFTER = {220, 512, 515, 547, 2627, 2628, 8115, 8134, 8152}
+CONTINUES_AFTER = {220, 512, 515, 547, 1222, 2627, 2628, 8115, 8134, 8152}
 """Errors that end their statement only; the rest of the batch still runs, as in SQL Server."""
 
 
@@ -41,7 +42,11 @@ class Session:
         self.state = SessionState(store, spid, user, database, host, application)
         self._login_database = database
         self.transactions = Transactions(
-            self.connection, Recorder(store.tracking, CaptureRecorder(store.capture)), store.altered
+            self.connection,
+            Recorder(store.tracking, CaptureRecorder(store.capture)),
+            store.altered,
+            store.commits,
+            spid,
         )
         self.state.transactions = self.transactions
         self.catalogue = Catalogue(self.connection)
@@ -49,6 +54,8 @@ class Session:
         self._cancelled = self.state.cancelled
         self.bulk: bulk.BulkInsert | None = None
         """What INSERT BULK announced; its rows come in a message of their own."""
+        self._passed_over: SqlError | None = None
+        """The last error that ended a statement and not the batch."""
         self._execution = Execution(self.connection, self.state, self._cancelled)
 
     # -- life
@@ -68,7 +75,7 @@ class Session:
         self.transactions.isolation = Isolation.READ_COMMITTED
         self.state.database, self.state.identity_insert = self._login_database, None
         self.bulk = None
-        self.state.lock_timeout = -1
+        self.state.lock_timeout, self.state.deadlock_priority = -1, 0
         self.state.row_count, self.state.last_error, self.state.last_identity = 0, 0, None
 
     def close(self) -> None:
@@ -132,6 +139,7 @@ class Session:
                 if failure.number not in CONTINUES_AFTER or len(statements) == 1:
                     raise
                 self.state.last_error = failure.number
+                self._passed_over = failure
                 yield tokens.error(failure)
                 yield Done(done, failed=True)
 
@@ -140,14 +148,7 @@ class Session:
         announced, self.bulk = self.bulk, None
         if announced is None:
             raise syntax_error("BULK")
-        environment = self.environment()
-        change = bulk.insertion(announced, body, Changes(environment), self.connection)
-        try:
-            rows, _ = self._execution.change(change, environment, "INSERT")
-        finally:
-            self.connection.unregister(bulk.ROWS)
-            if not self.transactions.depth:
-                self.state.locks.release(self.state.spid)
+        rows = self._execution.insert_bulk(announced, body, self.environment())
         self.state.row_count = rows
         yield tokens.done(rows=rows, command=0xF0)
 
@@ -156,9 +157,12 @@ class Session:
         try:
             for piece in self._statements(split(sql), {}, tokens.DONE):
                 if isinstance(piece, Done) and piece.failed:
-                    return SqlError(
-                        self.state.last_error,
-                        f"a statement of the batch failed with error {self.state.last_error}",
+                    failure = self._passed_over
+                    return failure and SqlError(
+                        failure.number,
+                        f"a statement of the batch failed with error {failure.number}: {failure.message}",
+                        failure.severity,
+                        failure.state,
                     )
         except SqlError as failure:
             return failure
@@ -176,8 +180,8 @@ class Session:
         """The value of one T-SQL expression."""
         text = f"select cast({expression} as {kind})" if kind else f"select {expression}"
         environment = self.environment(variables or {})
-        query = Changes(environment).query(parse(text))
-        return self._execution.value(query, environment)
+        tree = parse(text)
+        return self._execution.value(lambda known: Changes(known).query(tree), environment)
 
     def environment(self, variables: dict[str, Value] | None = None) -> Environment:
         """What a statement can refer to."""
@@ -297,7 +301,7 @@ class Session:
                 self.connection.execute(
                     "insert into standin.properties values (?, ?, ?, ?, ?)", [*key, value]
                 )
-            self.transactions.wrote("", {}, 0, repeatable=False)
+            self.transactions.wrote(None)
 
     @staticmethod
     def encode(rows: list[tuple], kinds: list[SqlType]) -> bytes:

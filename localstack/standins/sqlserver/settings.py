@@ -11,9 +11,9 @@ from standins.sqlserver.errors import (
     unknown_object,
     unsupported,
 )
+from standins.sqlserver.locks.reads import Isolation
 from standins.sqlserver.names import SYSTEM_DATABASES
 from standins.sqlserver.table_text import TokenReader, read_type
-from standins.sqlserver.transactions import Isolation
 from standins.sqlserver.type_info import Value
 
 if TYPE_CHECKING:
@@ -156,6 +156,8 @@ def _set(
             kept = _KEPT_VALUES.get(name)
             if name == "LOCK_TIMEOUT":
                 session.state.lock_timeout = _milliseconds("".join(value))
+            if name == "DEADLOCK_PRIORITY":
+                session.state.deadlock_priority = _priority("".join(value))
             if kept is not None and "".join(value).lower() not in kept:
                 raise unsupported(f"SET {name} {''.join(value)}")
         case _:
@@ -169,6 +171,23 @@ def _milliseconds(text: str) -> int:
         return max(int(text), -1)
     except ValueError:
         raise syntax_error(text) from None
+
+
+def _priority(text: str) -> int:
+    """Who gives way in a deadlock: the lowest.
+
+    https://learn.microsoft.com/sql/t-sql/statements/set-deadlock-priority-transact-sql
+    """
+    named = {"LOW": -5, "NORMAL": 0, "HIGH": 5}
+    if text in named:
+        return named[text]
+    try:
+        number = int(text)
+    except ValueError:
+        raise syntax_error(text) from None
+    if not -10 <= number <= 10:
+        raise syntax_error(text)
+    return number
 
 
 def declare(session: "Session", statement: Statement, variables: dict[str, Value]) -> None:

@@ -14,6 +14,7 @@ from standins.sqlserver.conversions import convert
 from standins.sqlserver.dialect import Literal, only
 from standins.sqlserver.errors import SqlError, unknown_object, unsupported
 from standins.sqlserver.expressions import Scope, Source, SourceColumn
+from standins.sqlserver.locks.reads import access, passing
 from standins.sqlserver.names import object_name
 from standins.sqlserver.system_views import counted_view
 from standins.sqlserver.tracking.permissions import VIEWS_OF_STATE, check_sees_state
@@ -110,10 +111,12 @@ class Sources(Conditions):
             SourceColumn(column.name, column.type, column.nullable, column.identity is not None)
             for column in table.columns
         )
-        text = counted_view(table, self.environment.catalogue) or table.sql
-        return self._add(scope, alias or table.name, columns, text, table) + self._joined(
-            node, scope
-        )
+        read = access(table, node)
+        text = counted_view(table, self.environment.catalogue) or passing(read) or table.sql
+        text = self._add(scope, alias or table.name, columns, text, table)
+        read.source = scope.sources[-1]
+        self.environment.accesses.append(read)
+        return text + self._joined(node, scope)
 
     def _check_access(self, table: TableDefinition) -> None:
         session = self.environment.session

@@ -224,6 +224,11 @@ class SqlServerStandin:
         return HeldTransaction(Session(self._store, self._account.user, self.database), sql)
 
     @property
+    def waiting(self) -> int:
+        """How many sessions wait for a lock now."""
+        return self._store.locks.waiting
+
+    @property
     def connections(self) -> int:
         """How many clients are connected now."""
         return len(self._channels)

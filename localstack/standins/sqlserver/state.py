@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from standins.sqlserver.database import Database
 from standins.sqlserver.errors import SqlError
+from standins.sqlserver.locks.reads import Isolation
+from standins.sqlserver.locks.table_locks import TableLocks
 from standins.sqlserver.results import Cancelled
-from standins.sqlserver.table_locks import TableLocks
 from standins.sqlserver.tracking.recording import Recorder
-from standins.sqlserver.transactions import Isolation, Transactions
+from standins.sqlserver.transactions import Transactions
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class SessionState:
     last_identity: int | None = None
     identity_insert: int | None = None
     lock_timeout: int = -1
+    deadlock_priority: int = 0
     cancelled: threading.Event = field(default_factory=threading.Event)
     transactions: Transactions = field(init=False)
 

@@ -52,7 +52,6 @@ _COUNTERS: dict[str, Callable[[Call], int | None]] = {
 
 
 def _counter(call: Call) -> Typed:
-    call.compiler.environment.deterministic = False
     return integer_constant(_COUNTERS[call.name.lower()](call))
 
 
@@ -61,14 +60,12 @@ def _text(value: Callable[[Call], str | None], kind: SqlType = SYSNAME) -> Calla
 
 
 def _identity(call: Call) -> Typed:
-    call.compiler.environment.deterministic = False
     value = call.compiler.environment.session.last_identity
     kind = SqlType("numeric", precision=38)
     return null_of(kind) if value is None else Typed(f"cast({value} as decimal(38,0))", kind)
 
 
 def _min_active_rowversion(call: Call) -> Typed:
-    call.compiler.environment.deterministic = False
     return Typed(
         f"t_version({call.compiler.environment.session.min_active_rowversion()})",
         SqlType("binary", 8),
@@ -77,7 +74,6 @@ def _min_active_rowversion(call: Call) -> Typed:
 
 
 def _last_rowversion(call: Call) -> Typed:
-    call.compiler.environment.deterministic = False
     return Typed(
         f"t_version({call.compiler.environment.session.last_rowversion()})",
         SqlType("varbinary", 8),
@@ -164,7 +160,6 @@ def _has_perms_by_name(call: Call) -> Typed:
     Null for a table that is none, and for UNMASK on anything but a database, as before SQL Server 2022.
     """
     call.arity(3, 5)
-    call.compiler.environment.deterministic = False
     given = call.argument(2).text
     if given is not None and given.upper() == RIGHT:
         return _may_view_changes(call)

@@ -2,6 +2,7 @@
 
 import contextlib
 import secrets
+import time
 from collections.abc import Callable, Iterator
 
 import mssql_python
@@ -10,6 +11,14 @@ import pytest
 from standins.sqlserver.remote import SqlServerProcess
 
 PASSWORD = "Correct-Horse-1"
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Look until it holds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

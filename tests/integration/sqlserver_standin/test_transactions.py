@@ -75,13 +75,19 @@ def test_an_update_conflict_under_snapshot_is_3960_and_ends_the_transaction(
     assert rows(second, table) == [(1, 5), (2, 20)]
 
 
-def test_two_writers_of_one_row_give_a_deadlock_error(connect: Connect, table: str) -> None:
+def test_the_second_of_two_writers_of_one_row_waits_and_may_give_up(
+    connect: Connect, table: str
+) -> None:
     first, second = connect(autocommit=False), connect(autocommit=False)
     first.cursor().execute(f"update {table} set n = 1 where id = 1")
-    with pytest.raises(mssql_python.Error, match="deadlock"):
-        second.cursor().execute(f"update {table} set n = 2 where id = 1")
+    cursor = second.cursor()
+    cursor.execute("set lock_timeout 0")
+    with pytest.raises(mssql_python.Error, match="Lock request time out period exceeded"):
+        cursor.execute(f"update {table} set n = 2 where id = 1")
     first.commit()
-    assert rows(first, table) == [(1, 1), (2, 20)]
+    cursor.execute(f"update {table} set n = n + 5 where id = 1")
+    second.commit()
+    assert rows(first, table) == [(1, 6), (2, 20)]
 
 
 def test_choosing_snapshot_inside_a_transaction_is_3951(connect: Connect, table: str) -> None:
@@ -121,6 +127,7 @@ def test_where_the_writes_cannot_be_repeated_the_transaction_is_doomed_loudly(
     connection = connect(autocommit=False)
     cursor = connection.cursor()
     cursor.execute(f"insert into {schema}.k (n) values (1)")
+    cursor.execute(f"create table {schema}.made (id int)")
     with pytest.raises(mssql_python.IntegrityError):
         cursor.execute(f"insert into {schema}.k (n) values (null)")
     with pytest.raises(mssql_python.Error, match="The current transaction cannot be committed"):
@@ -129,6 +136,26 @@ def test_where_the_writes_cannot_be_repeated_the_transaction_is_doomed_loudly(
         connection.commit()
     connection.rollback()
     assert cursor.execute(f"select count(*) from {schema}.k").fetchval() == 0
+
+
+def test_an_error_leaves_identities_times_and_row_versions_as_they_were(
+    connect: Connect, server: SqlServerProcess, schema: str
+) -> None:
+    server.execute(
+        f"create table {schema}.k (id int identity primary key, at datetime2 not null default sysutcdatetime(), "
+        "mark uniqueidentifier not null default newid(), n int not null, rv rowversion)"
+    )
+    connection = connect(autocommit=False)
+    cursor = connection.cursor()
+    cursor.execute(f"insert into {schema}.k (n) values (1), (2)")
+    cursor.execute(f"update {schema}.k set n = 3 where id = 2")
+    everything = f"select * from {schema}.k order by id"
+    before = [tuple(row) for row in cursor.execute(everything).fetchall()]
+    with pytest.raises(mssql_python.IntegrityError):
+        cursor.execute(f"insert into {schema}.k (n) values (null)")
+    assert [tuple(row) for row in cursor.execute(everything).fetchall()] == before
+    connection.commit()
+    assert [tuple(row) for row in cursor.execute(everything).fetchall()] == before
 
 
 def test_transactions_nest_by_count(connect: Connect, table: str) -> None:

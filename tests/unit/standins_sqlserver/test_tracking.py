@@ -10,7 +10,7 @@ from sqlglot import exp
 from standins.sqlserver import tokens
 from standins.sqlserver.dialect import parse
 from standins.sqlserver.errors import SqlError
-from standins.sqlserver.table_locks import TableLocks
+from standins.sqlserver.locks.table_locks import TableLocks
 from standins.sqlserver.tracking import errors
 
 
@@ -51,6 +51,7 @@ class Waiter:
 
     spid: int
     lock_timeout: int = -1
+    deadlock_priority: int = 0
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def stop_if_cancelled(self) -> None:

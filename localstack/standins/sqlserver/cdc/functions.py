@@ -48,7 +48,6 @@ def is_denied(compiler: Expressions, instance: "CaptureInstance") -> bool:
 @_register("fn_cdc_get_min_lsn")
 def _min_lsn(call: Call) -> Typed:
     call.arity(1)
-    call.compiler.environment.deterministic = False
     capture = call.compiler.environment.session.store.capture
     name = _evaluated(call.compiler, call.text(0).sql)
     instance = capture.instance(name) if isinstance(name, str) else None
@@ -61,7 +60,6 @@ def _min_lsn(call: Call) -> Typed:
 def _max_lsn(call: Call) -> Typed:
     """The highest number scanned; no snapshot holds it back."""
     call.arity(0)
-    call.compiler.environment.deterministic = False
     return Typed(lsns.literal(call.compiler.environment.session.store.capture.max_lsn), LSN)
 
 
@@ -79,7 +77,6 @@ def _neighbour(call: Call) -> Typed:
 @_register("fn_cdc_map_time_to_lsn")
 def _lsn_of_time(call: Call) -> Typed:
     call.arity(2)
-    call.compiler.environment.deterministic = False
     words = _evaluated(call.compiler, call.text(0).sql)
     if not isinstance(words, str) or words.lower() not in _BOUNDS:
         raise unsupported(f"the relational operator {words!r} of sys.fn_cdc_map_time_to_lsn")
@@ -94,7 +91,6 @@ def _lsn_of_time(call: Call) -> Typed:
 @_register("fn_cdc_map_lsn_to_time")
 def _time_of_lsn(call: Call) -> Typed:
     call.arity(1)
-    call.compiler.environment.deterministic = False
     lsn = convert(call.argument(0), LSN).sql
     return Typed(
         f"(select m.tran_end_time from standin.cdc_lsn_time_mapping m where m.start_lsn = {lsn})",

@@ -192,7 +192,6 @@ def alter_table(
         reader.expect(")")
     if reader.more():
         raise syntax_error(reader.peek())
-    session.locks.change_definition(session, table.object_id)
     recorder = session.recorder
     if not enable:
         if recorder.of(table.object_id) is None:

@@ -17,7 +17,6 @@ _register = registrar(TRACKING_FUNCTIONS)
 @_register("change_tracking_current_version")
 def _current_version(call: Call) -> Typed:
     call.arity(0)
-    call.compiler.environment.deterministic = False
     return Typed(CURRENT_VERSION, BIGINT)
 
 
@@ -25,7 +24,6 @@ def _current_version(call: Call) -> Typed:
 def _min_valid_version(call: Call) -> Typed:
     """Null without tracking, for an id that is no tracked table's, and for a login that may not look."""
     call.arity(1)
-    call.compiler.environment.deterministic = False
     object_id = call.integer(0)
     return Typed(
         f"""(select k.min_valid_version from standin.tracked_tables k where k.object_id = {object_id}

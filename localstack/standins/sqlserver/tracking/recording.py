@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from standins.sqlserver.cdc.recording import CaptureRecorder
-from standins.sqlserver.tracking.keys import Key
 from standins.sqlserver.tracking.store import ChangeTracking, Tracked
 
 TRACKED_KEYS = "tracked_keys"
@@ -64,20 +63,12 @@ class Recorder:
         self.captured = captured
         """What Change Data Capture records; it goes into the log in the same moment."""
         self.context: bytes | None = None
-        self._snapshot = 0
-        self._claimed: list[Key] = []
         self._recorded: list[_Recorded] = []
         self._switched: dict[int, Tracked | None] = {}
 
     def begin(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Begins DuckDB's transaction; where tables are tracked, at a version that it is known to see and nothing behind that."""
-        if not self.tracking.tables:
-            self._snapshot = 0
-            connection.execute("begin transaction")
-            return
+        """Begins DuckDB's transaction, and its snapshot: that is taken with the first statement."""
         with self.tracking.committing():
-            self._snapshot = self.tracking.version
-            # A transaction reads as of its first statement.
             connection.execute("begin transaction; select 1 from standin.tracking").fetchall()
 
     def of(self, object_id: int) -> Tracked | None:
@@ -102,11 +93,6 @@ class Recorder:
     def _keep(self, change: TrackedChange, operation: str, keys: pa.ChunkedArray) -> None:
         if len(keys):
             generation = change.tracked.generation
-            texts = keys.to_pylist()
-            claimed: list[Key] = [(change.table, tuple(key or ())) for key in texts]
-            self._claimed.extend(claimed)
-            if not self.tracking.keys.claim(self, claimed, self._snapshot):
-                raise duckdb.TransactionException("conflict: another transaction changed this key")
             columns = change.columns if operation == "U" else None
             self._recorded.append(
                 _Recorded(change.table, generation, operation, keys, columns, self.context)
@@ -123,8 +109,7 @@ class Recorder:
 
     def discard(self) -> None:
         """Drops everything, as a rollback does."""
-        self.tracking.keys.release(self, self._claimed)
-        self._claimed, self._recorded, self._switched = [], [], {}
+        self._recorded, self._switched = [], {}
         self.captured.discard()
 
     def commit(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -146,7 +131,6 @@ class Recorder:
             connection.execute("commit")
             self.captured.capture.committed()
             self.tracking.version, self.tracking.position = version, position
-            self.tracking.keys.release(self, self._claimed, version)
             for object_id, tracked in self._switched.items():
                 if tracked is None:
                     self.tracking.tables.pop(object_id, None)

@@ -12,6 +12,7 @@ from standins.sqlserver import collations
 from standins.sqlserver.conversions import convert
 from standins.sqlserver.errors import syntax_error, unknown_object
 from standins.sqlserver.expressions import Scope, SourceColumn
+from standins.sqlserver.locks.reads import Access, Isolation
 from standins.sqlserver.names import object_name
 from standins.sqlserver.tracking import errors, permissions
 from standins.sqlserver.typed import Typed, identifier
@@ -79,6 +80,8 @@ def _table(node: exp.Expr, compiler: "Sources") -> "TableDefinition":
         )
     if session.recorder.of(table.object_id) is None:
         raise errors.not_tracked(table.name)
+    # Whether entries of open transactions are waited for is not known here: only its definition is locked.
+    compiler.environment.accesses.append(Access(table, level=Isolation.READ_UNCOMMITTED))
     return table
 
 

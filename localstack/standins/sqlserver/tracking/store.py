@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from standins.sqlserver.tracking.keys import ChangedKeys
-
 TABLES = """
 create table if not exists standin.tracking (retention_period integer, retention_unit integer, auto_cleanup boolean);
 create table if not exists standin.tracked_tables (
@@ -55,7 +53,6 @@ class ChangeTracking:
         self.version = self._number('select max("version") from standin.tracked_commits')
         self.position = self._number('select max("position") from standin.tracked_changes')
         self._generation = self._number("select max(generation) from standin.tracked_changes")
-        self.keys = ChangedKeys()
         self.tables: dict[int, Tracked] = {}
         for object_id, generation, columns in root.execute(
             "select object_id, generation, columns_updated from standin.tracked_tables"
@@ -82,7 +79,6 @@ class ChangeTracking:
     def start_again(self) -> None:
         """Versions count from 0, as after tracking was switched off for the database."""
         self.version = 0
-        self.keys.start_again()
 
     # -- for tests
     def clean_up(self, version: int) -> None:
@@ -116,4 +112,3 @@ class ChangeTracking:
             connection.execute("update standin.identity set recovery_fork_guid = uuid()")
             connection.execute("commit")
             self.version = version
-            self.keys.start_again()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import mssql_python
 import pytest
+from tests.integration.sqlserver_standin.conftest import wait_until
 from tests.integration.sqlserver_standin.tracking.conftest import TrackedTable
 
 from standins.sqlserver.errors import SqlError
@@ -217,18 +218,26 @@ def test_a_waiting_alter_table_goes_on_when_the_writer_ends(
         ("delete from {t} where id = 1", "delete from {t} where id = 1"),
     ],
 )
-def test_of_two_that_change_one_key_the_second_is_refused(
-    table: TrackedTable, server: SqlServerProcess, first: str, second: str
+def test_of_two_that_change_one_key_the_second_waits_so_that_history_and_table_tell_one_story(
+    table: TrackedTable, server: SqlServerProcess, connect: Connect, first: str, second: str
 ) -> None:
-    """It would wait on SQL Server; here it is told to come again, so that history and table tell one story."""
     table.run("insert into {t} (id) values (1), (2)")
     held = server.hold(first.format(t=table.name))
     with pytest.raises(SqlError) as refused:
-        table.run(second)
-    assert refused.value.number == 1205
+        table.run(f"set lock_timeout 0; {second}")
+    assert refused.value.number == 1222
+    waiting = threading.Thread(
+        target=connect().cursor().execute, args=(second.format(t=table.name),)
+    )
+    waiting.start()
+    wait_until(lambda: server.waiting() == 1)
     table.run("update {t} set n = 5 where id = 2")
     held.commit()
-    assert table.version() == 3
+    waiting.join(30)
+    assert not waiting.is_alive()
+    left = [row[0] for row in connect().cursor().execute(f"select id from {table.name}").fetchall()]
+    changes = dict(table.changes(0))
+    assert {key for key, operation in changes.items() if operation != "D"} == set(left)
 
 
 @pytest.mark.parametrize("seed", range(3))
