@@ -75,6 +75,8 @@ def test_a_default_is_none_for_tables_whose_mode_has_no_use_for_it() -> None:
         ({"mode": "merge", "cursor": "Id", "lookback": 1}, {"changes": "tracking"}, ("tracking", None, None)),
         ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {"cursor": "Id"}, (None, "Id", None)),
         ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {}, ("tracking", None, "fail")),
+        ({"mode": "merge", "cursor": "Id", "lookback": 1}, {"changes": "cdc"}, ("cdc", None, None)),
+        ({"mode": "merge", "changes": "cdc", "on_gap": "fail"}, {"changes": "tracking"}, ("tracking", None, "fail")),
         ({"mode": "merge", "changes": "tracking", "on_gap": "fail"}, {"mode": "replace"}, (None, None, None)),
         ({"mode": "merge", "cursor": "Id"}, {}, (None, "Id", None)),
         ({"mode": "merge", "changes": "auto", "on_gap": "fail"}, {"cursor": "Id"}, ("auto", "Id", "fail")),

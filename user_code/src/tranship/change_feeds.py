@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +20,15 @@ from tranship.tables import Column
 
 GONE_SINCE = Column("__gone_since", pa.timestamp("us", tz="UTC"))
 """The last column of deleted keys, where the source can say when their deletion was committed; null where it cannot any more."""
+
+
+class RecordKind(StrEnum):
+    """Which of a source's records of changes is followed."""
+
+    TRACKING = "tracking"
+    """SQL Server's Change Tracking: written with the change itself."""
+    CAPTURE = "cdc"
+    """SQL Server's Change Data Capture: written from the log, some seconds later."""
 
 
 class ChangesLostError(TranshipError):
@@ -107,6 +117,15 @@ class Changes:
 
 class ChangeFeed(ABC):
     """The record of one table's changes."""
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether a change is in the record as soon as it is committed, so that a record without news says that nothing changed."""
+        return True
+
+    def name_of(self, position: ChangePosition) -> str:
+        """A place, as people know it."""
+        return f"version {position.version}"
 
     @abstractmethod
     def position(self) -> ChangePosition:

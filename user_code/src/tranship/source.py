@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tranship.change_feeds import ChangeFeed
+from tranship.change_feeds import ChangeFeed, RecordKind
 from tranship.cursors import Cursor, Value
 from tranship.delete_flags import DeleteFlag
 from tranship.errors import ConfigurationError
@@ -211,12 +211,19 @@ class Source(ABC):
             The last of their values, which rows after them may have too; `None` where the part has no more rows.
         """
 
-    def change_feed(self) -> ChangeFeed:
+    def change_feed(
+        self, record: RecordKind = RecordKind.TRACKING, columns: Sequence[str] = ()
+    ) -> ChangeFeed:
         """What the server records of the table's changes by itself.
+
+        Args:
+            record: Which of its records.
+            columns: The columns that are copied, for a record that knows some only.
 
         Raises:
             ConfigurationError: Such a source records none, or not of such a table.
         """
+        del record, columns
         raise ConfigurationError(
             f"{self.table} is in a source of kind {self.kind}, which has no record of changes to follow.",
             "Leave changes out, and name a cursor.",

@@ -217,3 +217,8 @@ def table_off(schema: str, table: str) -> SqlError:
         f"Change data capture has not been enabled for source table '{schema}.{table}'. Specify the name of a table enabled for Change Data "
         "Capture. To report on the tables enabled for Change Data Capture, query the is_tracked_by_cdc column in the sys.tables catalog view.",
     )
+
+
+def no_access() -> SqlError:
+    """22981: an instance that is none, or that the login may not see."""
+    return SqlError(22981, "Object does not exist or access is denied.")

@@ -28,6 +28,7 @@ _PARAMETERS: dict[str, tuple[str, ...]] = {
     ),
     "sp_cdc_disable_table": ("source_schema", "source_name", "capture_instance"),
     "sp_cdc_help_change_data_capture": ("source_schema", "source_name"),
+    "sp_cdc_get_captured_columns": ("capture_instance",),
     "sp_cdc_cleanup_change_table": ("capture_instance", "low_water_mark", "threshold"),
     "sp_cdc_start_job": ("job_type",),
     "sp_cdc_stop_job": ("job_type",),
@@ -38,6 +39,12 @@ _HELP: tuple[tuple[str, SqlType], ...] = (
     ("start_lsn", LSN), ("end_lsn", LSN), ("supports_net_changes", BIT), ("has_drop_pending", BIT), ("role_name", SYSNAME),
     ("index_name", SYSNAME), ("filegroup_name", SYSNAME), ("create_date", DATETIME), ("index_column_list", nvarchar(0)),
     ("captured_column_list", nvarchar(0)),
+)  # fmt: skip
+
+
+_COLUMNS: tuple[tuple[str, SqlType], ...] = (
+    ("source_schema", SYSNAME), ("source_table", SYSNAME), ("capture_instance", SYSNAME), ("column_name", SYSNAME), ("column_id", INT),
+    ("column_ordinal", INT), ("data_type", SYSNAME),
 )  # fmt: skip
 
 
@@ -66,6 +73,8 @@ def run(session: "Session", name: str, arguments: "list[Argument]") -> "Iterator
             )
         case "sp_cdc_help_change_data_capture":
             yield from _help(session, given)
+        case "sp_cdc_get_captured_columns":
+            yield from _columns(session, _needed(given, "capture_instance"))
         case "sp_cdc_cleanup_change_table":
             mark = given.get("low_water_mark")
             definitions.clean_up(
@@ -165,9 +174,7 @@ def _help(session: "Session", given: dict[str, Any]) -> "Iterator[bytes | Done]"
         )
         if wanted is None or wanted.is_view or wanted.object_id not in capture.instances:
             raise errors.table_off(str(schema), str(name))
-    outside = session.catalogue.rows(
-        'select 1 from standin.denied where "right" = ?', [GATING_ROLE]
-    )
+    outside = _is_outside(session)
     rows = session.catalogue.rows(
         """select s.name, t.name, i.capture_instance, i.object_id, i.source_object_id, i.start_lsn, i.end_lsn, i.supports_net_changes,
         i.has_drop_pending, i.role_name, i.index_name, i.filegroup_name, i.create_date,
@@ -177,9 +184,37 @@ def _help(session: "Session", given: dict[str, Any]) -> "Iterator[bytes | Done]"
             where x.object_id = i.object_id)
         from standin.cdc_change_tables i join standin.tables t on t.object_id = i.source_object_id join standin.schemas s using (schema_id)
         where (i.role_name is null or not ?) and (? is null or i.source_object_id = ?) order by i.object_id""",
-        [bool(outside), wanted.object_id if wanted else None, wanted.object_id if wanted else None],
+        [outside, wanted.object_id if wanted else None, wanted.object_id if wanted else None],
     )
-    yield column_metadata([ResultColumn(label, kind) for label, kind in _HELP])
+    yield from _result(session, _HELP, rows)
+
+
+def _columns(session: "Session", name: str) -> "Iterator[bytes | Done]":
+    """The columns of an instance, up to their types; what the real one says of a type behind that is left out."""
+    instance = session.state.store.capture.instance(name)
+    if instance is None or (instance.role is not None and _is_outside(session)):
+        raise errors.no_access()
+    rows = session.catalogue.rows(
+        """select s.name, t.name, i.capture_instance, x.column_name, x.column_id, x.column_ordinal, x.column_type
+        from standin.cdc_captured_columns x join standin.cdc_change_tables i using (object_id)
+        join standin.tables t on t.object_id = i.source_object_id join standin.schemas s using (schema_id)
+        where i.object_id = ? order by x.column_ordinal""",
+        [instance.object_id],
+    )
+    yield from _result(session, _COLUMNS, rows)
+
+
+def _is_outside(session: "Session") -> bool:
+    """Whether the login is in no gating role."""
+    return bool(
+        session.catalogue.rows('select 1 from standin.denied where "right" = ?', [GATING_ROLE])
+    )
+
+
+def _result(
+    session: "Session", columns: tuple[tuple[str, SqlType], ...], rows: list[tuple]
+) -> "Iterator[bytes | Done]":
+    yield column_metadata([ResultColumn(label, kind) for label, kind in columns])
     if rows:
-        yield session.encode(rows, [kind for _, kind in _HELP])
+        yield session.encode(rows, [kind for _, kind in columns])
     yield Done(tokens.DONE_IN_PROC, len(rows))

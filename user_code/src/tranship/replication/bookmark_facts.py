@@ -120,17 +120,20 @@ def change_facts(
     rows_in_source: int | None = None,
     before: Bookmark | None = None,
     gap: str | None = None,
+    *,
+    is_counted: bool = False,
 ) -> dict[str, Any]:
     """What a bookmark keeps of the record of changes that its version is of.
 
     Args:
         position: The place in the record.
-        rows_in_source: How many rows the source had there, where it was counted.
+        rows_in_source: How many rows the source had there; `None` where nobody knows.
         before: The bookmark of the load before.
         gap: Why the changes since that one could not be had.
+        is_counted: Whether that nobody knows takes the place of how many rows were read.
     """
     facts: dict[str, Any] = {_RECORD: position.record}
-    if rows_in_source is not None:
+    if rows_in_source is not None or is_counted:
         facts[_ROWS_IN_SOURCE] = rows_in_source
     if position.at is not None:
         facts[_RECORD_AT] = position.at.isoformat()

@@ -228,11 +228,11 @@ class Tuning(_Settings):
         "all rows are read again, and rows that are gone stay; without a key they replace the copy), warn (go "
         "on from the bookmark), or fail (default without a key).",
     )
-    changes: Literal["cursor", "tracking", "auto"] | None = Field(
+    changes: Literal["cursor", "tracking", "cdc", "auto"] | None = Field(
         default=None,
-        description="How mode merge knows what changed: cursor (default; without one all rows are read), tracking (SQL "
-        "Server's Change Tracking, which tells of deletions too), or auto (each load chooses: tracking where it can be read, "
-        "else a rowversion, else the cursor, and says why).",
+        description="How mode merge knows what changed: cursor (default; without one all rows are read), tracking or cdc (SQL "
+        "Server's Change Tracking or Change Data Capture, which tell of deletions too), or auto (each load chooses: tracking "
+        "where it can be read, else a rowversion, else the cursor, and says why).",
     )
     on_gap: Literal["reload", "fail"] | None = Field(
         default=None,
@@ -383,7 +383,8 @@ def _not_beside(own: Mapping[str, Any], general: Mapping[str, Any]) -> tuple[str
     """The defaults about a cursor for a table that follows a record of changes, and the other way round."""
     if own.get("changes", general.get("changes")) == "auto":
         return ()
-    if own.get("changes", "cursor" if "cursor" in own else general.get("changes")) == "tracking":
+    followed = own.get("changes", "cursor" if "cursor" in own else general.get("changes"))
+    if followed in {"tracking", "cdc"}:
         return ("cursor", "lookback", "late_rows", "on_cursor_back")
     return ("changes", "on_gap")
 

@@ -31,7 +31,7 @@ from tranship.replication.deletions import DeletionGuard, DetectedDeletes, detec
 from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.history import FollowedHistory
 from tranship.replication.keys import change_of_rules, digest_rules, refuse_collisions, rules_of
-from tranship.replication.plan import FollowedChanges, Mode, OnDelete, TablePlan
+from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.replication.tracked_changes import TrackedChanges
 from tranship.replication.writing import (
     BookmarkedWrites,
@@ -183,7 +183,7 @@ class _Load:
             history=FollowedHistory.of(plan, source, target, changes, rules, log),
         )
         changed: ChangeDetection = change_detection_of(writes, cursor)
-        if plan.changes is FollowedChanges.TRACKING:
+        if plan.changes.record is not None:
             guard = DeletionGuard.of(plan, allows_all=request.allow_deletes)
             changed = TrackedChanges(writes, guard)
         return cls(request, writes, cursor, changed, choice, plan, source, target, log)

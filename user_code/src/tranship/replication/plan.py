@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tranship.change_feeds import RecordKind
 from tranship.delete_flags import DeleteFlag
 from tranship.errors import ConfigurationError
 from tranship.history import HistoryNames
@@ -95,6 +96,17 @@ class FollowedChanges(StrEnum):
     """By SQL Server's Change Tracking."""
     AUTO = "auto"
     """By the best way that there is when the load begins."""
+    CAPTURE = "cdc"
+    """By SQL Server's Change Data Capture."""
+
+    @property
+    def record(self) -> RecordKind | None:
+        """The source's record of changes that is followed; `None` where a cursor is, or a load chooses."""
+        records = {
+            FollowedChanges.TRACKING: RecordKind.TRACKING,
+            FollowedChanges.CAPTURE: RecordKind.CAPTURE,
+        }
+        return records.get(self)
 
 
 class OnGap(StrEnum):
@@ -273,7 +285,7 @@ class TablePlan:
 
     def _check_changes(self, refuse: "_Refusals") -> None:
         """A record of changes is followed instead of a cursor, and by key."""
-        tracks = self.changes is FollowedChanges.TRACKING
+        tracks = self.changes.record is not None
         may_track = self.changes is not FollowedChanges.CURSOR
         refuse.unless(
             self.mode is Mode.MERGE or not may_track,
@@ -282,13 +294,13 @@ class TablePlan:
         )
         refuse.unless(
             not (tracks and self.cursor),
-            f"changes tracking has no use for the cursor {self.cursor}",
+            f"changes {self.changes} has no use for the cursor {self.cursor}",
             "Leave one of them out.",
         )
         refuse.unless(
             may_track or self.on_gap is OnGap.RELOAD,
             "on_gap is about a record of changes, and none is followed",
-            "Set changes to tracking or auto, or leave on_gap out.",
+            "Set changes to tracking, cdc or auto, or leave on_gap out.",
         )
 
     def _check_history(self, refuse: "_Refusals") -> None:

@@ -18,6 +18,7 @@ from tranship.change_feeds import (
     ChangePosition,
     Changes,
     ChangesLostError,
+    RecordKind,
     RecordTerms,
 )
 from tranship.errors import ConfigurationError
@@ -73,7 +74,9 @@ class TrackedChanges(ChangeDetection):
     _changes: Changes | None = None
 
     def __post_init__(self) -> None:
-        self._feed = self.writes.source.change_feed()
+        writes = self.writes
+        record = writes.plan.changes.record or RecordKind.TRACKING
+        self._feed = writes.source.change_feed(record, writes.changes.read)
 
     @property
     def _terms(self) -> RecordTerms:
@@ -198,7 +201,9 @@ class TrackedChanges(ChangeDetection):
         writes = self.writes
         with self._feed.changes(since, writes.changes.read, log=writes.log) as changes:
             self._changes = changes
-            writes.lasting = change_facts(changes.position, changes.rows_in_source, bookmark)
+            # Rows that the record has not yet are in the source and not in the copy: then no count is the copy's.
+            counted = changes.rows_in_source if self._feed.is_immediate else None
+            writes.lasting = change_facts(changes.position, counted, bookmark, is_counted=True)
             removal = self._staged(bookmark, changes)
             expected = bookmark if removal is None else removal.bookmark
             rows = writes.as_written(changes.rows)
@@ -216,7 +221,7 @@ class TrackedChanges(ChangeDetection):
         gone = removal.rows if removal is not None else 0
         if writes.plan.delete is not OnDelete.IGNORE:
             self._deletes = DetectedDeletes(changes.rows_in_source, gone)
-        shown = f"{merged:,} rows that changed since version {since.version}"
+        shown = f"{merged:,} rows that changed since {self._feed.name_of(since)}"
         return f"{shown}, and {gone:,} that are gone" if gone else shown
 
     # ---- rows that are gone ----

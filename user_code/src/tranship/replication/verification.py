@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
+from tranship.change_feeds import RecordKind
 from tranship.comparisons import sql_column
 from tranship.errors import ConfigurationError
 from tranship.replication.bookmark_facts import (
@@ -37,7 +38,7 @@ from tranship.replication.column_statistics import (
 )
 from tranship.replication.config import span_in_words
 from tranship.replication.history import FollowedHistory
-from tranship.replication.plan import FollowedChanges, Mode, OnDelete
+from tranship.replication.plan import Mode, OnDelete
 from tranship.replication.source_and_copy import WHOLE, NewerRows, Part, SourceAndCopy
 from tranship.slices import Slice
 from tranship.tables import TableSchema
@@ -246,11 +247,15 @@ class Verification(SourceAndCopy):
         since = change_position(self.bookmark)
         if since is None:
             return Finding(True, "No record of changes is followed.")
-        feed = self.source.change_feed()
+        feed = self.source.change_feed(
+            self.plan.changes.record or RecordKind.TRACKING, self.changes.read
+        )
         try:
             terms, now = feed.terms(), feed.position()
         except ConfigurationError as error:
             return Finding(False, str(error), is_warning=True)
+        if terms.kept_for is None and terms.remedy:
+            return unknown(f"how long the source keeps changes is not known here: {terms.remedy}.")
         if terms.kept_for is None:
             return Finding(True, "The source does not clean changes up.")
         since_load = time_between(since, now)
@@ -293,11 +298,11 @@ class Verification(SourceAndCopy):
                 lambda: self._measure_source(columns, part),
                 lambda others: self._measure_copy(columns, part, others),
             )
-        elif self.plan.changes is FollowedChanges.TRACKING:
-            expected = self._measure_unchanged(columns)
+        elif (record := self.plan.changes.record) is not None:
+            expected = self._measure_unchanged(columns, record)
             if expected is None:
                 return unknown(
-                    "rows changed since the last load, so that sums cannot be compared now."
+                    "rows may have changed since the last load, so that sums cannot be compared now."
                 )
             actual = self._measure_copy(columns, WHOLE)
         else:
@@ -343,10 +348,18 @@ class Verification(SourceAndCopy):
             return {}
         return statistics_of(types, self.source.aggregates(part.in_source, aggregates))
 
-    def _measure_unchanged(self, columns: Columns) -> dict[str, ColumnStatistics] | None:
+    def _measure_unchanged(
+        self, columns: Columns, record: RecordKind
+    ) -> dict[str, ColumnStatistics] | None:
         """The source's columns, if no row of it has changed since the last load; else `None`."""
-        since, feed = change_position(self.bookmark), self.source.change_feed()
-        if since is None or feed.gap(since) is not None or feed.count(since):
+        since = change_position(self.bookmark)
+        feed = self.source.change_feed(record, self.changes.read)
+        if (
+            since is None
+            or not feed.is_immediate
+            or feed.gap(since) is not None
+            or feed.count(since)
+        ):
             return None
         measured = self._measure_source(columns, WHOLE)
         return None if feed.count(since) else measured

@@ -10,7 +10,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 from typing_extensions import override
 
-from tranship.change_feeds import ChangeFeed
+from tranship.change_feeds import ChangeFeed, RecordKind
 from tranship.comparisons import sql_column
 from tranship.cursors import ROWVERSION_BYTES, Cursor, Kind, Value, has_zone
 from tranship.delete_flags import Words, condition_of_live_rows
@@ -27,6 +27,7 @@ from tranship.sqlserver.catalogue import (
     is_local_clock,
     row_count_estimate,
 )
+from tranship.sqlserver.change_data_capture import CapturedTable
 from tranship.sqlserver.change_tracking import TrackedTable
 from tranship.sqlserver.conditions import ROW_COUNT, select_rows
 from tranship.sqlserver.connection import connect, driver
@@ -237,7 +238,11 @@ class SqlServerSource(Source):
         )
 
     @override
-    def change_feed(self) -> ChangeFeed:
+    def change_feed(
+        self, record: RecordKind = RecordKind.TRACKING, columns: Sequence[str] = ()
+    ) -> ChangeFeed:
+        if record is RecordKind.CAPTURE:
+            return CapturedTable(self, tuple(columns))
         return TrackedTable(self)
 
     @override
