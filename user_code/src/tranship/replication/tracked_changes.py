@@ -4,6 +4,9 @@ The version that a load leads to is committed with its rows. A record that does 
 reason, is answered by the whole table, never by fewer rows.
 """
 
+# pyarrow-stubs leave out the types of what an array of any type holds.
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
@@ -244,14 +247,15 @@ class TrackedChanges(ChangeDetection):
         of_keys = replace(writes.changes, read=writes.source.key, marks_deleted=False)
         keys: Batches = of_keys.applied(comparable_keys(read, writes.rules, plan))
         rules = TableSchema.from_arrow(keys.schema).equalities(writes.key)
-        mark = DELETED_AT.name if plan.delete is OnDelete.MARK else None
-        since = GONE_SINCE.name if GONE_SINCE.name in keys.schema.names else None
-        if mark is not None and since is None:
+        is_marked = plan.delete is OnDelete.MARK
+        if is_marked and GONE_SINCE.name not in keys.schema.names:
             writes.log.info(
                 "The source does not say when rows of %s went, so it is the time of this load. %s",
                 plan.source,
                 self._terms.times_remedy,
             )
+        keys = _with_times(keys) if is_marked else _without_times(keys)
+        mark, since = (DELETED_AT.name, GONE_SINCE.name) if is_marked else (None, None)
         staged = writes.target.staged_keys(plan.target, writes.key, rules, mark, since)
         refuse_a_copy(writes.target, plan.target, staged.table)
         # First, and by itself: whoever stages keys and then waited for the table would wait for a load that has the table
@@ -265,6 +269,34 @@ class TrackedChanges(ChangeDetection):
         )
         writes.target.write(request, keyless(keys), writes.log, _nothing_else)
         return _Removal(self.guard, staged, changes.rows_in_source, claimed, writes.history)
+
+
+def _with_times(keys: Batches) -> Batches:
+    """The same keys with the time of each, null where the source does not say it: the table of keys stays as it is."""
+    if GONE_SINCE.name in keys.schema.names:
+        return keys
+    schema = keys.schema.append(pa.field(GONE_SINCE.name, GONE_SINCE.type))
+
+    def opened() -> Iterator[pa.RecordBatch]:
+        for batch in keys.open():
+            times = pa.array([None] * batch.num_rows, GONE_SINCE.type)
+            yield pa.RecordBatch.from_arrays([*batch.columns, times], schema=schema)
+
+    return replace(keys, schema=schema, open=opened)
+
+
+def _without_times(keys: Batches) -> Batches:
+    """The same keys without the time of each, so that the table of keys needs no column for it."""
+    names = [name for name in keys.schema.names if name != GONE_SINCE.name]
+    if len(names) == len(keys.schema.names):
+        return keys
+    schema = keys.schema.remove(keys.schema.get_field_index(GONE_SINCE.name))
+
+    def opened() -> Iterator[pa.RecordBatch]:
+        for batch in keys.open():
+            yield batch.select(names).replace_schema_metadata(schema.metadata)
+
+    return replace(keys, schema=schema, open=opened)
 
 
 def _nothing_else(transaction: Transaction) -> None:
