@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ./stack install: settings, checks, images, start, the first user, systemd. Every step can be done again, so that it ends
 # well wherever it was killed; ./stack uninstall takes it back.
-: "${root:?is set by ./stack}" "${settings_file:=$root/stack.env}"
+: "${root:?is set by ./stack}" "${settings_file:=$root/stack.env}" "${own_image:=tranship/own-code}"
 
 unit=${STACK_UNIT:-/etc/systemd/system/tranship.service}
 
@@ -97,6 +97,7 @@ bring_up() {
   compose_all ps --all --services 2>/dev/null | grep -Fxv -f <(compose config --services) | while read -r service; do
     compose_all rm --force --stop "$service" >/dev/null
   done || true
+  build_own_pipelines
   local before after
   before=$(state_of_secrets)
   if ! compose up --no-deps --force-recreate secrets >/dev/null 2>&1 \
@@ -104,6 +105,7 @@ bring_up() {
     compose logs --no-log-prefix --tail 5 secrets >&2 || true
     fail "The secrets were not arranged."
   fi
+  check_own_pipelines
   after=$(state_of_secrets)
   local fresh=()
   # A service reads its secrets when it starts.
@@ -115,6 +117,30 @@ bring_up() {
     status || true
     fail "Not every service is well. ./stack logs SERVICE says why."
   }
+}
+
+own_tag() { printf '%s:%s' "$own_image" "$(setting TRANSHIP_VERSION dev)"; }
+
+# The folder that TRANSHIP_DEFS names, in an image of its own: the code server and every run have the same.
+build_own_pipelines() {
+  local folder
+  folder=$(setting TRANSHIP_DEFS)
+  if [ -z "$folder" ]; then return 0; fi
+  [ -d "$folder" ] || fail "TRANSHIP_DEFS is $folder, which is no folder."
+  served_before=$(docker image inspect --format '{{.Id}}' "$(own_tag)" 2>/dev/null || true)
+  DOCKER_BUILDKIT=1 docker build --quiet --file docker/own/Dockerfile --tag "$(own_tag)" \
+    --build-arg "BASE=$(setting TRANSHIP_USER_CODE_IMAGE tranship/user-code):$(setting TRANSHIP_VERSION dev)" "$folder" >/dev/null
+}
+
+# As the code server will load them, with its secrets and its ways: what cannot be loaded does not take the place of what runs.
+check_own_pipelines() {
+  local words
+  if [ -z "$(setting TRANSHIP_DEFS)" ]; then return 0; fi
+  if ! words=$(compose run --rm --no-deps -T user-code python -m tranship.runs.secrets run --from=/run/secrets/dagster \
+    --from=/run/secrets/data -- python -m tranship.runs.own_pipelines etl.definitions 2>&1); then
+    if [ -n "$served_before" ]; then docker tag "$served_before" "$(own_tag)"; fi
+    fail "$(tail -n 20 <<<"$words")"
+  fi
 }
 
 # A text that changes when a secret does, and tells none: sizes and times of the files in the volumes.

@@ -4,6 +4,8 @@
 
 settings_file=${STACK_ENV:-$root/stack.env}
 
+own_image=tranship/own-code
+
 # Whether a variable is set, an empty one too. The environment goes before the file, as it does for compose.
 is_set() { [ -n "${!1+set}" ] || { [ -f "$settings_file" ] && grep -q "^$1=" "$settings_file"; }; }
 
@@ -73,7 +75,10 @@ compose() {
   if has_front_door; then files+=(-f docker-compose.vm.yml); fi
   local settings=()
   if [ -f "$settings_file" ]; then settings=(--env-file "$settings_file"); fi
-  docker compose "${settings[@]}" --project-name "$(project)" "${files[@]}" "$@"
+  local image=()
+  # The image that has the user's pipelines is made of the one that is built here.
+  if [ -n "$(setting TRANSHIP_DEFS)" ] && [ "${1:-}" != build ]; then image=("TRANSHIP_USER_CODE_IMAGE=$own_image"); fi
+  env "${image[@]}" docker compose "${settings[@]}" --project-name "$(project)" "${files[@]}" "$@"
 }
 
 # The same with the bundled systems that one of the user's has taken the place of: what they left is stopped and removed too.

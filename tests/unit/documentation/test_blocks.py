@@ -57,6 +57,10 @@ OUTPUT = {
 """Output depends on data, times and ports. What it is made of has to stand in it, and in the code that says it."""
 OUTPUT_OF_OTHERS = {
     ("docs/replication.md", "defs.yaml:31 - tranship.replication"): "the words of `dg check yaml`",
+    (
+        "docs/vm-install.md",
+        "Your pipelines cannot",
+    ): "as tests/unit/runs/test_own_pipelines.py has it",
     ("docs/vm-install.md", "This machine:"): "the words of ./stack, which tests/unit/vm asks for",
 }
 PICTURES = "mermaid"

@@ -22,6 +22,8 @@ case "$*" in
   *DockerRootDir*) echo / ;;
   run\ --rm\ -i*) echo "${FAKE_INDEX:-ok}" ;;
   *ExitCode*) echo 0 ;;
+  *own_pipelines*) if [ -n "${FAKE_BROKEN:-}" ]; then echo "$FAKE_BROKEN" >&2; exit 1; fi ;;
+  image\ inspect\ --format*) echo sha256:before ;;
   *--entrypoint*cat*) cat "$FAKE/volumes" ;;
   *"ps --all --format"*) echo "webserver|running|${FAKE_HEALTH:-healthy}" ;;
   *"ps --all --services") echo webserver ;;
@@ -220,6 +222,37 @@ def test_status_says_what_is_not_well_and_ends_with_1(machine: Machine):
     assert (done.returncode, done.stdout.splitlines()[0].split()) == (0, ["webserver", "well"])
     done = machine.stack("status", FAKE_HEALTH="unhealthy")
     assert (done.returncode, "running, unhealthy" in done.stdout) == (1, True)
+
+
+def test_the_users_pipelines_are_built_into_the_image_of_the_code_server_and_of_runs(
+    machine: Machine,
+):
+    folder = machine.root / "mine"
+    folder.mkdir()
+    done = machine.stack("install", "--yes", "--set", f"TRANSHIP_DEFS={folder}")
+    assert done.returncode == 0, done.stderr
+    (build,) = [call for call in machine.calls if call.startswith("build ")]
+    assert build.endswith(
+        f"--tag tranship/own-code:dev --build-arg BASE=tranship/user-code:dev {folder}"
+    )
+
+
+def test_pipelines_that_cannot_be_loaded_are_told_and_what_runs_goes_on(machine: Machine):
+    folder = machine.root / "mine"
+    folder.mkdir()
+    words = ("install", "--yes", "--set", f"TRANSHIP_DEFS={folder}")
+    done = machine.stack(
+        *words, FAKE_BROKEN="Your pipelines cannot be loaded: mine.py, line 3: no."
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "Your pipelines cannot be loaded: mine.py, line 3: no."
+    assert "tag sha256:before tranship/own-code:dev" in machine.calls
+    assert not [call for call in machine.calls if "up --detach" in call]
+
+
+def test_a_folder_of_pipelines_that_is_none_is_told(machine: Machine):
+    done = machine.stack("up", TRANSHIP_DEFS="/nowhere")
+    assert (done.returncode, "is no folder" in done.stderr) == (1, True)
 
 
 def test_uninstall_asks_and_keeps_the_data_unless_told(machine: Machine):
