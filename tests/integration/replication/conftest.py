@@ -225,6 +225,15 @@ def track_changes(origin: Origin) -> None:
     origin.run("alter table {table} enable change_tracking")
 
 
+@pytest.fixture
+def snapshots_off(source_connection: Any) -> Iterator[None]:
+    """The database allows no snapshot isolation for a while."""
+    run = source_connection.cursor().execute
+    run("alter database current set allow_snapshot_isolation off")
+    yield
+    run("alter database current set allow_snapshot_isolation on")
+
+
 class Meanwhile:
     """Things that happen once, at a moment of the next load."""
 

@@ -1,7 +1,8 @@
 """A source that is written to without a pause, and loads that are killed at random moments: in the end all rows are there once.
 
-Several connections insert, update, delete and swap keys in transactions that stay open for a while, commit in another order
-than they began, or roll back. `TRANSHIP_TEST_SEEDS=200` tries as many seeds; the seed is in the test's name.
+Several connections insert, update, delete, swap keys and truncate in transactions that stay open for a while, commit in another order
+than they began, or roll back. A quiet table beside the busy one, which changes once in a while, is loaded now and then. First loads are
+whole or in chunks. `TRANSHIP_TEST_SEEDS=200` tries as many seeds; the seed is in the test's name.
 """
 
 import os
@@ -22,15 +23,16 @@ from tests.integration.replication.conftest import (
     VERSIONED,
     Origin,
     Place,
+    Replica,
     of,
     track_changes,
 )
-from tests.integration.replication.killing import Loaders
+from tests.integration.replication.killing import Job, Loaders
 
 from tranship.replication.plan import FollowedChanges, Mode, OnDelete
 
 SEEDS = int(os.environ.get("TRANSHIP_TEST_SEEDS", "20"))
-SECONDS = 1.5
+SECONDS = 1.2
 """How long there are writes while tables are loaded."""
 WRITERS = 3
 FIRST_ROWS = 120
@@ -44,9 +46,15 @@ class Way:
     ddl: str
     settings: dict[str, Any]
     changes: tuple[str, ...]
+    snapshots: bool = True
 
 
-EVERYTHING = ("insert", "insert", "update", "update", "delete", "swap", "again")
+EVERYTHING = ("insert", "insert", "update", "update", "delete", "swap", "again", "truncate")
+TRACKING: dict[str, Any] = {
+    "mode": Mode.MERGE,
+    "changes": FollowedChanges.TRACKING,
+    "delete": OnDelete.REMOVE,
+}
 WAYS = {
     "rowversion": Way(
         VERSIONED,
@@ -63,15 +71,8 @@ WAYS = {
         },
         EVERYTHING,
     ),
-    "tracking": Way(
-        EVENTS,
-        {
-            "mode": Mode.MERGE,
-            "changes": FollowedChanges.TRACKING,
-            "delete": OnDelete.REMOVE,
-        },
-        (*EVERYTHING, "truncate"),
-    ),
+    "tracking": Way(EVENTS, TRACKING, EVERYTHING),
+    "tracking without snapshots": Way(EVENTS, TRACKING, EVERYTHING, snapshots=False),
     "replace": Way(EVENTS, {"mode": Mode.REPLACE}, EVERYTHING),
     "append by number": Way(EVENTS, {"mode": Mode.APPEND, "cursor": "id"}, ("insert",)),
     "append by time": Way(KEYLESS, {"mode": Mode.APPEND, "cursor": "changed"}, ("insert",)),
@@ -97,7 +98,7 @@ class Writer:
         while not self.stop.is_set():
             try:
                 for _ in range(self.chance.randint(1, 4)):
-                    self._change()
+                    self.change()
                 time.sleep(self.chance.uniform(0, LONGEST_TRANSACTION_SECONDS))
                 if self.chance.random() < 0.15:
                     self.connection.rollback()
@@ -108,7 +109,8 @@ class Writer:
                 self.errors.append(str(error))
                 self.connection.rollback()
 
-    def _change(self) -> None:
+    def change(self) -> None:
+        """One statement, or two."""
         now = "changed = sysutcdatetime()"
         some = self.chance.randint(1, FIRST_ROWS)
         match self.chance.choice(self.changes):
@@ -144,6 +146,23 @@ class Writer:
         self.connection.cursor().execute(self.origin.spelled(statement))
 
 
+@dataclass
+class Quiet:
+    """A table beside the busy one, and its copy: changed and loaded now and then."""
+
+    replica: Replica
+    writer: Writer
+    chance: random.Random
+
+    def jobs(self) -> list[Job]:
+        """A load of it, or none; it has changed before, or not."""
+        if self.chance.random() < 0.3:
+            self.writer.change()
+        if self.chance.random() < 0.5:
+            return []
+        return [replace(self.replica.job(), seconds=self.chance.choice([None, 0.3]))]
+
+
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_row_arrives_once_whenever_loads_are_killed(
     loaders: Loaders,
@@ -155,17 +174,26 @@ def test_every_row_arrives_once_whenever_loads_are_killed(
     chance = random.Random(seed)
     way = WAYS[list(WAYS)[seed % len(WAYS)]]
     place: Place = request.getfixturevalue(TARGETS[seed // len(WAYS) % len(TARGETS)])
+    if not way.snapshots:
+        request.getfixturevalue("snapshots_off")
     columns = "id, name, amount, changed"
-    made = of(origin(way.ddl), place, **way.settings, delete_guard="100%")
-    if made.plan.changes is FollowedChanges.TRACKING:
-        track_changes(made.origin)
-    made.origin.add(*range(1, FIRST_ROWS + 1))
     new_ids, lock = iter(range(FIRST_ROWS + 1, 1_000_000)), threading.Lock()
 
     def next_id() -> int:
         with lock:
             return next(new_ids)
 
+    def made_with(rows: int) -> Replica:
+        chunk_rows = chance.choice([25, 1_000])
+        replica = of(
+            origin(way.ddl), place, **way.settings, delete_guard="100%", chunk_rows=chunk_rows
+        )
+        if replica.plan.changes is FollowedChanges.TRACKING:
+            track_changes(replica.origin)
+        replica.origin.add(*range(1, rows + 1))
+        return replica
+
+    made, beside = made_with(FIRST_ROWS), made_with(10)
     stop = threading.Event()
     writers = [
         Writer(
@@ -178,6 +206,18 @@ def test_every_row_arrives_once_whenever_loads_are_killed(
         )
         for number in range(WRITERS)
     ]
+    quiet = Quiet(
+        beside,
+        Writer(
+            beside.origin,
+            beside.origin.connection,
+            way.changes,
+            random.Random(f"{seed} quiet"),
+            next_id,
+            stop,
+        ),
+        random.Random(f"{seed} beside"),
+    )
     threads = [threading.Thread(target=writer.run) for writer in writers]
     for thread in threads:
         thread.start()
@@ -189,15 +229,16 @@ def test_every_row_arrives_once_whenever_loads_are_killed(
                 replace(made.job(), seconds=chance.uniform(0.02, 0.8) if killed else None)
                 for killed in chance.choice([(True,), (True,), (False,), (True, False)])
             ]
-            ends.update(loaders.run(*jobs))
+            ends.update(loaders.run(*jobs, *quiet.jobs()))
     finally:
         stop.set()
         for thread in threads:
             thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
     assert set(ends) <= {0, -signal.SIGALRM}, f"loads failed: {ends}"
-    made.load()
     assert any(writer.committed for writer in writers), [writer.errors for writer in writers]
-    made.assert_equal(columns)
-    made.load()
-    made.assert_equal(columns)
+    for replica in (made, beside):
+        replica.load()
+        replica.assert_equal(columns)
+        replica.load()
+        replica.assert_equal(columns)

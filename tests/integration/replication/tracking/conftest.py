@@ -49,15 +49,6 @@ def copy(tracked: Callable[..., Origin], place: Place) -> Callable[..., Replica]
     return make
 
 
-@pytest.fixture
-def snapshots_off(source_connection: Any) -> Iterator[None]:
-    """The database allows no snapshot isolation for a while."""
-    run = source_connection.cursor().execute
-    run("alter database current set allow_snapshot_isolation off")
-    yield
-    run("alter database current set allow_snapshot_isolation on")
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[SqlServerProcess]:
     """A source of the tests' own, whose history they cut off."""
