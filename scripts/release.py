@@ -33,6 +33,8 @@ IMAGES = {
     "tranship/user-code": "requirements/user_code.lock",
     "tranship/dagster": "requirements/dagster.lock",
     "tranship/gate": "requirements/gate.lock",
+    "tranship/edge": "requirements/edge.lock",
+    "tranship/login": "requirements/login.lock",
     "tranship/standins": "requirements/standins.lock",
     "tranship/localstack": "localstack/requirements.lock",
 }
@@ -40,6 +42,7 @@ IMAGES = {
 PYTHON_IMAGE = "python:3.13-slim-trixie"
 """What each of them stands on, unless TRANSHIP_PYTHON_IMAGE names another, by its digest for example."""
 UNRELEASED = "## Unreleased"
+COMPOSE_FILES = ("docker-compose.yml", "docker-compose.vm.yml")
 STEPS = ("locks", "images", "sbom", "scan")
 """What may be left out, for a machine without the network or Docker."""
 
@@ -229,7 +232,8 @@ def build_images(checkout: Checkout, version: str, into: Path) -> str:
     """Build the images and write down which they are, and which packages of Debian each holds."""
     if not _has_docker(checkout):
         return "NOT BUILT: no Docker engine answers here. Build them on a machine that has one: make release, or docker compose build"
-    checkout.run("docker", "compose", "build", "--quiet", TRANSHIP_VERSION=version)
+    files = [part for file in COMPOSE_FILES for part in ("--file", file)]
+    checkout.run("docker", "compose", *files, "build", "--quiet", TRANSHIP_VERSION=version)
     digests: dict[str, str] = {}
     base = os.environ.get("TRANSHIP_PYTHON_IMAGE", PYTHON_IMAGE)
     for name in IMAGES:

@@ -15,13 +15,17 @@ from docker.models.containers import Container
 from psycopg2 import extensions
 
 ROOT = Path(__file__).parents[2]
-FILES = ("docker-compose.yml", "docker-compose.standin.yml")
+SHIPPED = ("docker-compose.yml", "docker-compose.vm.yml", "docker-compose.standin.yml")
+"""The files that users have."""
+FILES = (*SHIPPED, "tests/stack/deployment/docker-compose.test.yml")
 PORTS: tuple[str, ...] = (
     "TRANSHIP_WEBSERVER_HOST_PORT",
     "TRANSHIP_SQLSERVER_HOST_PORT",
     "TRANSHIP_WAREHOUSE_HOST_PORT",
     "TRANSHIP_REDSHIFT_HOST_PORT",
     "TRANSHIP_LOCALSTACK_HOST_PORT",
+    "TRANSHIP_HTTPS_PORT",
+    "TRANSHIP_HTTP_PORT",
 )
 PROBES_REPOSITORY = "tranship/probes"
 UP_SECONDS = 300
@@ -33,7 +37,7 @@ class StackError(AssertionError):
 
 
 class ComposeStack:
-    """One deployment of docker-compose.yml with the stand-in overlay.
+    """One deployment of docker-compose.yml with the stand-in and the front door of a VM.
 
     Its user code is the real one plus tests/stack/probes: jobs that hang, crash and eat memory.
 
@@ -54,6 +58,8 @@ class ComposeStack:
             **{name: str(port) for name, port in self.ports.items()},
             "TRANSHIP_SECRETS_DIRECTORY": str(given),
             "TRANSHIP_SAMPLE_SCALE": "0.1",
+            # No port of a test is for other machines.
+            "TRANSHIP_EDGE_ADDRESS": "127.0.0.1",
             # Behind a proxy with an authority of its own, the host's bundle has it.
             "TRANSHIP_EXTRA_CA": str(CERTIFICATES) if CERTIFICATES.exists() else "/dev/null",
             "DOCKER_BUILDKIT": "1",
@@ -122,6 +128,10 @@ class ComposeStack:
         """The container of a service, also when it has ended."""
         (found,) = self._labelled(*self._ours(), f"com.docker.compose.service={service}")
         return found
+
+    def services(self) -> list[Container]:
+        """The containers of all services, also those that have ended."""
+        return self._labelled(*self._ours())
 
     def run_containers(self, run_id: str = "") -> list[Container]:
         """The run containers of this deployment, or of one run, running or not."""
@@ -194,8 +204,7 @@ class ComposeStack:
         directory.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(StackError):
             (directory / "ps.txt").write_text(self.compose("ps", "--all", "--no-trunc"))
-        services = self._labelled(*self._ours())
-        for container in [*services, *self.run_containers()]:
+        for container in [*self.services(), *self.run_containers()]:
             state = json.dumps(container.attrs, indent=1)
             (directory / f"{container.name}.json").write_text(state)
             (directory / f"{container.name}.log").write_bytes(container.logs(tail=500))

@@ -71,8 +71,8 @@ has_front_door() { [ -f docker-compose.vm.yml ] && [ -n "$(setting TRANSHIP_DOMA
 
 compose() {
   local files=(-f docker-compose.yml)
-  if [ "$(setting STACK_STANDIN no)" = yes ]; then files+=(-f docker-compose.standin.yml); fi
   if has_front_door; then files+=(-f docker-compose.vm.yml); fi
+  if [ "$(setting STACK_STANDIN no)" = yes ]; then files+=(-f docker-compose.standin.yml); fi
   local settings=()
   if [ -f "$settings_file" ]; then settings=(--env-file "$settings_file"); fi
   local image=()

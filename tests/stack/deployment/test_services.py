@@ -10,13 +10,16 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900), pytest.mark.xdist_gr
 
 SERVICES = {
     "daemon",
+    "edge",
     "gate",
     "localstack",
+    "login",
     "postgres",
     "redshift",
     "redshift-postgres",
     "sqlserver",
     "user-code",
+    "viewer",
     "warehouse",
     "watcher",
     "webserver",
@@ -89,7 +92,7 @@ def test_ports_are_published_on_the_loopback_address_only(stack: ComposeStack):
         for published in stack.container(service).attrs["NetworkSettings"]["Ports"].values()
         for binding in published or []
     ]
-    assert bindings == ["127.0.0.1"] * 5
+    assert bindings == ["127.0.0.1"] * 7
 
 
 def test_only_the_gate_mounts_the_engines_socket(stack: ComposeStack):
@@ -106,7 +109,7 @@ def test_the_gate_has_no_network(stack: ComposeStack):
     assert list(stack.container("gate").attrs["NetworkSettings"]["Networks"]) == ["none"]
 
 
-@pytest.mark.parametrize("service", ["webserver", "daemon", "watcher"])
+@pytest.mark.parametrize("service", ["webserver", "viewer", "daemon", "watcher", "edge", "login"])
 def test_the_control_plane_cannot_reach_the_data(stack: ComposeStack, service: str):
     everything: list[tuple[str, int]] = []
     for system, port in DATA_SYSTEMS.items():

@@ -32,6 +32,7 @@ OUTPUT = {
         "Not working", "Dagster's daemon", "thread", "No sign of life for more than", "See the log of the daemon's container",
     ),
     ("docs/alerts.md", "Alerts for Slack are held back"): ("are held back and will be tried again: ", "answered", "Make a new webhook if this one is gone"),
+    ("docs/vm.md", '{"audit": "change"'): ("audit", "change", "user", "role", "address", "operation", "mutations", "status", "errors", "answers"),
     ("docs/cli.md", "$ tranship init"): (
         "Tables of", "the database", "small enough to copy whole", "seems to say when a row was last changed", "the server itself moves",
         "could be followed by", "Nothing is loaded yet. Read the file",

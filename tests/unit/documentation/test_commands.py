@@ -8,16 +8,22 @@ from pathlib import Path
 
 import click
 import pytest
-import yaml
 from dagster._cli import create_dagster_cli
 from dagster_dg_cli.cli import create_dg_cli
 from documentation import CHECKOUT, Command, commands
 
 import tranship.cli
+from login.commands import parser as login_commands
 
 PROJECT = tomllib.loads((CHECKOUT / "user_code/pyproject.toml").read_text())["project"]
 MAKEFILE = (CHECKOUT / "Makefile").read_text()
-COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+SERVICES = {
+    service
+    for file in ("docker-compose.yml", "docker-compose.vm.yml")
+    for service in re.findall(
+        r"^  ([a-z-]+):", (CHECKOUT / file).read_text().partition("\nservices:")[2], re.MULTILINE
+    )
+}
 VERBS = {
     "build": set[str](),
     "logs": {"-f", "--follow"},
@@ -77,8 +83,17 @@ def check_docker(words: Sequence[str]) -> None:
     if not rest:
         return
     verb, *rest = rest
+    if verb == "exec":
+        service, *command = rest
+        assert service in SERVICES
+        if command[:3] == ["python", "-m", "login"]:
+            login_commands().parse_args(command[3:])
+        return
+    if verb == "cp":
+        assert rest[0].partition(":")[0] in SERVICES
+        return
     for word in rest:
-        assert word in VERBS[verb] if word.startswith("-") else word in COMPOSE["services"]
+        assert word in VERBS[verb] if word.startswith("-") else word in SERVICES
 
 
 def check_pip(words: Sequence[str]) -> None:

@@ -256,7 +256,7 @@ def test_what_is_known_of_a_package_stops_the_release_and_is_told(
 
 
 def test_every_image_that_compose_builds_is_in_the_release_with_a_lock_that_exists():
-    compose = (CHECKOUT / "docker-compose.yml").read_text()
+    compose = "".join((CHECKOUT / file).read_text() for file in release.COMPOSE_FILES)
     assert all(image.removeprefix("tranship/") in compose for image in release.IMAGES)
     assert compose.count("image: ") >= len(release.IMAGES)
     assert [lock for lock in release.IMAGES.values() if not (CHECKOUT / lock).exists()] == []

@@ -5,4 +5,8 @@
     python -m tranship.webserver dev -m etl.definitions
 
 Options are those of `dagster-webserver` and of `dagster dev`. What a request must be like is told in `tranship.webserver.own_pages`.
+
+    python -m tranship.webserver --front-door-socket=/run/door/webserver.sock ...
+
+listens there as well, for requests that a front door has asked for a login: `tranship.webserver.front_door`.
 """

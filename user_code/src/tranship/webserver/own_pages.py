@@ -64,7 +64,7 @@ class OwnPagesOnly:
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await _answer(send, *refusal)
+            await answer(send, *refusal)
         else:
             await receive()
             await send(
@@ -73,7 +73,7 @@ class OwnPagesOnly:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         """Status and reason, where a request is refused."""
-        headers = _headers(scope)
+        headers = headers_of(scope)
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not self._is_ours(hosts[0]):
             return 400, (
@@ -146,7 +146,8 @@ def _is_query(document: str) -> bool:
     )
 
 
-def _headers(scope: Scope) -> dict[str, list[str]]:
+def headers_of(scope: Scope) -> dict[str, list[str]]:
+    """The headers of a request by their names in lower case, each with every value that it came with."""
     headers: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
@@ -170,7 +171,8 @@ def _place(origin: str) -> tuple[str, int] | None:
     return parts.hostname.rstrip("."), port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
-async def _answer(send: Send, status: int, reason: str) -> None:
+async def answer(send: Send, status: int, reason: str) -> None:
+    """Answer a request with a line of text."""
     body = f"{reason}\n".encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
