@@ -186,4 +186,5 @@ def _tls(settings: Settings, certificate: Path | None, key: Path | None) -> str:
         issuer = f"issuer acme {{{inner}\n\t\t}}"
     else:
         issuer = f"issuer internal {{\n\t\t\tlifetime {settings.internal_seconds}s\n\t\t}}"
-    return f"tls {{\n\t\tprotocols tls1.2 tls1.3\n\t\t{issuer}\n\t}}"
+    renewal = f"renewal_window_ratio {settings.renew_percent / 100}"
+    return f"tls {{\n\t\tprotocols tls1.2 tls1.3\n\t\t{renewal}\n\t\t{issuer}\n\t}}"

@@ -39,7 +39,8 @@ class Settings:
         trusted_proxies: Networks of a company's own proxies, whose word on a client's address counts.
         identity_headers: Headers in which such a proxy says who asks.
         renew_check_seconds: How often certificates are looked at.
-        internal_seconds: For `internal`: how long a certificate lasts; a new one is made when a third of that is left.
+        renew_percent: How much of a certificate's life is left when it is renewed.
+        internal_seconds: For `internal`: how long a certificate lasts.
         root: Where the sockets of the login and of the webservers are.
         run: Where the configuration, copies of certificates and Caddy's own socket are.
         http_listen: The port in the container for HTTP.
@@ -58,6 +59,7 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     identity_headers: tuple[str, ...] = ()
     renew_check_seconds: int = 600
+    renew_percent: int = 33
     internal_seconds: int = 43_200
     root: Path = Path("/run/door")
     run: Path = Path("/tmp/edge")
@@ -106,6 +108,7 @@ class Settings:
             trusted_proxies=proxies,
             identity_headers=headers,
             renew_check_seconds=given.number("RENEW_CHECK_SECONDS", 600, 1, 86_400),
+            renew_percent=given.number("RENEW_PERCENT", 33, 10, 90),
             internal_seconds=given.number("INTERNAL_SECONDS", 43_200, 10, 500_000),
             root=given.path("SOCKETS", "/run/door"),
             run=given.path("RUN", "/tmp/edge"),

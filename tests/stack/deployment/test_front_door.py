@@ -3,10 +3,12 @@
 import json
 import re
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
-from compose_stack import ComposeStack
+from acme_authority import asking_edge
+from compose_stack import ROOT, ComposeStack
 from front_door import LIMITS, MUTATION, Browser
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), pytest.mark.xdist_group("stack")]
@@ -113,3 +115,32 @@ def test_a_page_sees_what_a_run_says_over_the_websocket(
         seen = ""
         while "RunEnqueuedEvent" not in seen:
             seen += str(channel.recv(timeout=120))
+
+
+def test_a_certificate_of_an_acme_authority_comes_and_is_renewed_without_a_restart(
+    stack: ComposeStack,
+):
+    with asking_edge(stack.engine, "tranship/edge:dev") as edge:
+        edge.wait_until(edge.serial_number)
+        first = edge.serial_number()
+        log = edge.container.logs().decode()
+        assert "served key authentication" in log
+        assert "http-01" in log
+        edge.wait_until(lambda: edge.serial_number() not in ("", first))
+        edge.container.reload()
+        assert (edge.container.status, edge.container.attrs["RestartCount"]) == ("running", 0)
+
+
+def test_the_front_door_stands_before_microsofts_image_too():
+    """Without the stand-in's file, whose lists would hide what compose makes of empty ones."""
+    files = [
+        part
+        for file in ("docker-compose.yml", "docker-compose.vm.yml")
+        for part in ("--file", str(ROOT / file))
+    ]
+    command = ["docker", "compose", *files, "config", "--format", "json"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    services = json.loads(told.stdout)["services"]
+    assert {name for name, service in services.items() if service.get("ports")} == {"edge"}
+    assert not services["sqlserver"].get("security_opt")
+    assert list(services["webserver"]["networks"]) == ["control"]
