@@ -411,6 +411,12 @@ def test_a_history_that_cannot_be_is_refused(settings: dict[str, Any], words: st
         table_plan(made, TableName("dbo", "A"), "s")
 
 
+def test_marks_have_no_place_where_the_history_stands_alone() -> None:
+    alone = HistoryNames(TableName("staging", "A_history"), instead_of_copy=True)
+    with pytest.raises(ConfigurationError, match="Set delete to remove, which ends their versions"):
+        plan(history=alone, mode=Mode.MERGE, delete=OnDelete.MARK)
+
+
 def test_a_history_in_the_place_of_another_copy_or_history_is_told() -> None:
     copied = plan(history=HistoryNames(TableName("staging", "b")))
     other = TablePlan(TableName("dbo", "B"), TableName("staging", "B"))

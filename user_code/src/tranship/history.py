@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from tranship.equality import Rules
+from tranship.slices import Slice
 from tranship.tables import Column, TableName, TableSchema
 
 OPERATION = "tranship_operation"
@@ -57,12 +58,14 @@ class HistoryNames:
         valid_from: When a version begins.
         valid_to: When the next one begins, or the row was gone; null while it holds.
         is_current: Whether it holds.
+        instead_of_copy: Whether it stands in the place of the copy, whose name is then a view of the versions that hold.
     """
 
     table: TableName
     valid_from: str = "valid_from"
     valid_to: str = "valid_to"
     is_current: str = "is_current"
+    instead_of_copy: bool = False
 
     @property
     def columns(self) -> tuple[str, str, str]:
@@ -162,6 +165,36 @@ class KeptHistory(ABC):
             ConfigurationError: Its name is another table's, or a column of the data is called as one of its own.
             DuplicateRowsError: A key comes more than once in the copy.
             WriteFailedError: A key is null.
+        """
+
+    @abstractmethod
+    def absorb(
+        self, transaction: Any, now: datetime, rows: TableName, replaced: Slice | None
+    ) -> Versions:
+        """Bring it to rows that wait in a table, where no copy stands beside it.
+
+        Args:
+            transaction: The one that wrote the rows there.
+            now: As of `follow`.
+            rows: The table; it stays as it is.
+            replaced: Which versions that hold end because their key is not among the rows: those of a slice, in the names of
+                the data; `None` for none.
+
+        Raises:
+            ConfigurationError: As of `follow`; or the copy's name is a table's.
+            DuplicateRowsError: A key comes more than once.
+            WriteFailedError: A key is null.
+        """
+
+    @abstractmethod
+    def end(self, transaction: Any, now: datetime, keys: TableName, *, among: bool) -> Versions:
+        """End the versions that hold by their keys.
+
+        Args:
+            transaction: The one that knows of them.
+            now: As of `follow`.
+            keys: A table of keys, by columns of their names.
+            among: Whether those end whose key is in it, or the others.
         """
 
     @abstractmethod

@@ -31,9 +31,10 @@ class Kept:
     names: HistoryNames
 
     @classmethod
-    def of(cls, origin: Origin, place: Place, **settings: Any) -> "Kept":
+    def of(cls, origin: Origin, place: Place, *, alone: bool = False, **settings: Any) -> "Kept":
         copy = place.table(origin.name.name)
-        names = HistoryNames(TableName(copy.schema, f"{copy.name}_history"))
+        table = TableName(copy.schema, f"{copy.name}_history")
+        names = HistoryNames(table, instead_of_copy=alone)
         return cls(of(origin, place, history=names, **settings), names)
 
     @property

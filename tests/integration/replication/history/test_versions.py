@@ -21,13 +21,17 @@ WAYS: dict[str, dict[str, Any]] = {
         "delete_guard": "100%",
     },
 }
+WAYS |= {
+    f"{way}, alone": {**WAYS[way], "alone": True}
+    for way in ("replace", "merge by time", "tracking")
+}
 
 
 @pytest.fixture(params=WAYS)
 def kept(request: pytest.FixtureRequest, origin: Callable[..., Origin], place: Place) -> Kept:
     """A table with a history beside its copy, in each way of loading, not loaded yet."""
     made = origin(EVENTS)
-    if request.param == "tracking":
+    if request.param.startswith("tracking"):
         track_changes(made)
     return Kept.of(made, place, **WAYS[request.param])
 

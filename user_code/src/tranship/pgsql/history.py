@@ -4,6 +4,7 @@ Both ways of being told end in one: a table of states, of which those that chang
 (`_PLACED`); then open versions get their end and the new ones come in. All of it is in the caller's transaction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +24,7 @@ from tranship.history import (
     Versions,
 )
 from tranship.pgsql.catalogue import ExistingTable
-from tranship.pgsql.driver import SqlCursor, one_row
+from tranship.pgsql.driver import SqlCursor, compiled, one_row
 from tranship.pgsql.history_columns import (
     HistoryColumns,
     HistoryPlace,
@@ -31,12 +32,14 @@ from tranship.pgsql.history_columns import (
     all_equal,
 )
 from tranship.pgsql.history_table import HistoryDefinition
+from tranship.slices import Slice, WholeTable
 from tranship.tables import TableName
 
 TICK = timedelta(microseconds=1)
 """The smallest step of a time in both databases."""
 _STATES = sql.Identifier("tranship_states")
 _PLACED = sql.Identifier("tranship_placed")
+_SLICE = sql.Identifier("tranship_slice")
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,40 @@ class HistoryTable(HistoryPlace, KeptHistory):
     @override
     def follow(self, transaction: SqlCursor, now: datetime, among: Touched | TableName) -> Versions:
         copy = self._existing(transaction, self.request.copy)
-        is_new = self._prepare(transaction, copy)
+        rows = _Rows(self.copy, self.is_live("c"))
+        if self._prepare(transaction, copy):
+            return self._begin(transaction, HistoryColumns.of(self, copy), rows, now)
         columns = HistoryColumns.of(self, copy)
-        if is_new:
-            return self._begin(transaction, columns, now)
         touched = self._touched(among)
-        self._stage_differences(transaction, columns, now, touched)
-        states = StagedStates(columns, _STATES)
-        versions = Versions(instant=now)
-        if states.check(transaction):
-            self._check_copy(transaction, columns)
-            instant = self._instant(transaction, columns, now)
-            versions = self._apply(transaction, states) + Versions(instant=instant)
-        transaction.execute(sql.SQL("drop table {}").format(_STATES))
-        return versions
+        gone = self._not_in(columns, rows) + columns.among("h", touched)
+        changed = self._changed(columns, rows, columns.among("c", touched))
+        return self._bring(transaction, columns, now, [changed, self._gone(columns, gone)], rows)
+
+    @override
+    def absorb(
+        self, transaction: SqlCursor, now: datetime, rows: TableName, replaced: Slice | None
+    ) -> Versions:
+        like = self._existing(transaction, rows)
+        waiting = _Rows(self.target.identifier(rows), sql.SQL("true"))
+        if self._prepare(transaction, like):
+            return self._begin(transaction, HistoryColumns.of(self, like), waiting, now)
+        columns = HistoryColumns.of(self, like)
+        states = [self._changed(columns, waiting, sql.SQL(""))]
+        if replaced is not None:
+            of_slice = self._keep_slice(transaction, columns, replaced)
+            gone = self._not_in(columns, waiting) + columns.among("h", of_slice)
+            states.append(self._gone(columns, gone))
+        return self._bring(transaction, columns, now, states, waiting)
+
+    @override
+    def end(
+        self, transaction: SqlCursor, now: datetime, keys: TableName, *, among: bool
+    ) -> Versions:
+        existing = self._existing(transaction, self.request.names.table)
+        columns = HistoryColumns.of(self, existing, without=self.own)
+        listed = _Rows(self.target.identifier(keys), sql.SQL("true"))
+        gone = columns.among("h", listed.table) if among else self._not_in(columns, listed)
+        return self._bring(transaction, columns, now, [self._gone(columns, gone)], None)
 
     @override
     def take(self, transaction: SqlCursor, states: TableName) -> Versions:
@@ -91,62 +114,112 @@ class HistoryTable(HistoryPlace, KeptHistory):
         )
         return HistoryCounts(*map(int, one_row(transaction)))
 
-    # ---- from the copy ----
+    # ---- from rows ----
 
-    def _begin(self, transaction: SqlCursor, columns: HistoryColumns, now: datetime) -> Versions:
+    def _begin(
+        self, transaction: SqlCursor, columns: HistoryColumns, rows: "_Rows", now: datetime
+    ) -> Versions:
         """Into a new history every row goes as it is."""
-        rows = sql.SQL("(select * from {} as c where {}) as s").format(self.copy, self.is_live("c"))
-        columns.check_nulls(transaction, rows)
-        columns.check_unique(transaction, rows)
+        columns.check_nulls(transaction, rows.named("s"))
+        columns.check_unique(transaction, rows.named("s"))
         transaction.execute(
             sql.SQL("insert into {} ({}) select {}, {}, null, true from {}").format(
                 self.history,
                 columns.listed(own=True),
                 columns.of_row("s"),
                 sql.Literal(now),
-                rows,
+                rows.named("s"),
             )
         )
         return Versions(opened=transaction.rowcount, is_new=True, instant=now)
 
-    def _stage_differences(
+    def _bring(
         self,
         transaction: SqlCursor,
         columns: HistoryColumns,
         now: datetime,
-        touched: sql.Composable | None,
-    ) -> None:
-        """Rows of the copy that are not the open version of their key, and keys of open versions that are gone."""
+        states: Sequence[sql.Composable],
+        rows: "_Rows | None",
+    ) -> Versions:
+        """Add the states that selects give, all at one instant."""
         transaction.execute(
-            sql.SQL(_DIFFERENCES).format(
-                states=_STATES,
-                of_copy=columns.of_row("c"),
-                of_history=columns.of_row("h"),
-                upsert=_text(Operation.UPSERT),
-                delete=_text(Operation.DELETE),
-                operation=sql.Identifier(OPERATION),
-                now=sql.Literal(now),
-                instant=sql.Identifier(INSTANT),
-                sequence=sql.Identifier(SEQUENCE),
-                copy=self.copy,
-                history=self.history,
-                same=columns.same("c", "h"),
-                open=self.is_open("h"),
-                live=self.is_live("c"),
-                valid_from=sql.Identifier(self.valid_from),
-                differ=columns.differ("c", "h"),
-                among_copy=columns.among("c", touched),
-                among_history=columns.among("h", touched),
+            sql.SQL("create temporary table {} as {}").format(
+                _STATES, sql.SQL(" union all ").join(states)
             )
         )
         self._analyze(transaction, _STATES)
+        staged = StagedStates(columns, _STATES)
+        versions = Versions(instant=now)
+        if staged.check(transaction):
+            if rows is not None:
+                self._check_rows(transaction, columns, rows)
+            instant = self._instant(transaction, columns, now)
+            self._stamp(transaction, instant)
+            versions = self._apply(transaction, staged) + Versions(instant=instant)
+        transaction.execute(sql.SQL("drop table {}").format(_STATES))
+        return versions
 
-    def _check_copy(self, transaction: SqlCursor, columns: HistoryColumns) -> None:
-        """Refuse a copy that has two rows of a key that changes: which of them it became cannot be told."""
-        rows = sql.SQL(
+    def _changed(
+        self, columns: HistoryColumns, rows: "_Rows", condition: sql.Composable
+    ) -> sql.Composable:
+        """Rows that are not the open version of their key."""
+        return sql.SQL(_CHANGED).format(
+            columns=columns.of_row("c"),
+            state=_state(Operation.UPSERT),
+            rows=rows.table,
+            history=self.history,
+            same=columns.same("c", "h"),
+            open=self.is_open("h"),
+            live=rows.condition,
+            valid_from=sql.Identifier(self.valid_from),
+            differ=columns.differ("c", "h"),
+            condition=condition,
+        )
+
+    def _gone(self, columns: HistoryColumns, condition: sql.Composable) -> sql.Composable:
+        """Open versions whose key is gone."""
+        return sql.SQL("select {}, {} from {} as h where {}{}").format(
+            columns.of_row("h"),
+            _state(Operation.DELETE),
+            self.history,
+            self.is_open("h"),
+            condition,
+        )
+
+    @staticmethod
+    def _not_in(columns: HistoryColumns, rows: "_Rows") -> sql.Composable:
+        return sql.SQL(" and not exists (select 1 from {} as c where {} and {})").format(
+            rows.table, rows.condition, columns.same("c", "h")
+        )
+
+    def _check_rows(self, transaction: SqlCursor, columns: HistoryColumns, rows: "_Rows") -> None:
+        """Refuse two rows of a key that changes: which of them it became cannot be told."""
+        changing = sql.SQL(
             "(select * from {} as c where {} and exists (select 1 from {} as s where {})) as s"
-        ).format(self.copy, self.is_live("c"), _STATES, columns.same("c", "s"))
-        columns.check_unique(transaction, rows)
+        ).format(rows.table, rows.condition, _STATES, columns.same("c", "s"))
+        columns.check_unique(transaction, changing)
+
+    def _keep_slice(
+        self, transaction: SqlCursor, columns: HistoryColumns, part: Slice
+    ) -> sql.Composable | None:
+        """The keys of open versions of a slice, in a table of this session; `None` for the whole table."""
+        if isinstance(part, WholeTable):
+            return None
+        import sqlalchemy as sa
+
+        from tranship.comparisons import sql_column, sql_table
+
+        schema = self._existing(transaction, self.request.names.table).schema()
+        keys = [sql_column(name) for name in columns.key_names]
+        statement = sa.select(*keys).select_from(sql_table(self.table))
+        statement = statement.where(sql_column(self.valid_to).is_(None))
+        predicate = self.target.predicate(part, schema)
+        if predicate is not None:
+            statement = statement.where(predicate)
+        transaction.execute(sql.SQL("drop table if exists {}").format(_SLICE))
+        text, values = compiled(statement)
+        transaction.execute(f"create temporary table tranship_slice as {text}", values)
+        return _SLICE
 
     def _instant(self, transaction: SqlCursor, columns: HistoryColumns, now: datetime) -> datetime:
         """One instant for all of them, which lies after whatever their keys have: a clock may have gone back."""
@@ -156,15 +229,15 @@ class HistoryTable(HistoryPlace, KeptHistory):
             ).format(self.reached, self.history, _STATES, columns.same("h", "s"))
         )
         (reached,) = one_row(transaction)
-        if reached is None or reached < now:
-            return now
-        instant = reached.astimezone(UTC) + TICK
+        return now if reached is None or reached < now else reached.astimezone(UTC) + TICK
+
+    @staticmethod
+    def _stamp(transaction: SqlCursor, instant: datetime) -> None:
         transaction.execute(
             sql.SQL("update {} set {} = {}").format(
                 _STATES, sql.Identifier(INSTANT), sql.Literal(instant)
             )
         )
-        return instant
 
     def _touched(self, among: Touched | TableName) -> sql.Composable | None:
         """The rows whose keys may have changed; `None` for all."""
@@ -301,15 +374,10 @@ class StagedStates:
         )
 
 
-_DIFFERENCES = """
-    create temporary table {states} as
-    select {of_copy}, {upsert} as {operation}, {now} as {instant}, 0 as {sequence}
-    from {copy} as c left join {history} as h on {same} and {open}
-    where {live} and (h.{valid_from} is null or {differ}){among_copy}
-    union all
-    select {of_history}, {delete}, {now}, 0
-    from {history} as h
-    where {open} and not exists (select 1 from {copy} as c where {live} and {same}){among_history}
+_CHANGED = """
+    select {columns}, {state}
+    from {rows} as c left join {history} as h on {same} and {open}
+    where {live} and (h.{valid_from} is null or {differ}){condition}
 """
 
 _COUNTS = """
@@ -359,6 +427,35 @@ _PLACE = """
         lead(p.tranship_begins) over (partition by {waiting} order by p.tranship_number) as tranship_ends
     from changed as p
 """
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that a history is brought to.
+
+    Args:
+        table: Where they are.
+        condition: Which of them, said of the name `c`.
+    """
+
+    table: sql.Composable
+    condition: sql.Composable
+
+    def named(self, name: str) -> sql.Composable:
+        """The rows, by a name."""
+        return sql.SQL("(select * from {} as c where {}) as {}").format(
+            self.table, self.condition, sql.Identifier(name)
+        )
+
+
+def _state(operation: Operation) -> sql.Composable:
+    """The columns of a state, whose instant is set when it is known which keys it is about."""
+    return sql.SQL("{} as {}, cast(null as timestamptz) as {}, 0 as {}").format(
+        _text(operation),
+        sql.Identifier(OPERATION),
+        sql.Identifier(INSTANT),
+        sql.Identifier(SEQUENCE),
+    )
 
 
 def _text(operation: Operation) -> sql.Composable:

@@ -141,12 +141,14 @@ class HistoryColumns:
     types: dict[str, str]
 
     @classmethod
-    def of(cls, history: HistoryPlace, table: ExistingTable[Any]) -> "HistoryColumns":
-        """The columns of a table whose rows come."""
+    def of(
+        cls, history: HistoryPlace, table: ExistingTable[Any], without: Sequence[str] = ()
+    ) -> "HistoryColumns":
+        """The columns of a table whose rows come, but for some of them."""
         types = {
             column.name: column.type.name
             for column in table.columns
-            if history.is_data(column.name)
+            if history.is_data(column.name) and column.name not in without
         }
         return cls(history, types)
 

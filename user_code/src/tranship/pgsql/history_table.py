@@ -10,7 +10,7 @@ from psycopg2 import sql
 from tranship.errors import ColumnDrift, ConfigurationError, SchemaDriftError
 from tranship.own_tables import name_is_taken
 from tranship.pgsql.catalogue import ExistingTable
-from tranship.pgsql.driver import SqlCursor
+from tranship.pgsql.driver import SqlCursor, column_list
 from tranship.pgsql.history_columns import STATE_COLUMNS, HistoryColumns, HistoryPlace
 
 
@@ -36,6 +36,8 @@ class HistoryDefinition(HistoryPlace):
             self._fit(transaction, existing, data)
         if self.words.has_indexes:
             self._ensure_indexes(transaction, HistoryColumns.of(self, like))
+        if self.request.names.instead_of_copy:
+            self._ensure_view(transaction)
         return existing is None
 
     def _create(self, transaction: SqlCursor, data: Sequence[tuple[str, str]]) -> None:
@@ -69,18 +71,23 @@ class HistoryDefinition(HistoryPlace):
         self, transaction: SqlCursor, existing: ExistingTable[Any], data: Sequence[Any]
     ) -> None:
         """Add columns that are new, and widen those that must be; what the copy has no more stays as it was."""
+        present = {column.name: column.type for column in existing.columns}
+        statements: list[sql.Composable] = [
+            sql.SQL("alter table {} add column {} {}").format(
+                self.history, sql.Identifier(column.name), sql.SQL(str(column.type))
+            )
+            for column in data
+            if column.name not in present
+        ]
         for column in data:
-            own = existing.column(column.name)
-            if own is None:
-                statements: Iterable[sql.Composable] = [
-                    sql.SQL("alter table {} add column {} {}").format(
-                        self.history, sql.Identifier(column.name), sql.SQL(str(column.type))
-                    )
-                ]
-            else:
-                statements = self._widened(column, own.type)
-            for statement in statements:
-                transaction.execute(statement)
+            if column.name in present:
+                statements += self._widened(column, present[column.name])
+        if statements and self.request.names.instead_of_copy:
+            # A view keeps the columns that it shows from changing; it is made anew with those that there are then.
+            self._refuse_another(transaction)
+            statements.insert(0, sql.SQL("drop view if exists {}").format(self.copy))
+        for statement in statements:
+            transaction.execute(statement)
 
     def _widened(self, column: Any, own: Any) -> Iterable[sql.Composable]:
         """What lets a column take the values of now and keep those of before."""
@@ -132,6 +139,39 @@ class HistoryDefinition(HistoryPlace):
                 sql.Identifier(self.valid_from),
             )
         )
+
+    def _ensure_view(self, transaction: SqlCursor) -> None:
+        """What holds now, by the name that the copy would have."""
+        if self._refuse_another(transaction):
+            return
+        existing = self.target.find(transaction, self.table)
+        names = [column.name for column in existing.columns] if existing is not None else []
+        transaction.execute(
+            sql.SQL("create view {} as select {} from {} where {} is null").format(
+                self.copy,
+                column_list(name for name in names if name not in self.own),
+                self.history,
+                sql.Identifier(self.valid_to),
+            )
+        )
+
+    def _refuse_another(self, transaction: SqlCursor) -> bool:
+        """Refuse a table in the place of the view; gives whether the view is there."""
+        name = self.target.table_name(self.request.copy)
+        transaction.execute(
+            sql.SQL(
+                "select c.relkind = 'v' from pg_class c join pg_namespace n on n.oid = c.relnamespace "
+                "where n.nspname = {} and c.relname = {}"
+            ).format(sql.Literal(name.schema), sql.Literal(name.name))
+        )
+        row = transaction.fetchone()
+        if row is not None and not row[0]:
+            raise ConfigurationError(
+                f"{self.request.copy} is a table, and its history is to stand in its place, with a view by that name. Nothing was "
+                "written.",
+                f"Rename the table, or drop it: drop table {self.request.copy}; or leave instead_of_copy out.",
+            )
+        return row is not None
 
     def _refuse_names(self, data: Iterable[str]) -> None:
         taken = sorted({*data} & {*self.own, *STATE_COLUMNS})

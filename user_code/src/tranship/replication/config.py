@@ -126,7 +126,7 @@ class DeleteFlagSettings(_Settings):
 
 
 class HistorySettings(_Settings):
-    """Every state that a row had, in a table of versions beside the copy, and what that is called."""
+    """Every state that a row had, in a table of versions beside the copy or in its place, and what that is called."""
 
     table: str = Field(
         default="{table}_history",
@@ -141,6 +141,10 @@ class HistorySettings(_Settings):
     )
     is_current: str = Field(
         default="is_current", description="Column that says whether a version holds."
+    )
+    instead_of_copy: bool = Field(
+        default=False,
+        description="Keep no copy beside it: the copy's name is a view of the versions that hold.",
     )
 
 

@@ -183,6 +183,8 @@ class DeleteDetection:
         rules = TableSchema.from_arrow(keys.schema).equalities(self.key)
         mark = DELETED_AT.name if self.guard.policy is OnDelete.MARK else None
         compared = self.target.staged_keys(self.table, tuple(self.key), rules, mark)
+        if self.history is not None:
+            compared = self.history.keys(compared)
         refuse_a_copy(self.target, self.table, compared.table)
         # Made anew where the key is another one than it was, and without a key of its own: a look may show a row twice.
         replace_keys = WriteRequest(
@@ -256,10 +258,17 @@ class DeleteDetection:
 
     def _take_turn(self, transaction: Transaction) -> str:
         """Make sure that nobody loaded the table since; gives the write that the bookmark is of from now on."""
-        return take_turn(self.target, self.table, transaction, self.loaded).write_id
+        turn = None if self.history is None else self.history.turn
+        return take_turn(self.target, self.table, transaction, self.loaded, turn).write_id
 
 
-def take_turn(target: Target, table: TableName, transaction: Transaction, loaded: str) -> Bookmark:
+def take_turn(
+    target: Target,
+    table: TableName,
+    transaction: Transaction,
+    loaded: str,
+    turn: TableName | None = None,
+) -> Bookmark:
     """Make sure that nobody loaded or compared a table since, and that nobody else goes on with the keys beside it.
 
     Args:
@@ -267,6 +276,7 @@ def take_turn(target: Target, table: TableName, transaction: Transaction, loaded
         table: The table.
         transaction: The one that writes the keys, or what they lead to.
         loaded: The write that the bookmark was of before the keys were read.
+        turn: The table whose turn it is, where that is another one.
 
     Returns:
         The bookmark, of another write from now on.
@@ -274,7 +284,7 @@ def take_turn(target: Target, table: TableName, transaction: Transaction, loaded
     Raises:
         BookmarkMovedError: Somebody did.
     """
-    target.lock(transaction, table)
+    target.lock(transaction, turn or table)
     places = target.bookmarks(table)
     bookmark = places.read(transaction, target.table_name(table))
     # Rows that another run brought since would look as if they were gone.

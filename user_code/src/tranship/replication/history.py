@@ -10,17 +10,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+from typing_extensions import override
+
 from tranship.bookmarks import Bookmark
 from tranship.equality import Rules
-from tranship.errors import ConfigurationError
+from tranship.errors import ColumnDrift, ConfigurationError, SchemaDriftError
 from tranship.frames import Batches
 from tranship.history import HistoryNames, HistoryRequest, KeptHistory, Touched, Versions
 from tranship.own_tables import states_table
 from tranship.replication.columns import DELETED_AT, ColumnChanges
 from tranship.replication.plan import Mode, OnDelete, TablePlan
 from tranship.source import Source
-from tranship.tables import TableName
-from tranship.target import Target, Transaction
+from tranship.tables import Column, TableName, TableSchema
+from tranship.target import StagedKeys, Target, Transaction
 from tranship.writes import Declared, OnSchemaChange, WriteMode, WriteRequest
 
 _FACT = "history"
@@ -79,13 +82,65 @@ class FollowedHistory:
         if plan.history is None:
             return None
         key = _key_of(plan, source, changes)
-        names = HistoryNames(target.fitting(plan.history.table), *plan.history.columns)
+        names = replace(plan.history, table=target.fitting(plan.history.table))
         mark = DELETED_AT.name if plan.delete is OnDelete.MARK else None
         own = {changes.target_name(name) or name: rule for name, rule in rules.items()}
         kept = target.history(HistoryRequest(names, plan.target, key, own, mark))
         return cls(plan, target, kept, names.table, key, log)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it stands in the place of the copy."""
+        return self.plan.history is not None and self.plan.history.instead_of_copy
+
+    @property
+    def turn(self) -> TableName:
+        """The table whose turn a load takes: where rows are written first."""
+        return self.states if self.is_alone else self.plan.target
+
     # ---- in the order of a write ----
+
+    def written(self, request: WriteRequest, incoming: TableSchema) -> WriteRequest:
+        """Where the rows of a write go: to the copy, or where they wait for the history that stands in its place.
+
+        Args:
+            request: The write to the copy.
+            incoming: The columns of the rows.
+
+        Raises:
+            SchemaDriftError: The history does not have these columns, and is not to follow.
+        """
+        if not self.is_alone:
+            return request
+        if request.on_schema_change is OnSchemaChange.ERROR and self.drift(incoming):
+            drifts = [ColumnDrift(text, None, None, text) for text in self.drift(incoming)]
+            raise SchemaDriftError(
+                self.table,
+                drifts,
+                'Set on_schema_change to "evolve" to add columns and widen types.',
+            )
+        return self._to_states(request.declared)
+
+    def drift(self, incoming: TableSchema) -> list[str]:
+        """How the columns differ from those of the history, in words."""
+        if self.target.schema_of(self.table) is None:
+            return []
+        instant = pa.timestamp("us", tz="UTC")
+        from_, to, current = (self.plan.history or HistoryNames(self.table)).columns
+        own = (
+            Column(from_, instant, nullable=False),
+            Column(to, instant),
+            Column(current, pa.bool_(), nullable=False),
+        )
+        columns = TableSchema((*incoming.columns, *own))
+        return self.target.drift(self.table, columns, Declared())
+
+    def _to_states(self, declared: Declared | None) -> WriteRequest:
+        return WriteRequest(
+            self.states,
+            on_schema_change=OnSchemaChange.REBUILD,
+            declared=replace(declared or Declared(), key=self.key),
+        )
 
     def prepare(self, bookmark: Bookmark | None) -> None:
         """See, before a write, that the table is this history's; nothing to see where the last load kept it.
@@ -128,6 +183,8 @@ class FollowedHistory:
 
     def touch(self, transaction: Transaction, keys: TableName) -> None:
         """Follow, within the transaction, rows that are gone: those whose keys are in a table."""
+        if self.is_alone:
+            return  # they ended with the keys
         self._pending += self.kept.follow(transaction, self._now, keys)
 
     def follow(
@@ -143,6 +200,10 @@ class FollowedHistory:
         Returns:
             What the bookmark says of it.
         """
+        if self.is_alone:
+            replaced = None if request.mode is WriteMode.MERGE else request.slice
+            self._pending += self.kept.absorb(transaction, self._now, self.states, replaced)
+            return self._as_facts()
         touches_others = request.mode is not WriteMode.MERGE or request.marks_absent is not None
         is_known = self._facts(bookmark) is not None and not touches_others
         among = Touched.STAGED if is_known else Touched.ALL
@@ -173,11 +234,25 @@ class FollowedHistory:
         """
         places = self.target.bookmarks(self.plan.target)
         bookmark = places.read(transaction, self.target.table_name(self.plan.target))
-        self.begin(bookmark)
-        self._pending = self.kept.follow(transaction, self._now, Touched.ALL)
+        if not self.is_alone:
+            self.begin(bookmark)
+            self._pending = self.kept.follow(transaction, self._now, Touched.ALL)
         if bookmark is not None:
             noted = replace(bookmark, facts={**bookmark.facts, **self._as_facts()})
             places.move(transaction, noted, expected_write_id=bookmark.write_id)
+
+    def keys(self, staged: StagedKeys) -> StagedKeys:
+        """The staged keys, which end versions where there is no copy to remove rows from."""
+        return KeysOfHistory(staged, self) if self.is_alone else staged
+
+    def end(self, transaction: Transaction, keys: TableName, *, among: bool) -> int:
+        """End versions by their keys, in a write's transaction or one of its own; gives how many."""
+        if not among:  # found by comparing all keys, which no write did
+            places = self.target.bookmarks(self.plan.target)
+            self.begin(places.read(transaction, self.target.table_name(self.plan.target)))
+        ended = self.kept.end(transaction, self._now, keys, among=among)
+        self._pending += ended
+        return ended.closed
 
     def stage(self, states: Batches) -> None:
         """Write states to the table beside the copy, for `take`; in a transaction of its own.
@@ -185,10 +260,7 @@ class FollowedHistory:
         Args:
             states: Rows as the copy gets them, with the columns of `tranship.history.state_schema`.
         """
-        request = WriteRequest(
-            self.states, on_schema_change=OnSchemaChange.REBUILD, declared=Declared(key=self.key)
-        )
-        self.target.write(request, states, self.log, lambda _: None)
+        self.target.write(self._to_states(None), states, self.log, lambda _: None)
 
     def take(self, transaction: Transaction) -> None:
         """Add the staged states within a write's transaction, which moves the bookmark to behind them."""
@@ -218,6 +290,68 @@ class FollowedHistory:
                 f"{done.opened:,}",
                 f"{done.closed:,}",
             )
+
+
+@dataclass(frozen=True)
+class KeysOfHistory(StagedKeys):
+    """Keys that are held against a view of the versions that hold: what is gone ends there, as no row can be removed.
+
+    Args:
+        staged: The keys.
+        history: The history.
+    """
+
+    staged: StagedKeys
+    history: FollowedHistory
+
+    @property
+    @override
+    def table(self) -> TableName:
+        return self.staged.table
+
+    @override
+    def count(self, transaction: Transaction) -> int:
+        return self.staged.count(transaction)
+
+    @override
+    def count_rows(self, transaction: Transaction) -> int:
+        return self.staged.count_rows(transaction)
+
+    @override
+    def count_deleted(self, transaction: Transaction) -> int:
+        return self.staged.count_deleted(transaction)
+
+    @override
+    def deleted(self, transaction: Transaction) -> list[tuple[Any, ...]]:
+        return self.staged.deleted(transaction)
+
+    @override
+    def remove_deleted(self, transaction: Transaction) -> int:
+        return self.history.end(transaction, self.table, among=False)
+
+    @override
+    def count_staged(self, transaction: Transaction) -> int:
+        return self.staged.count_staged(transaction)
+
+    @override
+    def remove_staged(self, transaction: Transaction) -> int:
+        return self.history.end(transaction, self.table, among=True)
+
+    @override
+    def unmark(self, transaction: Transaction) -> int:
+        return 0
+
+    @override
+    def lacking(self, transaction: Transaction, most: int) -> list[tuple[Any, ...]]:
+        return self.staged.lacking(transaction, most)
+
+    @override
+    def respell(self, transaction: Transaction) -> None:
+        """Another spelling is another version, which comes with the row."""
+
+    @override
+    def clear(self, transaction: Transaction) -> None:
+        self.staged.clear(transaction)
 
 
 def _clock() -> datetime:

@@ -312,6 +312,11 @@ class TablePlan:
             f"its history would be {self.target}, as its copy is",
             "Give the history another name: history: {table: ...}.",
         )
+        refuse.unless(
+            not self.history.instead_of_copy or self.delete is not OnDelete.MARK,
+            "delete mark marks rows of the copy, and the history is to stand in its place",
+            "Set delete to remove, which ends their versions.",
+        )
         folded = {name.lower() for name in self.history.columns}
         refuse.unless(
             len(folded) == len(self.history.columns),
@@ -433,7 +438,11 @@ def history_names(settings: bool | HistorySettings | None, copy: TableName) -> H
         )
     name = _PLACEHOLDER.sub(lambda _: copy.name, given.table)
     return HistoryNames(
-        TableName(copy.schema, name), given.valid_from, given.valid_to, given.is_current
+        TableName(copy.schema, name),
+        given.valid_from,
+        given.valid_to,
+        given.is_current,
+        given.instead_of_copy,
     )
 
 

@@ -143,7 +143,7 @@ class Step:
             RECENT_ROWS: verification.recent_rows,
             UNIQUE_KEY: lambda: verification.unique_key(key),
             HISTORY: lambda: verification.history(self._history(verification)),
-            SCHEMA_DRIFT: verification.schema_drift,
+            SCHEMA_DRIFT: lambda: verification.schema_drift(self._history(verification)),
             NO_GAP: verification.changes_without_a_gap,
             HEADROOM: verification.retention_headroom,
         }

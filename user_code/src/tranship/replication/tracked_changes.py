@@ -257,11 +257,13 @@ class TrackedChanges(ChangeDetection):
         keys = _with_times(keys) if is_marked else _without_times(keys)
         mark, since = (DELETED_AT.name, GONE_SINCE.name) if is_marked else (None, None)
         staged = writes.target.staged_keys(plan.target, writes.key, rules, mark, since)
+        if writes.history is not None:
+            staged = writes.history.keys(staged)
         refuse_a_copy(writes.target, plan.target, staged.table)
         # First, and by itself: whoever stages keys and then waited for the table would wait for a load that has the table
         # and waits for the keys. From here on a second load, which would stage other keys, finds the bookmark moved.
         with writes.target.transaction(f"beginning a load of {plan.target}", plan.target) as own:
-            claimed = take_turn(writes.target, plan.target, own, bookmark.write_id)
+            claimed = take_turn(writes.target, plan.target, own, bookmark.write_id, writes.turn)
         request = WriteRequest(
             staged.table,
             on_schema_change=OnSchemaChange.REBUILD,

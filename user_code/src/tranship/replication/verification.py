@@ -429,8 +429,12 @@ class Verification(SourceAndCopy):
             and self.source.pads_with_zero_bytes(self.source.schema.column(name))
         }
 
-    def schema_drift(self) -> Finding:
-        """The copy's columns are those that the source has now."""
+    def schema_drift(self, followed: FollowedHistory | None = None) -> Finding:
+        """The copy's columns are those that the source has now.
+
+        Args:
+            followed: The history, which may stand in the place of the copy.
+        """
         # Of what is read, casts and all; nothing is read here.
         read = TableSchema.from_arrow(self.source.read(self.changes.read).schema)
         written = self.changes.written(read)
@@ -439,7 +443,11 @@ class Verification(SourceAndCopy):
             written = replace(written, primary_key=key)
         if not self.copy_schema.columns:
             return Finding(False, f"{self.plan.target} is gone; the next load makes it anew.")
-        drifts = self.target.drift(self.plan.target, written, Declared(declared_key(self.bookmark)))
+        if followed is not None and followed.is_alone:
+            drifts = followed.drift(written)
+        else:
+            declared = Declared(declared_key(self.bookmark))
+            drifts = self.target.drift(self.plan.target, written, declared)
         if drifts:
             return Finding(
                 False,

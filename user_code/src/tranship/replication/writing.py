@@ -29,7 +29,7 @@ from tranship.replication.marked_rows import MarkedRows
 from tranship.replication.plan import FollowedChanges, OnDelete, TablePlan
 from tranship.slices import Slice, WholeTable
 from tranship.source import Source
-from tranship.tables import TableSchema
+from tranship.tables import TableName, TableSchema
 from tranship.target import Target, Transaction
 from tranship.writes import Declared, Extra, OnSchemaChange, WriteMode, WriteRequest, WriteResult
 
@@ -108,6 +108,11 @@ class BookmarkedWrites:
             request = replace(request, on_schema_change=OnSchemaChange.EVOLVE)
             self.write(bookmark, WholeTable(), request, up_to=up_to, leaves_out=left)
 
+    @property
+    def turn(self) -> TableName:
+        """The table whose turn a load takes."""
+        return self.plan.target if self.history is None else self.history.turn
+
     def request(self, mode: WriteMode, part: Slice | None = None) -> WriteRequest:
         """What is to be written, of a part of the target or all of it."""
         return WriteRequest(
@@ -155,7 +160,8 @@ class BookmarkedWrites:
         def move(transaction: Transaction) -> None:
             if history is not None:
                 history.begin(bookmark)
-            self.target.drop_columns(transaction, request.table, leaves_out)
+            if history is None or not history.is_alone:
+                self.target.drop_columns(transaction, request.table, leaves_out)
             if also is not None:
                 also(transaction)
             facts = {**self._facts_of(request, read), **lasting}
@@ -171,10 +177,17 @@ class BookmarkedWrites:
         self, request: WriteRequest, read: "_Reads", write_id: str, move: Extra
     ) -> tuple[WriteResult, Bookmark | None]:
         """What a write did; with its bookmark where that had to tell."""
+        written = request
+        if self.history is not None:
+            written = self.history.written(
+                request, TableSchema.from_arrow(read.stream.source.schema)
+            )
         try:
-            return read.once_or_in_order(
-                lambda batches: self.target.write(request, batches, self.log, move)
-            ), None
+            result = read.once_or_in_order(
+                lambda batches: self.target.write(written, batches, self.log, move)
+            )
+            place = replace(result, table=request.table, mode=request.mode, slice=request.slice)
+            return (result if written is request else place), None
         except TranshipError:
             # The answer to a COMMIT can be lost; the bookmark tells whether it was made.
             committed = self._committed(write_id)
@@ -191,8 +204,9 @@ class BookmarkedWrites:
     ) -> None:
         """Let the history follow what was written, and put the bookmark that it leads to in the place of the old one."""
         # An unfinished first load enters the history as one, with its last chunk.
-        if self.history is not None and new.loading is None:
-            followed = self.history.follow(transaction, bookmark, request)
+        history = self.history
+        if history is not None and (history.is_alone or new.loading is None):
+            followed = history.follow(transaction, bookmark, request)
             new = replace(new, facts={**new.facts, **followed})
         self.target.bookmarks(self.plan.target).move(
             transaction, new, expected_write_id=bookmark.write_id if bookmark else None
@@ -273,7 +287,7 @@ class BookmarkedWrites:
             facts={**bookmark.facts, **pending.as_facts()},
         )
         with self.target.transaction(f"noting the new columns of {table}") as cursor:
-            self.target.lock(cursor, table)
+            self.target.lock(cursor, self.turn)
             self.target.bookmarks(table).move(cursor, noted, expected_write_id=bookmark.write_id)
 
     def _pending(
