@@ -248,13 +248,7 @@ class TrackedChanges(ChangeDetection):
         keys: Batches = of_keys.applied(comparable_keys(read, writes.rules, plan))
         rules = TableSchema.from_arrow(keys.schema).equalities(writes.key)
         is_marked = plan.delete is OnDelete.MARK
-        if is_marked and GONE_SINCE.name not in keys.schema.names:
-            writes.log.info(
-                "The source does not say when rows of %s went, so it is the time of this load. %s",
-                plan.source,
-                self._terms.times_remedy,
-            )
-        keys = _with_times(keys) if is_marked else _without_times(keys)
+        keys = self._marked_since(keys) if is_marked else _without_times(keys)
         mark, since = (DELETED_AT.name, GONE_SINCE.name) if is_marked else (None, None)
         staged = writes.target.staged_keys(plan.target, writes.key, rules, mark, since)
         if writes.history is not None:
@@ -271,6 +265,16 @@ class TrackedChanges(ChangeDetection):
         )
         writes.target.write(request, keyless(keys), writes.log, _nothing_else)
         return _Removal(self.guard, staged, changes.rows_in_source, claimed, writes.history)
+
+    def _marked_since(self, keys: Batches) -> Batches:
+        """The keys, each with the time when its row went, as far as the source says it."""
+        if GONE_SINCE.name not in keys.schema.names:
+            self.writes.log.info(
+                "The source does not say when rows of %s went, so it is the time of this load. %s",
+                self.writes.plan.source,
+                self._terms.times_remedy,
+            )
+        return _with_times(keys)
 
 
 def _with_times(keys: Batches) -> Batches:
