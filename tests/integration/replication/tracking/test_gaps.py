@@ -14,6 +14,8 @@ from standins.sqlserver.remote import SqlServerProcess
 from tranship.change_feeds import ChangesLostError
 from tranship.errors import ConfigurationError
 from tranship.replication.plan import OnGap, OnNewSource
+from tranship.sqlserver import change_tracking
+from tranship.sqlserver.consistency import begin_consistent_transaction
 from tranship.sqlserver.reader import fetched
 from tranship.sqlserver.settings import SqlServerSettings
 from tranship.sqlserver.source import SqlServerSource
@@ -113,6 +115,24 @@ def test_a_truncation_right_after_a_load_is_seen(replica_of: Callable[..., Repli
     assert made.copied() == []
 
 
+def test_a_truncation_between_the_question_and_the_read_is_answered_in_the_same_load(
+    replica_of: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = replica_of()
+    made.origin.run("update {table} set name = N'y' where id = 2")
+
+    def truncates(connection: Any) -> Any:
+        monkeypatch.undo()
+        made.origin.run("truncate table {table}")
+        made.origin.add(3, 4)
+        return begin_consistent_transaction(connection)
+
+    monkeypatch.setattr(change_tracking, "begin_consistent_transaction", truncates)
+    report = made.load()
+    made.assert_equal()
+    assert re.search("the whole table.*was begun anew at version", report.what)
+
+
 @pytest.fixture
 def just_tracked(origin: Callable[..., Origin], place: Place) -> Callable[..., Replica]:
     """A table with rows and its copy, of the very version that its record of changes began with."""
@@ -206,10 +226,13 @@ def test_changes_that_are_cleaned_up_while_they_are_read_are_missed_by_nobody(
 
     try:
         made.origin.run("update {table} set name = N'y' where id = 2")
+        before = made.copied()
         monkeypatch.setattr(reading, cleaning)
         with pytest.raises(ChangesLostError, match="cleaned up"):
-            made.load()
-        monkeypatch.setattr(reading, fetched)
+            made.changed(on_gap=OnGap.FAIL).load()
+        assert made.copied() == before
+        made.load()
+        made.origin.run("update {table} set name = N'z' where id = 3")
         assert made.load().what.startswith("the whole table")
         made.assert_equal()
     finally:

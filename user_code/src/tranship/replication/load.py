@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tranship.bookmarks import Bookmark, BookmarkMovedError
+from tranship.change_feeds import ChangesLostError
 from tranship.cursors import Cursor
 from tranship.errors import (
     ConfigurationError,
@@ -31,7 +32,7 @@ from tranship.replication.deletions import DeletionGuard, DetectedDeletes, detec
 from tranship.replication.guard import SourceChangedError, SourceGuard
 from tranship.replication.history import FollowedHistory
 from tranship.replication.keys import change_of_rules, digest_rules, refuse_collisions, rules_of
-from tranship.replication.plan import Mode, OnDelete, TablePlan
+from tranship.replication.plan import Mode, OnDelete, OnGap, TablePlan
 from tranship.replication.tracked_changes import TrackedChanges
 from tranship.replication.writing import (
     BookmarkedWrites,
@@ -193,7 +194,10 @@ class _Load:
             self.plan, self.source, enforces_keys=self.target.capabilities.enforces_keys
         )
         self.target.prepare(self.plan.target)
-        again = (BookmarkMovedError, SourceChangedError)
+        again: tuple[type[TranshipError], ...] = (BookmarkMovedError, SourceChangedError)
+        if self.plan.on_gap is OnGap.RELOAD:
+            # Truncated or cleaned up since it was asked whether they can be had: the next round finds the gap.
+            again = (*again, ChangesLostError)
         what = self._until_bookmark_holds(self._bring_up_to_date, "loaded", again)
         if self.cursor is not None:
             backfill = Backfill(self.writes, self.cursor)

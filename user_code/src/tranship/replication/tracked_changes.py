@@ -92,7 +92,7 @@ class TrackedChanges(ChangeDetection):
 
     @override
     def why_reload(self, bookmark: Bookmark) -> str | None:
-        self._gap_found = None
+        self._gap_found = self._changes = None
         since = change_position(bookmark)
         gap = self._feed.gap(since) if since else "its bookmark is of no record of changes"
         if since is None or gap is not None:
