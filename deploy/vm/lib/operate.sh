@@ -3,18 +3,19 @@
 
 # Non-zero where a service is not well.
 status() {
-  local line name state health wrong=0
-  while IFS='|' read -r name state health; do
-    [ -n "$name" ] || continue
+  local line name state health id run wrong=0
+  # The containers of runs carry their image's labels, and with them the name of the service that it was built for.
+  while IFS='|' read -r name state health id run; do
+    [ -n "$name" ] && [ -z "$run" ] || continue
     case $state:$health in
       running:healthy | running:) line=well ;;
       running:starting) line="starting" ;;
-      exited:*) line=$(ended "$name") ;;
+      exited:*) line=$(ended "$id") ;;
       *) line="$state${health:+, $health}" ;;
     esac
     case $line in well | "has run") ;; *) wrong=$((wrong + 1)) ;; esac
     printf '%-20s %s\n' "$name" "$line"
-  done < <(compose ps --all --format '{{.Service}}|{{.State}}|{{.Health}}' | sort)
+  done < <(compose ps --all --format '{{.Service}}|{{.State}}|{{.Health}}|{{.ID}}|{{.Label "tranship/deployment"}}' | sort)
   local runs
   runs=$(docker ps --quiet --filter "label=tranship/deployment=$(project)" | wc -l)
   printf '%-20s %s\n' "runs under way" "$runs"
@@ -24,7 +25,7 @@ status() {
 
 ended() {
   local code
-  code=$(docker inspect --format '{{.State.ExitCode}}' "$(compose ps --all --quiet "$1")" 2>/dev/null || echo "?")
+  code=$(docker inspect --format '{{.State.ExitCode}}' "$1" 2>/dev/null || echo "?")
   if [ "$code" = 0 ]; then echo "has run"; else echo "ended with exit code $code"; fi
 }
 
