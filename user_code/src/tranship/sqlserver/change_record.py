@@ -19,6 +19,9 @@ _FIXED_IN = {
 _STATE = "VIEW DATABASE STATE"
 
 
+_KEEP_LONGER = "Let the database's owner keep changes for longer: alter database current set change_tracking (change_retention = 14 days)"
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeRecord:
     """What the server says of a table's record of changes at a moment.
@@ -55,7 +58,8 @@ class ChangeRecord:
         """What holds for it, whatever is in it."""
         return RecordTerms(
             self.kept_for,
-            remedy="Let the database's owner keep changes for longer: alter database current set change_tracking (change_retention = 14 days)",
+            # What is never cleaned up needs no remedy; one without a time says that the time is not known.
+            remedy=_KEEP_LONGER if self.kept_for is not None else "",
             fault=known_fault(self.product_version),
         )
 
