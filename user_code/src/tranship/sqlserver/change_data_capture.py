@@ -35,7 +35,7 @@ from tranship.sqlserver.capture_instances import (
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import begin_consistent_transaction
 from tranship.sqlserver.idle_connection import IdleConnection
-from tranship.sqlserver.joined_changes import JoinedChanges, PartedChanges, rows_of
+from tranship.sqlserver.joined_changes import JoinedChanges, PartedChanges, count_of, rows_of
 from tranship.sqlserver.lsns import from_bytes, increment, shown, to_literal
 from tranship.sqlserver.query import Query
 from tranship.sqlserver.reader import fetched
@@ -160,16 +160,14 @@ class CapturedTable(ChangeFeed):
             query = JoinedChanges(
                 self.source, self._changed_keys(instance, since, up_to, is_quiet=is_quiet)
             ).query(columns)
-            row_count = rows(
-                connection, CompiledStatement(f"select count_big(*) from {rows_of(self.source)}")
-            )
+            row_count = int(rows(connection, count_of(self.source))[0][0])
             with closing(self._read(connection, query, since, instance)) as stream:
                 parted = PartedChanges(stream, query.schema.select(columns), self.source.key)
                 yield Changes(
                     ChangePosition(up_to, self._record(instances)),
                     Batches(parted.key_schema, parted.deleted_keys, replayable=False),
                     Batches(parted.schema.to_arrow(), parted.rows, replayable=False),
-                    int(row_count[0][0]),
+                    row_count,
                 )
 
     # ---- what can be had ----

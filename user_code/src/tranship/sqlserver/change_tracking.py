@@ -6,21 +6,15 @@ it documents for such databases: the position first, whether it was still valid 
 https://learn.microsoft.com/sql/relational-databases/track-changes/work-with-change-tracking-sql-server
 """
 
-# pyarrow-stubs leave out the types of what an array of any type holds.
-# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
-
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from typing_extensions import override
 
 from tranship.change_feeds import (
-    GONE_SINCE,
-    ChangeCounts,
     ChangeFeed,
     ChangePosition,
     Changes,
@@ -30,28 +24,26 @@ from tranship.change_feeds import (
 )
 from tranship.errors import ConfigurationError, TranshipError
 from tranship.frames import Batches
-from tranship.reads import ReadRequest
 from tranship.sqlserver.change_record import ChangeRecord, record_of, record_question
 from tranship.sqlserver.connection import connect, driver
 from tranship.sqlserver.consistency import Consistency, begin_consistent_transaction
 from tranship.sqlserver.driver_errors import driver_errors
-from tranship.sqlserver.query import Query, build_query
+from tranship.sqlserver.joined_changes import (
+    INSERTED,
+    UPDATED,
+    JoinedChanges,
+    PartedChanges,
+    count_of,
+)
+from tranship.sqlserver.query import Query
 from tranship.sqlserver.reader import fetched
 from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table, rows, run
 from tranship.sqlserver.stopping import stoppable_cursor
 from tranship.sqlserver.tracking_advice import ALLOW_SNAPSHOTS, TRACK_DATABASE
-from tranship.tables import Column, SourceType, TableSchema
 
 if TYPE_CHECKING:
     from tranship.sqlserver.source import SqlServerSource
 
-_KIND = "__kind"
-"""What became of a row: gone, updated, inserted; in the order in which they are read."""
-_GONE, _UPDATED, _INSERTED = 0, 1, 2
-_KIND_COLUMN = Column(_KIND, pa.int32(), nullable=False, source_type=SourceType("int"))
-_COMMITTED_COLUMN = Column(
-    GONE_SINCE.name, pa.timestamp("us"), source_type=SourceType.parse("datetime")
-)
 _COMMITS = "sys.dm_tran_commit_table"
 """When each version was committed, as long as it is kept; to who may view the database's state.
 
@@ -119,11 +111,11 @@ class TrackedTable(ChangeFeed):
             self._refuse_gap(record, since)
             query = self._query(since, columns, with_times=commits)
             lag = self._lag(connection, record, since, with_times=commits)
-            row_count = int(
-                rows(connection, CompiledStatement(f"select count_big(*) from {self._rows}"))[0][0]
-            )
+            row_count = int(rows(connection, count_of(self.source))[0][0])
             with closing(self._read(connection, query, since, seen)) as stream:
-                parted = _Parted(stream, query.schema.select(columns), self._key, has_times=commits)
+                parted = PartedChanges(
+                    stream, query.schema.select(columns), self.source.key, has_times=commits
+                )
                 yield Changes(
                     record.position,
                     Batches(parted.key_schema, parted.deleted_keys, replayable=False),
@@ -233,118 +225,24 @@ class TrackedTable(ChangeFeed):
 
     def _query(self, since: ChangePosition, columns: Sequence[str], *, with_times: bool) -> Query:
         """All that changed: keys of rows that are gone first, then rows."""
-        request = ReadRequest(self.source.table, columns=tuple(columns))
-        built = build_query(request, self.source.schema, self.source.read_options(columns))
-        added = (_KIND_COLUMN, _COMMITTED_COLUMN) if with_times else (_KIND_COLUMN,)
-        schema = TableSchema((*added, *built.schema.columns), built.schema.primary_key)
-        return replace(
-            built,
-            schema=schema,
-            predicate=None,
-            rows_of=self._joined(since, columns, with_times=with_times),
-            order_by=(_KIND,),
+        joined = JoinedChanges(
+            self.source,
+            self._changetable(since),
+            kind=f"case when c.sys_change_operation = 'I' then {INSERTED} else {UPDATED} end",
         )
-
-    def _joined(self, since: ChangePosition, columns: Sequence[str], *, with_times: bool) -> str:
-        """The changes with their rows. Keys are told by the record where there is no row: it spells them as they were."""
-        key = self._key
-        needed = list(dict.fromkeys([*key, *columns]))
-        row = f"(select {', '.join(map(quoted, needed))} from {self._rows})"
-        same = " and ".join(f"t.{quoted(name)} = c.{quoted(name)}" for name in key)
-        gone = f"t.{quoted(key[0])} is null"
-        kind = f"case when {gone} then {_GONE} when c.sys_change_operation = 'I' then {_INSERTED} else {_UPDATED} end"
-        shown = [
-            f"case when {gone} then c.{quoted(name)} else t.{quoted(name)} end as {quoted(name)}"
-            if name in key
-            else f"t.{quoted(name)}"
-            for name in needed
-        ]
-        times = ""
         if with_times:
-            # A time that is still to come is none in UTC.
-            shown.append(
-                f"case when {gone} and m.commit_time <= sysutcdatetime() then m.commit_time end as {quoted(GONE_SINCE.name)}"
+            joined = replace(
+                joined,
+                # A time that is still to come is none in UTC.
+                went="case when m.commit_time <= sysutcdatetime() then m.commit_time end",
+                beside=f" left join {_COMMITS} as m on m.commit_ts = c.sys_change_version",
             )
-            times = f" left join {_COMMITS} as m on m.commit_ts = c.sys_change_version"
-        return (
-            f"(select {kind} as {quoted(_KIND)}, {', '.join(shown)} "
-            f"from {self._changetable(since)} as c left join {row} as t on {same}{times}) as changed"
-        )
+        return joined.query(columns)
 
     def _changetable(self, since: ChangePosition) -> str:
         # A version is a literal or a variable: https://learn.microsoft.com/sql/relational-databases/system-functions/changetable-transact-sql
         return f"changetable(changes {self._quoted}, {since.version:d})"
 
     @property
-    def _rows(self) -> str:
-        where = self.source.condition
-        return f"{self._quoted} where ({where})" if where else self._quoted
-
-    @property
-    def _key(self) -> tuple[str, ...]:
-        return self.source.key
-
-    @property
     def _quoted(self) -> str:
         return quoted_table(self.source.table)
-
-
-class _Parted:
-    """One stream of changes as two: the keys of rows that are gone, which come first, and the rows.
-
-    Args:
-        stream: The changes, those of rows that are gone first.
-        schema: The columns of the rows.
-        key: The key columns.
-        has_times: Whether the keys say when their rows went.
-    """
-
-    def __init__(
-        self,
-        stream: Iterator[pa.RecordBatch],
-        schema: TableSchema,
-        key: Sequence[str],
-        *,
-        has_times: bool,
-    ) -> None:
-        self.schema = schema
-        self.counts = ChangeCounts()
-        columns = [schema.column(name) for name in key]
-        keys = TableSchema((*columns, GONE_SINCE) if has_times else tuple(columns), tuple(key))
-        self.key_schema = keys.to_arrow()
-        self._stream = stream
-        self._left: pa.RecordBatch | None = None
-
-    def deleted_keys(self) -> Iterator[pa.RecordBatch]:
-        """The keys of rows that are gone."""
-        for batch in self._stream:
-            gone = _count(batch, _GONE)
-            self.counts.deleted += gone
-            if gone:
-                yield batch.slice(0, gone).select(self.key_schema.names).cast(self.key_schema)
-            if gone < batch.num_rows:
-                self._left = batch.slice(gone)
-                return
-
-    def rows(self) -> Iterator[pa.RecordBatch]:
-        """The rows; those that are gone are passed over where nobody asked for them."""
-        if self._left is None:
-            for _ in self.deleted_keys():
-                pass
-        left, self._left = self._left, None
-        if left is None:
-            return
-        yield self._counted(left)
-        for batch in self._stream:
-            yield self._counted(batch)
-
-    def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        inserted = _count(batch, _INSERTED)
-        self.counts.inserted += inserted
-        self.counts.updated += batch.num_rows - inserted
-        return batch.select(self.schema.names).cast(self.schema.to_arrow())
-
-
-def _count(batch: pa.RecordBatch, kind: int) -> int:
-    equal: Any = pc.equal  # whose stubs know no comparison with a plain number
-    return int(equal(batch.column(_KIND), kind).true_count)

@@ -9,19 +9,25 @@ bring a copy back to an older state, and have what no record of changes has: com
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tranship.change_feeds import GONE_SINCE, ChangeCounts
 from tranship.reads import ReadRequest
 from tranship.sqlserver.query import Query, build_query
-from tranship.sqlserver.statements import quoted, quoted_table
+from tranship.sqlserver.statements import CompiledStatement, quoted, quoted_table
 from tranship.tables import Column, SourceType, TableSchema
 
 if TYPE_CHECKING:
     from tranship.sqlserver.source import SqlServerSource
 
-_IS_PRESENT = "__is_present"
+GONE, UPDATED, INSERTED = 0, 1, 2
+"""What became of a row, in the order in which they are read."""
+_KIND = "__kind"
+_KIND_COLUMN = Column(_KIND, pa.int32(), nullable=False, source_type=SourceType("int"))
+_WENT_COLUMN = Column(GONE_SINCE.name, pa.timestamp("us"), source_type=SourceType.parse("datetime"))
 _HAS_ROW = "__has_row"
 
 
@@ -31,11 +37,17 @@ class JoinedChanges:
 
     Args:
         source: The table.
-        changed: What has a row for each key that changed, for FROM, without an alias.
+        changed: What has a row for each key that changed, for FROM, without an alias; it is called `c`.
+        kind: What became of a row that is there, in SQL: `UPDATED` or `INSERTED`.
+        went: When a row that is not there went, in SQL; `None` where that is not asked for.
+        beside: What `kind` and `went` need beside the changes, as a join.
     """
 
     source: "SqlServerSource"
     changed: str
+    kind: str = str(UPDATED)
+    went: str | None = None
+    beside: str = ""
 
     def query(self, columns: Sequence[str]) -> Query:
         """Keys of rows that are gone first, then rows.
@@ -45,14 +57,13 @@ class JoinedChanges:
         """
         request = ReadRequest(self.source.table, columns=tuple(columns))
         built = build_query(request, self.source.schema, self.source.read_options(columns))
-        is_present = Column(_IS_PRESENT, pa.int32(), nullable=False, source_type=SourceType("int"))
-        schema = TableSchema((is_present, *built.schema.columns), built.schema.primary_key)
+        added = (_KIND_COLUMN,) if self.went is None else (_KIND_COLUMN, _WENT_COLUMN)
         return replace(
             built,
-            schema=schema,
+            schema=TableSchema((*added, *built.schema.columns), built.schema.primary_key),
             predicate=None,
             rows_of=self._joined(columns),
-            order_by=(_IS_PRESENT,),
+            order_by=(_KIND,),
         )
 
     def _joined(self, columns: Sequence[str]) -> str:
@@ -68,9 +79,11 @@ class JoinedChanges:
             else f"t.{quoted(name)}"
             for name in needed
         ]
+        if self.went is not None:
+            shown.append(f"case when {gone} then {self.went} end as {quoted(GONE_SINCE.name)}")
         return (
-            f"(select case when {gone} then 0 else 1 end as {quoted(_IS_PRESENT)}, {', '.join(shown)} "
-            f"from {self.changed} as c left join {row} as t on {same}) as changed"
+            f"(select case when {gone} then {GONE} else {self.kind} end as {quoted(_KIND)}, {', '.join(shown)} "
+            f"from {self.changed} as c left join {row} as t on {same}{self.beside}) as changed"
         )
 
     def _same(self, name: str) -> str:
@@ -86,6 +99,11 @@ def rows_of(source: "SqlServerSource") -> str:
     return f"{table} where ({where})" if where else table
 
 
+def count_of(source: "SqlServerSource") -> CompiledStatement:
+    """How many rows a table has that its condition lets through."""
+    return CompiledStatement(f"select count_big(*) from {rows_of(source)}")
+
+
 class PartedChanges:
     """One stream of changes as two: the keys of rows that are gone, which come first, and the rows.
 
@@ -93,24 +111,32 @@ class PartedChanges:
         stream: What `JoinedChanges` reads.
         schema: The columns of the rows.
         key: The key columns.
+        has_times: Whether the keys say when their rows went.
     """
 
     def __init__(
-        self, stream: Iterator[pa.RecordBatch], schema: TableSchema, key: Sequence[str]
+        self,
+        stream: Iterator[pa.RecordBatch],
+        schema: TableSchema,
+        key: Sequence[str],
+        *,
+        has_times: bool = False,
     ) -> None:
         self.schema = schema
-        keys = TableSchema(tuple(schema.column(name) for name in key), tuple(key))
+        self.counts = ChangeCounts()
+        columns = [schema.column(name) for name in key]
+        keys = TableSchema((*columns, GONE_SINCE) if has_times else tuple(columns), tuple(key))
         self.key_schema = keys.to_arrow()
-        self._key = list(key)
         self._stream = stream
         self._left: pa.RecordBatch | None = None
 
     def deleted_keys(self) -> Iterator[pa.RecordBatch]:
         """The keys of rows that are gone."""
         for batch in self._stream:
-            gone = batch.column(_IS_PRESENT).to_pylist().count(0)
+            gone = _count(batch, GONE)
+            self.counts.deleted += gone
             if gone:
-                yield batch.slice(0, gone).select(self._key).cast(self.key_schema)
+                yield batch.slice(0, gone).select(self.key_schema.names).cast(self.key_schema)
             if gone < batch.num_rows:
                 self._left = batch.slice(gone)
                 return
@@ -120,10 +146,20 @@ class PartedChanges:
         if self._left is None:
             for _ in self.deleted_keys():
                 pass
-        names, schema = self.schema.names, self.schema.to_arrow()
         left, self._left = self._left, None
         if left is None:
             return
-        yield left.select(names).cast(schema)
+        yield self._counted(left)
         for batch in self._stream:
-            yield batch.select(names).cast(schema)
+            yield self._counted(batch)
+
+    def _counted(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        inserted = _count(batch, INSERTED)
+        self.counts.inserted += inserted
+        self.counts.updated += batch.num_rows - inserted
+        return batch.select(self.schema.names).cast(self.schema.to_arrow())
+
+
+def _count(batch: pa.RecordBatch, kind: int) -> int:
+    equal: Any = pc.equal  # whose stubs know no comparison with a plain number
+    return int(equal(batch.column(_KIND), kind).true_count)
